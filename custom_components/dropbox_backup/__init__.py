@@ -1,0 +1,136 @@
+"""Dropbox Backup: gets every Home Assistant backup to Dropbox, and proves that it arrived.
+
+This file wires the parts of one config entry together; nothing else.
+"""
+
+from datetime import timedelta
+
+from homeassistant.components.backup import async_get_manager
+from homeassistant.const import CONF_TOKEN, Platform
+from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import ConfigEntryAuthFailed, ConfigEntryNotReady
+from homeassistant.helpers import config_validation as cv, instance_id
+from homeassistant.helpers.aiohttp_client import async_get_clientsession
+from homeassistant.helpers.config_entry_oauth2_flow import (
+    OAuth2Session,
+    async_get_config_entry_implementation,
+)
+from homeassistant.helpers.typing import ConfigType
+
+from . import repairs, watch
+from .auth import EntryToken
+from .backup import agent_id_of, async_notify_agents_changed
+from .const import (
+    CONF_CHECK_INTERVAL,
+    CONF_FOLDER,
+    CONF_KEEP,
+    CONF_UPLOAD_AUTOMATICALLY,
+    DEFAULT_CHECK_INTERVAL,
+    DEFAULT_KEEP,
+    DOMAIN,
+    SCOPES,
+)
+from .coordinator import DropboxBackupConfigEntry, DropboxBackupCoordinator
+from .dropbox_api.client import DropboxClient
+from .dropbox_api.errors import DropboxError, SignInError
+from .services import async_register_services
+from .sync.journal import Journal
+from .sync.local import LocalBackups
+from .sync.models import Policy
+from .sync.reconciler import Reconciler
+from .sync.remote import BackupFolder
+from .sync.state import State
+
+CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
+
+PLATFORMS = (Platform.BINARY_SENSOR, Platform.BUTTON, Platform.SENSOR)
+
+# Home Assistant's start must not wait long for a Dropbox that is away: it tries the setup again by
+# itself.
+_SETUP_PATIENCE = 10.0
+
+
+async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
+    """Register the services: automations must validate also while no entry is loaded."""
+    async_register_services(hass)
+    return True
+
+
+async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> bool:
+    """Set up one Dropbox account."""
+    token = entry.data[CONF_TOKEN]
+    if missing := set(SCOPES) - set(token.get("scope", "").split()):
+        raise ConfigEntryAuthFailed(
+            translation_domain=DOMAIN,
+            translation_key="missing_scopes",
+            translation_placeholders={"scopes": ", ".join(sorted(missing))},
+        )
+    implementation = await async_get_config_entry_implementation(hass, entry)
+    session = OAuth2Session(hass, entry, implementation)
+    client = DropboxClient(async_get_clientsession(hass), EntryToken(session).get)
+
+    coordinator = DropboxBackupCoordinator(hass, entry)
+    journal = Journal(hass, entry.entry_id)
+    await journal.load()
+    own_instance = await instance_id.async_get(hass)
+
+    def published(state: State) -> None:
+        coordinator.async_set_updated_data(state)
+        repairs.async_update_issues(hass, entry, state)
+
+    reconciler = Reconciler(
+        hass,
+        client,
+        BackupFolder(client, entry.data[CONF_FOLDER], own_instance, journal.notes.uploaded.get),
+        LocalBackups(hass, async_get_manager(hass)),
+        journal,
+        policy_of(entry),
+        instance_id=own_instance,
+        agent_id=agent_id_of(entry),
+        on_change=published,
+        on_sign_in_needed=lambda: entry.async_start_reauth(hass),
+    )
+    coordinator.reconciler = reconciler
+    try:
+        await reconciler.refresh(patience=_SETUP_PATIENCE)
+    except SignInError as err:
+        raise ConfigEntryAuthFailed(
+            translation_domain=DOMAIN,
+            translation_key="sign_in_needed",
+            translation_placeholders={"reason": err.reason},
+        ) from err
+    except DropboxError as err:
+        raise ConfigEntryNotReady(
+            translation_domain=DOMAIN,
+            translation_key="cannot_connect",
+            translation_placeholders={"reason": err.reason},
+        ) from err
+
+    entry.runtime_data = coordinator
+    await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    entry.async_create_background_task(hass, reconciler.run(), f"{DOMAIN} worker")
+    watch.async_watch_backups(hass, entry, reconciler)
+    async_notify_agents_changed(hass, entry)
+    return True
+
+
+def policy_of(entry: DropboxBackupConfigEntry) -> Policy:
+    """Return what the user chose in the options."""
+    options = entry.options
+    return Policy(
+        upload_automatically=options.get(CONF_UPLOAD_AUTOMATICALLY, True),
+        check_interval=timedelta(hours=options.get(CONF_CHECK_INTERVAL, DEFAULT_CHECK_INTERVAL)),
+        keep=int(options.get(CONF_KEEP, DEFAULT_KEEP)),
+    )
+
+
+async def async_unload_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> bool:
+    """Unload one account: the worker is cancelled by Home Assistant right after."""
+    await entry.runtime_data.reconciler.save()
+    return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
+
+
+async def async_remove_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> None:
+    """Forget what was kept for the account. The backups in Dropbox stay."""
+    await Journal(hass, entry.entry_id).remove()
+    repairs.async_delete_issues(hass, entry)

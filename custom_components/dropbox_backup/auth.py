@@ -1,0 +1,43 @@
+"""Access tokens for the Dropbox client, from Home Assistant's OAuth2 helper."""
+
+from typing import Any
+
+from aiohttp import ClientError
+from homeassistant.const import CONF_ACCESS_TOKEN, CONF_TOKEN
+from homeassistant.exceptions import OAuth2TokenRequestReauthError
+from homeassistant.helpers.config_entry_oauth2_flow import OAuth2Session
+
+from .dropbox_api.errors import SignInError, UnreachableError
+
+
+class EntryToken:
+    """The access token of a config entry, renewed when it has expired or when Dropbox says so."""
+
+    def __init__(self, session: OAuth2Session) -> None:
+        """Nothing is asked yet."""
+        self._session = session
+
+    async def get(self, refused: str | None) -> str:
+        """Return an access token other than `refused`. Raises `SignInError` or
+        `UnreachableError`.
+        """
+        if refused is not None and self._token[CONF_ACCESS_TOKEN] == refused:
+            self._expire()
+        try:
+            await self._session.async_ensure_token_valid()
+        except OAuth2TokenRequestReauthError as err:
+            raise SignInError("the sign-in is no longer valid") from err
+        except (ClientError, TimeoutError) as err:  # all other token errors are client errors
+            raise UnreachableError("Dropbox did not renew the sign-in") from err
+        return str(self._token[CONF_ACCESS_TOKEN])
+
+    @property
+    def _token(self) -> dict[str, Any]:  # Any: the token as Dropbox gave it
+        return self._session.token
+
+    def _expire(self) -> None:
+        """Make the helper renew the token although its time has not come."""
+        entry = self._session.config_entry
+        self._session.hass.config_entries.async_update_entry(
+            entry, data={**entry.data, CONF_TOKEN: {**self._token, "expires_at": 0}}
+        )

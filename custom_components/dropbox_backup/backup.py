@@ -1,0 +1,159 @@
+"""Dropbox as a location of Home Assistant's own backups."""
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Any, override
+
+from homeassistant.components.backup import (
+    AgentBackup,
+    BackupAgent,
+    BackupAgentError,
+    BackupNotFound,
+    OnProgressCallback,
+)
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.util.hass_dict import HassKey
+
+from .const import DOMAIN
+from .coordinator import DropboxBackupConfigEntry
+from .dropbox_api.errors import DropboxError, FullError, NotFoundError, SignInError
+from .sync.models import BackupId
+from .sync.reconciler import Reconciler
+
+_LISTENERS: HassKey[list[Callable[[], None]]] = HassKey(f"{DOMAIN}_backup_agent_listeners")
+
+
+def agent_id_of(entry: DropboxBackupConfigEntry) -> str:
+    """Return the id under which Home Assistant keeps its settings of this location."""
+    return f"{DOMAIN}.{_unique_id(entry)}"
+
+
+def _unique_id(entry: DropboxBackupConfigEntry) -> str:
+    """Return an id that outlives the config entry and does not give away the account: Home
+    Assistant logs it.
+    """
+    return sha256(str(entry.unique_id).encode()).hexdigest()[:12]
+
+
+async def async_get_backup_agents(hass: HomeAssistant, **kwargs: Any) -> list[BackupAgent]:
+    """Return one agent per account."""
+    return [
+        DropboxBackupAgent(hass, entry)
+        for entry in hass.config_entries.async_loaded_entries(DOMAIN)
+    ]
+
+
+@callback
+def async_register_backup_agents_listener(
+    hass: HomeAssistant, *, listener: Callable[[], None], **kwargs: Any
+) -> Callable[[], None]:
+    """Tell the listener when agents come or go; return how to stop that."""
+    listeners = hass.data.setdefault(_LISTENERS, [])
+    listeners.append(listener)
+
+    @callback
+    def remove_listener() -> None:
+        listeners.remove(listener)
+
+    return remove_listener
+
+
+@callback
+def async_notify_agents_changed(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> None:
+    """Tell Home Assistant whenever the entry is loaded or unloaded."""
+
+    @callback
+    def notify() -> None:
+        for listener in list(hass.data.get(_LISTENERS, [])):
+            listener()
+
+    entry.async_on_unload(entry.async_on_state_change(notify))
+
+
+@contextmanager
+def _in_home_assistants_words(agent: DropboxBackupAgent) -> Generator[None]:
+    """Turn our errors into those that Home Assistant's backup page shows."""
+    try:
+        yield
+    except NotFoundError as err:
+        raise BackupNotFound(str(err)) from err
+    except SignInError as err:
+        agent.entry.async_start_reauth(agent.hass)
+        raise _agent_error("sign_in_needed", err) from err
+    except FullError as err:
+        raise _agent_error("dropbox_full", err) from err
+    except DropboxError as err:
+        raise _agent_error("dropbox_error", err) from err
+
+
+def _agent_error(key: str, err: DropboxError) -> BackupAgentError:
+    return BackupAgentError(
+        translation_domain=DOMAIN,
+        translation_key=key,
+        translation_placeholders={"reason": str(err)},
+    )
+
+
+class DropboxBackupAgent(BackupAgent):
+    """One Dropbox account. Listing answers from memory; the worker keeps that up to date."""
+
+    domain = DOMAIN
+
+    def __init__(self, hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> None:
+        """Home Assistant shows the entry's title as the name of the location."""
+        super().__init__()
+        self.hass = hass
+        self.entry = entry
+        self.name = entry.title
+        self.unique_id = _unique_id(entry)
+        # Kept: Home Assistant goes on with an upload over a reload of the entry.
+        self._reconciler: Reconciler = entry.runtime_data.reconciler
+
+    @override
+    async def async_upload_backup(
+        self,
+        *,
+        open_stream: Callable[[], Coroutine[Any, Any, AsyncIterator[bytes]]],
+        backup: AgentBackup,
+        on_progress: OnProgressCallback,
+        **kwargs: Any,
+    ) -> None:
+        """Upload a backup and verify it. Tries for long: Home Assistant may have no other copy."""
+        with _in_home_assistants_words(self):
+            await self._reconciler.upload_for_home_assistant(
+                backup, open_stream, lambda sent: on_progress(bytes_uploaded=sent)
+            )
+
+    @override
+    async def async_list_backups(self, **kwargs: Any) -> list[AgentBackup]:
+        """Return the backups in Dropbox."""
+        return [one.backup for one in self._reconciler.folder.backups]
+
+    @override
+    async def async_get_backup(self, backup_id: str, **kwargs: Any) -> AgentBackup:
+        """Return one backup."""
+        with _in_home_assistants_words(self):
+            return self._reconciler.find(BackupId(backup_id)).backup
+
+    @override
+    async def async_download_backup(self, backup_id: str, **kwargs: Any) -> AsyncIterator[bytes]:
+        """Return the archive as a stream that survives broken connections and fails at its end if
+        it is damaged.
+        """
+        with _in_home_assistants_words(self):
+            return _translated_stream(self._reconciler.download(BackupId(backup_id)))
+
+    @override
+    async def async_delete_backup(self, backup_id: str, **kwargs: Any) -> None:
+        """Delete a backup."""
+        with _in_home_assistants_words(self):
+            await self._reconciler.delete([BackupId(backup_id)])
+
+
+async def _translated_stream(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    try:
+        async for piece in stream:
+            yield piece
+    except DropboxError as err:
+        raise _agent_error("download_failed", err) from err

@@ -1,0 +1,306 @@
+"""Signing in to Dropbox, choosing the backup folder, and the options."""
+
+from collections.abc import Mapping
+from itertools import count
+import logging
+from typing import Any, override
+
+from homeassistant.config_entries import (
+    SOURCE_REAUTH,
+    SOURCE_RECONFIGURE,
+    ConfigEntry,
+    ConfigFlowResult,
+    OptionsFlow,
+    OptionsFlowWithReload,
+)
+from homeassistant.const import CONF_ACCESS_TOKEN, CONF_TOKEN
+from homeassistant.core import callback
+from homeassistant.exceptions import ImplementationUnavailableError, UnknownImplementationError
+from homeassistant.helpers.aiohttp_client import async_get_clientsession
+from homeassistant.helpers.config_entry_oauth2_flow import (
+    AbstractOAuth2FlowHandler,
+    OAuth2Session,
+    async_get_config_entry_implementation,
+)
+from homeassistant.helpers.selector import (
+    BooleanSelector,
+    NumberSelector,
+    NumberSelectorConfig,
+    NumberSelectorMode,
+    TextSelector,
+)
+import probatio as vol
+
+from .application_credentials import console_url
+from .auth import EntryToken
+from .const import (
+    CONF_CHECK_INTERVAL,
+    CONF_FOLDER,
+    CONF_KEEP,
+    CONF_UPLOAD_AUTOMATICALLY,
+    DEFAULT_CHECK_INTERVAL,
+    DEFAULT_FOLDER,
+    DEFAULT_KEEP,
+    DOMAIN,
+)
+from .dropbox_api.client import DropboxClient, GetToken
+from .dropbox_api.errors import SignInError
+from .sync.account import (
+    Obstacle,
+    ObstacleError,
+    check_sign_in,
+    folder_path,
+    missing_permissions,
+    prove_writable,
+)
+
+_LOGGER = logging.getLogger(__name__)
+
+CONF_IMPLEMENTATION = "auth_implementation"
+
+# A person waits for the answer, and can try again.
+_PATIENCE = 10.0
+_NAMELESS = "Dropbox"
+_ROOT = "/"
+
+# Nothing that could be typed into the folder's form helps against these.
+_NEEDS_NEW_SIGN_IN = {Obstacle.MISSING_PERMISSIONS, Obstacle.SIGN_IN_REFUSED}
+_ABOUT_THE_FOLDER = {Obstacle.BAD_FOLDER_NAME, Obstacle.FILE_IN_PLACE, Obstacle.NOT_WRITABLE}
+
+
+def _whole_number(minimum: int, maximum: int, unit: str) -> vol.All[Any]:
+    config = NumberSelectorConfig(
+        min=minimum, max=maximum, step=1, unit_of_measurement=unit, mode=NumberSelectorMode.BOX
+    )
+    return vol.All(NumberSelector(config), vol.Coerce(int))
+
+
+_OPTIONS = vol.Schema(
+    {
+        vol.Required(CONF_UPLOAD_AUTOMATICALLY, default=True): BooleanSelector(),
+        vol.Required(CONF_KEEP, default=DEFAULT_KEEP): _whole_number(0, 1000, "backups"),
+        vol.Required(CONF_CHECK_INTERVAL, default=DEFAULT_CHECK_INTERVAL): _whole_number(
+            1, 168, "hours"
+        ),
+    }
+)
+
+
+class DropboxBackupConfigFlow(AbstractOAuth2FlowHandler, domain=DOMAIN):
+    """Sets up one Dropbox account, signs in again, or changes the folder."""
+
+    DOMAIN = DOMAIN
+    VERSION = 1
+
+    def __init__(self) -> None:
+        """Nobody has signed in yet."""
+        super().__init__()
+        self._app = ""
+        self._name = ""
+        self._data: dict[str, Any] = {}  # Any: Home Assistant's own type for entry data
+        self._missing: tuple[str, ...] = ()
+
+    @property
+    @override
+    def logger(self) -> logging.Logger:
+        """The logger that Home Assistant's part of the flow uses."""
+        return _LOGGER
+
+    @staticmethod
+    @callback
+    @override
+    def async_get_options_flow(config_entry: ConfigEntry) -> OptionsFlow:
+        """Return the options flow."""
+        return DropboxBackupOptionsFlow()
+
+    # After signing in, for whatever reason
+
+    @override
+    async def async_oauth_create_entry(self, data: dict[str, Any]) -> ConfigFlowResult:
+        """Check the new sign-in, then go on to the folder, or renew the entry."""
+        self._app = data[CONF_IMPLEMENTATION]
+        token = data[CONF_TOKEN]
+        try:
+            account = await check_sign_in(self._client(_only(token[CONF_ACCESS_TOKEN])), token)
+        except ObstacleError as err:
+            return self._give_up(err)
+        # A flow that was left open somewhere must not be in the way.
+        await self.async_set_unique_id(account.account_id, raise_on_progress=False)
+        if self.source == SOURCE_REAUTH:
+            return self._renew(self._get_reauth_entry(), data)
+        if self.source == SOURCE_RECONFIGURE:
+            return self._renew(self._get_reconfigure_entry(), data)
+        self._abort_if_unique_id_configured()
+        self._data = data
+        self._name = account.name or _NAMELESS
+        return await self.async_step_folder()
+
+    def _renew(self, entry: ConfigEntry, data: dict[str, Any]) -> ConfigFlowResult:
+        self._abort_if_unique_id_mismatch(
+            reason="wrong_account", description_placeholders={"account": entry.title}
+        )
+        return self.async_update_reload_and_abort(entry, data_updates=data)
+
+    def _give_up(self, err: ObstacleError) -> ConfigFlowResult:
+        if err.permissions:
+            self._missing = err.permissions
+            return self._ask_for_permissions()
+        return self.async_abort(
+            reason=err.obstacle, description_placeholders={"reason": err.reason}
+        )
+
+    async def async_step_permissions(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Sign in again, after the user has ticked what was missing."""
+        if user_input is None:
+            return self._ask_for_permissions()
+        return await self._sign_in_with_the_same_app()
+
+    def _ask_for_permissions(self) -> ConfigFlowResult:
+        return self.async_show_form(
+            step_id="permissions",
+            description_placeholders={
+                "console_url": console_url(),
+                "permissions": "\n".join(f"- `{scope}`" for scope in self._missing),
+            },
+        )
+
+    async def _sign_in_with_the_same_app(self) -> ConfigFlowResult:
+        """Go to Dropbox. Another app could have another folder; it is only asked for if that one
+        is gone.
+        """
+        return await self.async_step_pick_implementation({"implementation": self._app})
+
+    # The folder
+
+    async def async_step_folder(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask for the folder, and prove that backups can be kept there."""
+        errors: dict[str, str] = {}
+        reason = ""
+        if user_input is not None:
+            try:
+                folder = folder_path(user_input[CONF_FOLDER])
+                await prove_writable(await self._signed_in_client(), folder)
+            except ObstacleError as err:
+                if err.obstacle in _NEEDS_NEW_SIGN_IN:
+                    return self._give_up(err)
+                field = CONF_FOLDER if err.obstacle in _ABOUT_THE_FOLDER else "base"
+                errors[field] = err.obstacle
+                reason = err.reason
+            else:
+                return self._use(folder)
+        return self.async_show_form(
+            step_id="folder",
+            data_schema=self.add_suggested_values_to_schema(self._folder_schema(), user_input),
+            errors=errors,
+            description_placeholders={"reason": reason},
+        )
+
+    def _folder_schema(self) -> vol.Schema:
+        now = DEFAULT_FOLDER
+        if self.source == SOURCE_RECONFIGURE:
+            now = self._get_reconfigure_entry().data[CONF_FOLDER] or _ROOT
+        return vol.Schema({vol.Required(CONF_FOLDER, default=now): TextSelector()})
+
+    def _use(self, folder: str) -> ConfigFlowResult:
+        if self.source == SOURCE_RECONFIGURE:
+            return self.async_update_reload_and_abort(
+                self._get_reconfigure_entry(), data_updates={CONF_FOLDER: folder}
+            )
+        self._abort_if_unique_id_configured()  # another flow may have been quicker
+        return self.async_create_entry(
+            title=self._title(),
+            data={**self._data, CONF_FOLDER: folder},
+            description_placeholders={"folder": folder or _ROOT},
+        )
+
+    def _title(self) -> str:
+        """Return the account's name, with a number if another account has the same.
+
+        Not its e-mail address: the title gets into names of entities, and from there into logs.
+        """
+        taken = {entry.title for entry in self._async_current_entries()}
+        if self._name not in taken:
+            return self._name
+        titles = (f"{self._name} {number}" for number in count(2))
+        return next(title for title in titles if title not in taken)
+
+    # Signing in again
+
+    async def async_step_reauth(self, entry_data: Mapping[str, Any]) -> ConfigFlowResult:
+        """Tell why to sign in again."""
+        self._app = entry_data[CONF_IMPLEMENTATION]
+        self._missing = missing_permissions(entry_data[CONF_TOKEN])
+        if self._missing:
+            return self._ask_for_permissions()
+        return await self.async_step_reauth_confirm()
+
+    async def async_step_reauth_confirm(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Sign in again when the user is ready."""
+        if user_input is not None:
+            return await self._sign_in_with_the_same_app()
+        return self.async_show_form(
+            step_id="reauth_confirm",
+            description_placeholders={"account": self._get_reauth_entry().title},
+        )
+
+    # Reconfiguring
+
+    async def async_step_reconfigure(
+        self,
+        user_input: dict[str, Any] | None = None,  # noqa: ARG002  (Home Assistant's signature)
+    ) -> ConfigFlowResult:
+        """Let the user choose what to change."""
+        return self.async_show_menu(step_id="reconfigure", menu_options=["sign_in", "folder"])
+
+    async def async_step_sign_in(
+        self,
+        user_input: dict[str, Any] | None = None,  # noqa: ARG002  (Home Assistant's signature)
+    ) -> ConfigFlowResult:
+        """Sign in again, with another app if the user likes."""
+        return await self.async_step_user()
+
+    # Dropbox
+
+    def _client(self, get_token: GetToken) -> DropboxClient:
+        return DropboxClient(async_get_clientsession(self.hass), get_token, patience=_PATIENCE)
+
+    async def _signed_in_client(self) -> DropboxClient:
+        """Return a client for the account of this flow. Raises `ObstacleError`."""
+        if self.source != SOURCE_RECONFIGURE:
+            return self._client(_only(self._data[CONF_TOKEN][CONF_ACCESS_TOKEN]))
+        entry = self._get_reconfigure_entry()
+        try:
+            implementation = await async_get_config_entry_implementation(self.hass, entry)
+        except (ImplementationUnavailableError, UnknownImplementationError) as err:
+            reason = "the key and the secret of the Dropbox app are gone from Home Assistant"
+            raise ObstacleError(Obstacle.SIGN_IN_REFUSED, reason) from err
+        return self._client(EntryToken(OAuth2Session(self.hass, entry, implementation)).get)
+
+
+def _only(access_token: str) -> GetToken:
+    """Return a source of just this access token: a new one needs no renewal yet."""
+
+    async def get_token(refused: str | None) -> str:
+        if refused is not None:
+            raise SignInError("the new access token was not accepted")
+        return access_token
+
+    return get_token
+
+
+class DropboxBackupOptionsFlow(OptionsFlowWithReload):
+    """What to upload, and what to keep."""
+
+    async def async_step_init(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask for all options on one page."""
+        options = self.config_entry.options
+        if user_input is not None:
+            return self.async_create_entry(data={**options, **user_input})
+        return self.async_show_form(
+            step_id="init",
+            data_schema=self.add_suggested_values_to_schema(_OPTIONS, options),
+        )

@@ -1,0 +1,22 @@
+"""Constants of the Dropbox Backup integration."""
+
+from typing import Final
+
+DOMAIN: Final = "dropbox_backup"
+
+CONF_FOLDER: Final = "folder"
+CONF_UPLOAD_AUTOMATICALLY: Final = "upload_automatically"
+CONF_CHECK_INTERVAL: Final = "check_interval"  # hours
+CONF_KEEP: Final = "keep"
+
+DEFAULT_FOLDER: Final = "/HomeAssistant/Backups"
+DEFAULT_CHECK_INTERVAL: Final = 24
+DEFAULT_KEEP: Final = 10
+
+SCOPES: Final = (
+    "account_info.read",
+    "files.metadata.read",
+    "files.metadata.write",
+    "files.content.read",
+    "files.content.write",
+)

@@ -1,0 +1,26 @@
+"""Publishes the worker's state to entities, diagnostics and service responses."""
+
+import logging
+
+from homeassistant.config_entries import ConfigEntry
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
+
+from .const import DOMAIN
+from .sync.reconciler import Reconciler
+from .sync.state import State
+
+_LOGGER = logging.getLogger(__name__)
+
+type DropboxBackupConfigEntry = ConfigEntry[DropboxBackupCoordinator]
+
+
+class DropboxBackupCoordinator(DataUpdateCoordinator[State]):
+    """Never polls: the worker has timers of its own and publishes whenever something changes."""
+
+    config_entry: DropboxBackupConfigEntry
+    reconciler: Reconciler  # given by the setup of the config entry, which wires the parts together
+
+    def __init__(self, hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> None:
+        """Nothing is published yet."""
+        super().__init__(hass, _LOGGER, config_entry=entry, name=DOMAIN)

@@ -1,0 +1,67 @@
+"""What a bug report needs. Everything is picked by hand: what is not named here can't leak."""
+
+from typing import Any
+
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.const import CONF_TOKEN
+from homeassistant.core import HomeAssistant
+
+from . import responses
+from .const import CONF_FOLDER
+from .coordinator import DropboxBackupConfigEntry
+from .sync.reconciler import Reconciler
+from .sync.state import State
+
+
+async def async_get_config_entry_diagnostics(
+    hass: HomeAssistant, entry: DropboxBackupConfigEntry
+) -> dict[str, Any]:  # Any: JSON
+    """Return the options and the worker's state: no token, account id, e-mail address or title."""
+    token = entry.data[CONF_TOKEN]
+    about_entry = {
+        "state": entry.state.value,
+        "folder": entry.data[CONF_FOLDER],
+        "options": dict(entry.options),
+        "scopes": sorted(token.get("scope", "").split()),
+        "token_expires_at": token.get("expires_at"),
+    }
+    if entry.state is not ConfigEntryState.LOADED:
+        return {"entry": about_entry}
+    reconciler = entry.runtime_data.reconciler
+    return {
+        "entry": about_entry,
+        "state": _state(reconciler.state),
+        "plan": responses.uploads(reconciler.state.plan) if reconciler.state.plan else None,
+        "backups": _backups(reconciler),
+    }
+
+
+def _state(state: State) -> dict[str, Any]:  # Any: JSON
+    problem, progress, space = state.problem, state.progress, state.space
+    return {
+        "status": state.status.value,
+        "problem": {"kind": problem.kind.value, "detail": problem.detail} if problem else None,
+        "refused": dict(state.refused),
+        "unconfirmed": [one.backup.backup_id for one in state.unconfirmed],
+        "folder_was_missing": state.folder_was_missing,
+        "waiting": [one.backup.backup_id for one in state.waiting],
+        "progress": {"sent": progress.sent, "size": progress.size} if progress else None,
+        "space": {"used": space.used, "total": space.total} if space else None,
+        "backups": len(state.backups),
+        "backups_size": sum(one.file.size for one in state.backups),
+        "last_attempt": state.last_attempt,
+        "last_check": state.last_check,
+        "last_upload": state.last_upload,
+        "next_check": state.next_check,
+    }
+
+
+def _backups(reconciler: Reconciler) -> list[dict[str, Any]]:  # Any: JSON
+    return [
+        {
+            **responses.remote_backup(one.backup, reconciler),
+            "keep": one.keep,
+            "reason": one.reason,
+        }
+        for one in reconciler.verdicts
+    ]

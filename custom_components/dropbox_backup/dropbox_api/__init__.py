@@ -1,0 +1,1 @@
+"""Speaks Dropbox. Imports nothing of Home Assistant."""

@@ -1,0 +1,71 @@
+"""What can go wrong with Dropbox, as few kinds as a caller can tell apart by what to do next."""
+
+from typing import override
+
+
+class DropboxError(Exception):
+    """Base of all errors of this package. Never carries a token, an account id or an e-mail
+    address.
+
+    `reason` is Dropbox's own error as a path of tags (`path/insufficient_space`) or a short English
+    text; `request_id` is what Dropbox's support asks for.
+    """
+
+    def __init__(self, reason: str, request_id: str | None = None) -> None:
+        """Keep Dropbox's reason and the id of the request."""
+        super().__init__(reason)
+        self.reason = reason
+        self.request_id = request_id
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.reason} (request {self.request_id})" if self.request_id else self.reason
+
+
+class SignInError(DropboxError):
+    """Dropbox does not accept our sign-in, or the sign-in lacks a permission: the user must sign in
+    again.
+    """
+
+    @property
+    def missing_scope(self) -> str | None:
+        """The permission that is missing, such as `files.content.write`, if that is the trouble."""
+        kind, _, scope = self.reason.partition("/")
+        return scope if kind == "missing_scope" else None
+
+
+class NotFoundError(DropboxError):
+    """There is nothing at that path, or the upload session or cursor is gone."""
+
+
+class FullError(DropboxError):
+    """The Dropbox account has no room for the file."""
+
+
+class RateLimitedError(DropboxError):
+    """Dropbox wants us to slow down; `retry_after` is how many seconds it asked for, if it said
+    so.
+    """
+
+    def __init__(
+        self, reason: str, request_id: str | None = None, retry_after: float | None = None
+    ) -> None:
+        """Keep the seconds to wait as well."""
+        super().__init__(reason, request_id)
+        self.retry_after = retry_after
+
+
+class UnreachableError(DropboxError):
+    """No usable answer: no network, a broken connection, a server error, or an answer that is not
+    Dropbox's.
+    """
+
+
+class RefusedError(DropboxError):
+    """Dropbox refuses this request and will go on refusing it: a conflict, a bad path, no write
+    permission.
+    """
+
+
+class CorruptError(DropboxError):
+    """What arrived is not what was sent."""

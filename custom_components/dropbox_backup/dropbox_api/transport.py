@@ -1,0 +1,203 @@
+"""One request to Dropbox and what became of it: an answer, or one of our errors.
+
+Wire format: https://www.dropbox.com/developers/documentation/http/documentation
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
+import json
+import time
+from typing import Any, override
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+
+from .errors import (
+    DropboxError,
+    FullError,
+    NotFoundError,
+    RateLimitedError,
+    RefusedError,
+    SignInError,
+    UnreachableError,
+)
+
+type OnSent = Callable[[int], None]
+"""Told how many more bytes of a body were handed to the connection."""
+
+_CONNECT_TIMEOUT = 30.0
+# Nothing moved for so long: the connection is dead. Small enough to notice, large enough for a line
+# that stutters.
+_IDLE_TIMEOUT = 60.0
+# After the last byte of a body left us, a thin line may still be draining the kernel's buffers.
+_ANSWER_TIMEOUT = 300.0
+# One write to TLS is encrypted in one go in the event loop: 64 KiB take well under a millisecond.
+_WRITE_SIZE = 64 * 1024
+_LONGEST_REASON = 200
+
+
+class Body(aiohttp.payload.Payload):
+    """A request body in memory, written in small slices so that the event loop stays free.
+
+    Every slice that the connection accepted moves `deadline` and is told to `on_sent`.
+    """
+
+    _autoclose = True
+
+    def __init__(self, data: bytes | bytearray, on_sent: OnSent | None = None) -> None:
+        """Take the data; nothing is copied."""
+        super().__init__(data, content_type="application/octet-stream")
+        self._size = len(data)
+        self._on_sent = on_sent
+        self.deadline: asyncio.Timeout | None = None
+
+    @override
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return bytes(self._value).decode(encoding, errors)
+
+    @override
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        await self.write_with_length(writer, None)
+
+    @override
+    async def write_with_length(
+        self, writer: AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        view = memoryview(self._value)[:content_length]
+        for start in range(0, len(view), _WRITE_SIZE):
+            part = view[start : start + _WRITE_SIZE]
+            await writer.write(part)
+            await writer.drain()
+            self._moved(_IDLE_TIMEOUT)
+            if self._on_sent is not None:
+                self._on_sent(len(part))
+            await asyncio.sleep(0)  # a fast line never makes `write` wait
+        self._moved(_ANSWER_TIMEOUT)
+
+    def _moved(self, allowed: float) -> None:
+        if self.deadline is not None:
+            self.deadline.reschedule(asyncio.get_running_loop().time() + allowed)
+
+
+@asynccontextmanager
+async def request(
+    session: aiohttp.ClientSession,
+    url: str,
+    headers: Mapping[str, str],
+    body: Body | bytes | None,
+    *,
+    answer_timeout: float = _IDLE_TIMEOUT,
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """POST and yield Dropbox's answer once its status is good.
+
+    There is no total timeout, only ones that start again whenever something moves: a transfer may
+    take hours. Raises one of our errors for everything else that can happen, also while the answer
+    is being read.
+    """
+    timeout = aiohttp.ClientTimeout(
+        total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=answer_timeout
+    )
+    if isinstance(body, Body):
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=_ANSWER_TIMEOUT
+        )
+    try:
+        async with asyncio.timeout(None) as deadline:
+            if isinstance(body, Body):
+                body.deadline = deadline
+                deadline.reschedule(
+                    asyncio.get_running_loop().time() + _CONNECT_TIMEOUT + _IDLE_TIMEOUT
+                )
+            async with session.post(
+                url, headers=headers, data=body, timeout=timeout, allow_redirects=False
+            ) as response:
+                deadline.reschedule(None)  # from here on the read timeout watches
+                if response.status not in {200, 206}:
+                    raise await _error_of(response)
+                yield response
+    except TimeoutError as err:
+        raise UnreachableError("Dropbox did not answer in time") from err
+    except (aiohttp.ClientError, OSError) as err:
+        raise UnreachableError(f"no connection to Dropbox: {type(err).__name__}") from err
+
+
+async def _error_of(response: aiohttp.ClientResponse) -> DropboxError:
+    request_id = response.headers.get("X-Dropbox-Request-Id")
+    text = (await response.content.read(64 * 1024)).decode("utf-8", "replace")
+    # Dropbox quotes a header that it can't read.
+    secret = response.request_info.headers.get("Authorization", "").partition(" ")[2]
+    text = text.replace(secret, "***") if secret else text
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        answer = None
+    tags = _tags(answer)
+    reason = "/".join(tags)
+    match response.status:
+        case 401:
+            return SignInError(reason or "the sign-in was refused", request_id)
+        case 403:
+            return RefusedError(reason or "access denied", request_id)
+        case 409 if reason:
+            return _refusal(answer, tags, request_id)
+        case 422:
+            return RefusedError(f"path_root/{reason}", request_id)
+        case 429:
+            return RateLimitedError(
+                reason or "too_many_requests", request_id, _retry_after(response, answer)
+            )
+        # Dropbox tells in plain text what is wrong with the request. A page of somebody's proxy is
+        # not Dropbox's.
+        case 400 if request_id is not None:
+            return RefusedError(_one_line(text) or "bad request", request_id)
+        case status:
+            return UnreachableError(f"unexpected answer with status {status}", request_id)
+
+
+def _tags(answer: Any) -> list[str]:  # Any: JSON of unknown shape
+    """Return Dropbox's error as its path of tags: `{".tag": "path", "path": {".tag": "x"}}` is
+    `[path, x]`.
+    """
+    node = answer.get("error") if isinstance(answer, dict) else None
+    tags: list[str] = []
+    while isinstance(node, dict):
+        tag = node.get(".tag")
+        if isinstance(tag, str):
+            tags.append(tag)
+            if isinstance(scope := node.get("required_scope"), str):
+                tags.append(scope)
+        following = [node.get("reason"), node.get(tag) if isinstance(tag, str) else None]
+        node = next((child for child in following if isinstance(child, dict)), None)
+    return tags
+
+
+def _refusal(answer: Any, tags: list[str], request_id: str | None) -> DropboxError:
+    reason = "/".join(tags)
+    if tags[-1] == "too_many_write_operations":
+        return RateLimitedError(reason, request_id)
+    if tags[-1] in {"not_found", "reset"}:
+        return NotFoundError(reason, request_id)
+    if tags[-1].endswith(("insufficient_space", "insufficient_quota")):
+        return FullError(reason, request_id)
+    return RefusedError(reason, request_id)
+
+
+def _retry_after(response: aiohttp.ClientResponse, answer: Any) -> float | None:
+    """Return how many seconds to wait, from the header (seconds or a date) or from the body."""
+    header = response.headers.get("Retry-After", "")
+    error = answer.get("error") if isinstance(answer, dict) else None
+    for value in (header, error.get("retry_after") if isinstance(error, dict) else None):
+        try:
+            return max(0.0, float(value or ""))
+        except TypeError, ValueError:
+            continue
+    try:
+        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
+    except TypeError, ValueError:
+        return None
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:_LONGEST_REASON]

@@ -1,0 +1,363 @@
+"""Uploading: chunks in flight, resume, and proof that what arrived is what was sent.
+
+Rules of upload sessions:
+https://www.dropbox.com/developers/documentation/http/documentation#files-upload_session-start
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from .client import DropboxClient, FileMetadata, UploadCommit
+from .content_hash import BLOCK_SIZE, block_digests, content_hash
+from .errors import CorruptError, DropboxError, NotFoundError, RefusedError
+
+_TRIES_OF_A_CORRUPT_CHUNK = 5
+_TRIES_WITH_A_NEW_SESSION = 2
+
+
+class Source(Protocol):
+    """Where the bytes of an upload come from."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are, exactly."""
+
+    def read(self) -> AsyncGenerator[bytes]:
+        """Yield all bytes from the first on, the same ones at every call.
+
+        Raises `OSError` or what else the source knows.
+        """
+
+
+class UploadLimits:
+    """How much is under way at once, over all uploads that share this object.
+
+    At most `parallel` chunks of `chunk_size` bytes are held in memory.
+    """
+
+    def __init__(self, chunk_size: int = BLOCK_SIZE, parallel: int = 8) -> None:
+        """Refuse what Dropbox would refuse: chunks are multiples of 4 MiB and at most 150 MiB."""
+        if chunk_size % BLOCK_SIZE or not 0 < chunk_size <= 148 * 1024 * 1024:
+            raise ValueError("chunks must be multiples of 4 MiB up to 148 MiB")
+        if parallel < 1:
+            raise ValueError("at least one chunk must be in flight")
+        self.chunk_size = chunk_size
+        self.slots = asyncio.Semaphore(parallel)
+
+
+@dataclass(slots=True)
+class UploadSession:
+    """What the server is known to have of an upload: enough to go on after a restart.
+
+    `acknowledged` maps the index of each chunk that arrived to its content hash. Going on reads the
+    source again and compares: a source that changed is never mixed with what was sent before.
+    """
+
+    session_id: str
+    size: int
+    chunk_size: int
+    acknowledged: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Sent:
+    """Bytes that left us: acknowledged ones plus those of the chunks in flight."""
+
+    report: Callable[[int], None]
+    total: int = 0
+
+    def add(self, count: int) -> None:
+        self.total += count
+        self.report(self.total)
+
+
+class _SessionLostError(Exception):
+    """Dropbox forgot the session, or its source changed: only a new one helps."""
+
+
+async def upload(
+    client: DropboxClient,
+    source: Source,
+    commit: UploadCommit,
+    *,
+    limits: UploadLimits | None = None,
+    session: UploadSession | None = None,
+    on_progress: Callable[[int], None] = lambda _: None,
+    on_session: Callable[[UploadSession | None], None] = lambda _: None,
+) -> FileMetadata:
+    """Upload everything that `source` yields; return the `files.FileMetadata` of the verified file.
+
+    `session` continues an earlier upload. `on_session` is told whenever the session changed, and
+    `None` when it is of no further use. `on_progress` gets the bytes sent so far, out of
+    `source.size`. A file that is there already with the same content is success; with other content
+    it is a `RefusedError`.
+    """
+    limits = limits or UploadLimits()
+    if source.size <= limits.chunk_size:
+        async with limits.slots:
+            return await _upload_small(client, source, commit, on_progress)
+    for last_try in (False,) * _TRIES_WITH_A_NEW_SESSION + (True,):
+        run = _SessionUpload(client, source, limits, session, on_progress, on_session)
+        try:
+            digests = await run.send_chunks()
+            metadata = await run.finish(commit, content_hash(digests))
+        except _SessionLostError as err:
+            session = None
+            on_session(None)
+            if last_try:
+                raise CorruptError("the upload session was lost again and again") from err
+        else:
+            on_session(None)
+            return metadata
+    raise AssertionError("unreachable")
+
+
+async def _upload_small(
+    client: DropboxClient,
+    source: Source,
+    commit: UploadCommit,
+    on_progress: Callable[[int], None],
+) -> FileMetadata:
+    async with aclosing(source.read()) as stream:
+        data = b"".join([piece async for piece in stream])
+    _check_size(len(data), source.size)
+    expected = content_hash(await _in_thread(data))
+    for last_try in (False,) * (_TRIES_OF_A_CORRUPT_CHUNK - 1) + (True,):
+        sent = _Sent(on_progress)
+        try:
+            metadata = await client.upload(data, commit, expected, sent.add)
+        except RefusedError as err:
+            if err.reason == "content_hash_mismatch" and not last_try:
+                continue
+            return await _already_there(client, commit, expected, err)
+        return await _verified(client, commit, metadata, expected)
+    raise AssertionError("unreachable")
+
+
+class _SessionUpload:
+    """One pass over the source with one upload session."""
+
+    def __init__(
+        self,
+        client: DropboxClient,
+        source: Source,
+        limits: UploadLimits,
+        session: UploadSession | None,
+        on_progress: Callable[[int], None],
+        on_session: Callable[[UploadSession | None], None],
+    ) -> None:
+        self._client = client
+        self._source = source
+        self._limits = limits
+        self._earlier = session
+        self._sent = _Sent(on_progress)
+        self._on_session = on_session
+        self._session: UploadSession
+
+    async def send_chunks(self) -> list[bytes]:
+        """Send what the server lacks; return the digests of all blocks."""
+        self._session = await self._open()
+        digests: list[bytes] = []
+        chunks = read_chunks(self._source, self._session.chunk_size)
+        try:
+            async with aclosing(chunks), asyncio.TaskGroup() as tasks:
+                under_way: set[asyncio.Task[None]] = set()
+                for index in range(-(-self._session.size // self._session.chunk_size)):
+                    chunk, chunk_digests = await self._next(chunks)
+                    digests += chunk_digests
+                    task = tasks.create_task(
+                        self._send(index, chunk, content_hash(chunk_digests), set(under_way))
+                    )
+                    del chunk
+                    under_way.add(task)
+                    task.add_done_callback(under_way.discard)
+                    task.add_done_callback(lambda _: self._limits.slots.release())
+                async for _ in chunks:  # lets the source find out that it is longer than it claimed
+                    pass
+        except ExceptionGroup as group:
+            raise _cause(group) from group
+        return digests
+
+    async def finish(self, commit: UploadCommit, expected: str) -> FileMetadata:
+        """Make the session a file and verify it."""
+        try:
+            metadata = await self._client.upload_session_finish(
+                self._session.session_id, self._session.size, commit
+            )
+        except (NotFoundError, RefusedError) as err:
+            # Also the case when the answer to an earlier try was lost: the session is used up and
+            # the file is there.
+            try:
+                return await _already_there(self._client, commit, expected, err)
+            except (NotFoundError, RefusedError) as conflict:
+                if err.reason.startswith("lookup_failed") or "concurrent_session" in err.reason:
+                    raise _SessionLostError from err
+                raise conflict from None
+        return await _verified(self._client, commit, metadata, expected)
+
+    async def _open(self) -> UploadSession:
+        session = self._earlier
+        if session is not None and session.size == self._source.size:
+            return replace(session, acknowledged=dict(session.acknowledged))
+        session = UploadSession(
+            await self._client.upload_session_start(),
+            self._source.size,
+            self._limits.chunk_size,
+        )
+        self._on_session(session)
+        return session
+
+    async def _next(self, chunks: AsyncGenerator[bytearray]) -> tuple[bytearray, list[bytes]]:
+        """Return the next chunk and the digests of its blocks.
+
+        A slot is taken before it is read: there are never more chunks in memory than slots.
+        """
+        await self._limits.slots.acquire()
+        try:
+            chunk = await anext(chunks)
+            return chunk, await _in_thread(chunk)
+        except BaseException:
+            self._limits.slots.release()
+            raise
+
+    async def _send(
+        self, index: int, chunk: bytearray, chunk_hash: str, earlier: set[asyncio.Task[None]]
+    ) -> None:
+        """Send one chunk unless the server has it."""
+        known = self._session.acknowledged.get(index)
+        if known is not None:
+            if known != chunk_hash:
+                raise _SessionLostError
+            self._sent.add(len(chunk))
+            return
+        closes = index * self._session.chunk_size + len(chunk) == self._session.size
+        if closes and earlier:
+            # No chunk may follow the one that closes the session.
+            await asyncio.wait(earlier)
+        await self._append(index, chunk, chunk_hash, close=closes)
+        self._session.acknowledged[index] = chunk_hash
+        self._on_session(self._session)
+
+    async def _append(self, index: int, chunk: bytearray, chunk_hash: str, *, close: bool) -> None:
+        offset = index * self._session.chunk_size
+        for last_try in (False,) * (_TRIES_OF_A_CORRUPT_CHUNK - 1) + (True,):
+            attempt = _Attempt(self._sent, len(chunk))
+            try:
+                await self._client.upload_session_append(
+                    self._session.session_id,
+                    offset,
+                    chunk,
+                    chunk_hash,
+                    close=close,
+                    on_sent=attempt.add,
+                )
+            except NotFoundError as err:
+                raise _SessionLostError from err
+            except RefusedError as err:
+                if err.reason == "closed":
+                    # An earlier pass closed it and the answer was lost. The commit will prove it.
+                    if close:
+                        return
+                    raise _SessionLostError from err
+                if err.reason != "content_hash_mismatch":
+                    raise
+                if last_try:
+                    raise CorruptError(
+                        "the connection damages what is sent", err.request_id
+                    ) from err
+                attempt.forget()
+            else:
+                attempt.complete()
+                return
+
+
+class _Attempt:
+    """Counts one chunk into the total once, however often it had to be sent."""
+
+    def __init__(self, sent: _Sent, size: int) -> None:
+        self._sent = sent
+        self._size = size
+        self._counted = 0
+
+    def add(self, count: int) -> None:
+        # A repeated chunk starts again from its first byte: what was counted before stays counted.
+        count = min(count, self._size - self._counted)
+        self._counted += count
+        self._sent.add(count)
+
+    def complete(self) -> None:
+        self.add(self._size)
+
+    def forget(self) -> None:
+        self._sent.add(-self._counted)
+        self._counted = 0
+
+
+async def read_chunks(source: Source, chunk_size: int) -> AsyncGenerator[bytearray]:
+    """Cut what the source yields into chunks. Raises `CorruptError` when it is not as long as it
+    claims.
+    """
+    total = 0
+    chunk = bytearray()
+    async with aclosing(source.read()) as stream:
+        async for piece in stream:
+            view = memoryview(piece)
+            total += len(view)
+            if total > source.size:
+                _check_size(total, source.size)
+            while len(view) >= chunk_size - len(chunk):
+                missing = chunk_size - len(chunk)
+                chunk += view[:missing]
+                view = view[missing:]
+                yield chunk
+                chunk = bytearray()
+            chunk += view
+    _check_size(total, source.size)
+    if chunk:
+        yield chunk
+
+
+def _check_size(found: int, expected: int) -> None:
+    if found != expected:
+        raise CorruptError(f"the backup has {found} bytes instead of {expected}")
+
+
+async def _in_thread(chunk: bytes | bytearray) -> list[bytes]:
+    return await asyncio.get_running_loop().run_in_executor(None, block_digests, chunk)
+
+
+async def _already_there(
+    client: DropboxClient, commit: UploadCommit, expected: str, err: DropboxError
+) -> FileMetadata:
+    """Return the file at the commit's path if it has our content; raise the error if not."""
+    try:
+        metadata = await client.get_metadata(commit.path)
+    except NotFoundError:
+        raise err from None
+    if getattr(metadata, "content_hash", None) != expected:
+        raise err
+    return metadata
+
+
+async def _verified(
+    client: DropboxClient, commit: UploadCommit, metadata: FileMetadata, expected: str
+) -> FileMetadata:
+    if metadata.content_hash == expected:
+        return metadata
+    # We just made this very revision, and it is damaged: it must not be taken for a backup.
+    await client.delete(commit.path, metadata.rev)
+    raise CorruptError("Dropbox stored something else than what was sent")
+
+
+def _cause(group: ExceptionGroup) -> Exception:
+    """Return the one error that tells most: a lost session or a definite answer before a missing
+    one.
+    """
+    errors = [
+        _cause(err) if isinstance(err, ExceptionGroup) else err for err in group.exceptions
+    ]
+    definite = [err for err in errors if isinstance(err, (_SessionLostError, RefusedError))]
+    return (definite or errors)[0]

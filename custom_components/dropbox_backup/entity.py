@@ -1,0 +1,37 @@
+"""What the entities of one Dropbox account have in common."""
+
+from typing import Final
+from urllib.parse import quote
+
+from homeassistant.helpers.device_registry import DeviceEntryType, DeviceInfo
+from homeassistant.helpers.entity import EntityDescription
+from homeassistant.helpers.update_coordinator import CoordinatorEntity
+
+from .const import DOMAIN
+from .coordinator import DropboxBackupCoordinator
+
+_WEBSITE: Final = "https://www.dropbox.com/home"
+
+
+class DropboxBackupEntity(CoordinatorEntity[DropboxBackupCoordinator]):
+    """Shows the worker's state, and is therefore available while the config entry is loaded."""
+
+    _attr_has_entity_name = True
+
+    def __init__(
+        self, coordinator: DropboxBackupCoordinator, description: EntityDescription
+    ) -> None:
+        """Take the translation key, and the end of the unique id, from the description's key."""
+        super().__init__(coordinator)
+        entry = coordinator.config_entry
+        self.entity_description = description
+        self._attr_translation_key = description.key
+        self._attr_unique_id = f"{entry.entry_id}_{description.key}"
+        self._attr_device_info = DeviceInfo(
+            entry_type=DeviceEntryType.SERVICE,
+            identifiers={(DOMAIN, entry.entry_id)},
+            name=entry.title,
+            manufacturer="Dropbox",
+            model="Dropbox Backup",
+            configuration_url=_WEBSITE + quote(coordinator.reconciler.folder.path),
+        )

@@ -1,0 +1,234 @@
+"""The actions: what a person or an automation may ask the worker to do."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Never
+
+from homeassistant.core import (
+    HomeAssistant,
+    ServiceCall,
+    ServiceResponse,
+    SupportsResponse,
+    callback,
+)
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers import config_validation as cv, service
+from homeassistant.util.json import JsonObjectType
+import probatio as vol
+
+from . import responses
+from .const import DOMAIN
+from .coordinator import DropboxBackupConfigEntry
+from .dropbox_api.errors import (
+    DropboxError,
+    FullError,
+    NotFoundError,
+    RateLimitedError,
+    SignInError,
+    UnreachableError,
+)
+from .sync.models import BackupId
+from .sync.reconciler import Outcome, Outcomes, Reconciler, Selection
+from .sync.state import Problem, ProblemKind
+
+CONF_CONFIG_ENTRY_ID: Final = "config_entry_id"
+CONF_BACKUP_IDS: Final = "backup_ids"
+CONF_LATEST: Final = "latest"
+CONF_WAIT: Final = "wait"
+CONF_DRY_RUN: Final = "dry_run"
+
+_ENTRY = {vol.Optional(CONF_CONFIG_ENTRY_ID): cv.string}
+_BACKUP_IDS = vol.All(cv.ensure_list, [vol.All(cv.string, vol.Length(min=1))], vol.Length(min=1))
+
+type Handler = Callable[[Reconciler, ServiceCall], Coroutine[Any, Any, ServiceResponse]]
+
+
+async def _upload(reconciler: Reconciler, call: ServiceCall) -> ServiceResponse:
+    ids = _backup_ids(call)
+    if ids and call.data[CONF_LATEST]:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN, translation_key="backup_ids_or_latest"
+        )
+    if unknown := await reconciler.unknown(ids):
+        _raise_unknown(unknown)
+    selection = Selection(frozenset(ids), latest=call.data[CONF_LATEST])
+    uploading = reconciler.request("an action asked for it", selection)
+    if not call.data[CONF_WAIT]:
+        return {"backups": []} if call.return_response else None
+    # Should the caller stop waiting, the upload goes on.
+    await asyncio.wait([uploading])
+    if uploading.cancelled():
+        raise HomeAssistantError(translation_domain=DOMAIN, translation_key="upload_interrupted")
+    return _uploaded(uploading.result(), reconciler, call)
+
+
+def _uploaded(outcomes: Outcomes, reconciler: Reconciler, call: ServiceCall) -> ServiceResponse:
+    if not outcomes and (problem := reconciler.state.problem) is not None:
+        raise _error_of(problem)
+    if not outcomes and call.data[CONF_LATEST]:
+        raise HomeAssistantError(translation_domain=DOMAIN, translation_key="no_local_backup")
+    failed = [one for one in outcomes.values() if one.error is not None]
+    if failed and not call.return_response:
+        raise HomeAssistantError(
+            translation_domain=DOMAIN,
+            translation_key="upload_failed",
+            translation_placeholders={
+                "backups": "; ".join(sorted(f"{one.name}: {one.error}" for one in failed))
+            },
+        )
+    return {
+        "backups": [
+            _outcome(backup_id, one, reconciler)
+            for backup_id, one in sorted(outcomes.items(), key=lambda item: item[1].name)
+        ]
+    }
+
+
+def _outcome(backup_id: BackupId, one: Outcome, reconciler: Reconciler) -> JsonObjectType:
+    if one.remote is None:
+        return {"backup_id": backup_id, "name": one.name, "error": one.error}
+    return responses.remote_backup(one.remote, reconciler)
+
+
+async def _list_backups(reconciler: Reconciler, call: ServiceCall) -> ServiceResponse:
+    return {
+        "backups": [
+            {
+                **responses.remote_backup(one.backup, reconciler),
+                "keep": one.keep,
+                "reason": one.reason,
+            }
+            for one in reconciler.verdicts
+        ]
+    }
+
+
+async def _delete(reconciler: Reconciler, call: ServiceCall) -> ServiceResponse:
+    ids = _backup_ids(call)
+    there = {backup_id: reconciler.folder.get(backup_id) for backup_id in ids}
+    if unknown := [backup_id for backup_id, one in there.items() if one is None]:
+        _raise_unknown(unknown)
+    if pinned := [one.backup.name for one in there.values() if one is not None and one.pinned]:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key="backups_pinned",
+            translation_placeholders={"backups": ", ".join(sorted(pinned))},
+        )
+    try:
+        deleted = await reconciler.delete(ids)
+    except NotFoundError:  # somebody was faster
+        _raise_unknown(ids)
+    return {"deleted": [responses.remote_backup(one, reconciler) for one in deleted]}
+
+
+async def _apply_retention(reconciler: Reconciler, call: ServiceCall) -> ServiceResponse:
+    plan = await reconciler.preview() if call.data[CONF_DRY_RUN] else None
+    verdicts = plan.verdicts if plan else await reconciler.apply_retention()
+    return {
+        "keep": [responses.verdict(one) for one in verdicts if one.keep],
+        "delete": [responses.verdict(one) for one in verdicts if not one.keep],
+        **(responses.uploads(plan) if plan else {}),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """One action; its texts are in the translations and its form in services.yaml."""
+
+    name: str
+    handler: Handler
+    response: SupportsResponse
+    fields: dict[vol.Marker, Any]  # what voluptuous takes as a validator
+
+
+ACTIONS = (
+    Action(
+        name="upload",
+        handler=_upload,
+        response=SupportsResponse.OPTIONAL,
+        fields={
+            vol.Optional(CONF_BACKUP_IDS): _BACKUP_IDS,
+            vol.Optional(CONF_LATEST, default=False): cv.boolean,
+            vol.Optional(CONF_WAIT, default=True): cv.boolean,
+        },
+    ),
+    Action(name="list_backups", handler=_list_backups, response=SupportsResponse.ONLY, fields={}),
+    Action(
+        name="delete",
+        handler=_delete,
+        response=SupportsResponse.OPTIONAL,
+        fields={vol.Required(CONF_BACKUP_IDS): _BACKUP_IDS},
+    ),
+    Action(
+        name="apply_retention",
+        handler=_apply_retention,
+        response=SupportsResponse.OPTIONAL,
+        fields={vol.Optional(CONF_DRY_RUN, default=False): cv.boolean},
+    ),
+)
+
+
+@callback
+def async_register_services(hass: HomeAssistant) -> None:
+    """Register the actions, for administrators only: they delete backups."""
+    for action in ACTIONS:
+        service.async_register_admin_service(
+            hass,
+            DOMAIN,
+            action.name,
+            partial(_run, action.handler),
+            vol.Schema({**_ENTRY, **action.fields}),
+            action.response,
+        )
+
+
+async def _run(handler: Handler, call: ServiceCall) -> ServiceResponse:
+    """Find the account, and turn our errors into those that Home Assistant shows."""
+    entry: DropboxBackupConfigEntry = service.async_get_config_entry(
+        call.hass, DOMAIN, call.data.get(CONF_CONFIG_ENTRY_ID)
+    )
+    try:
+        return await handler(entry.runtime_data.reconciler, call)
+    except SignInError as err:
+        entry.async_start_reauth(call.hass)
+        raise _error("sign_in_needed", str(err)) from err
+    except FullError as err:
+        raise _error("dropbox_full", str(err)) from err
+    except (UnreachableError, RateLimitedError) as err:
+        raise _error("cannot_connect", str(err)) from err
+    except DropboxError as err:
+        raise _error("dropbox_error", str(err)) from err
+
+
+def _backup_ids(call: ServiceCall) -> list[BackupId]:
+    """Return the ids that were given, each once."""
+    return [BackupId(one) for one in dict.fromkeys(call.data.get(CONF_BACKUP_IDS, []))]
+
+
+def _raise_unknown(backup_ids: Iterable[BackupId]) -> Never:
+    raise ServiceValidationError(
+        translation_domain=DOMAIN,
+        translation_key="unknown_backup",
+        translation_placeholders={"backup_ids": ", ".join(sorted(backup_ids))},
+    )
+
+
+_KEYS = {
+    ProblemKind.SIGN_IN: "sign_in_needed",
+    ProblemKind.FULL: "dropbox_full",
+    ProblemKind.UNREACHABLE: "cannot_connect",
+}
+
+
+def _error_of(problem: Problem) -> HomeAssistantError:
+    return _error(_KEYS.get(problem.kind, "dropbox_error"), problem.detail)
+
+
+def _error(key: str, reason: str) -> HomeAssistantError:
+    return HomeAssistantError(
+        translation_domain=DOMAIN,
+        translation_key=key,
+        translation_placeholders={"reason": reason},
+    )

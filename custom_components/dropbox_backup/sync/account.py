@@ -1,0 +1,187 @@
+"""Proves that a sign-in and a folder are good for backups, before anything relies on them."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+import secrets
+from typing import Any
+import unicodedata
+
+from ..const import SCOPES
+from ..dropbox_api.client import DropboxClient, UploadCommit
+from ..dropbox_api.download import download
+from ..dropbox_api.errors import (
+    DropboxError,
+    FullError,
+    RateLimitedError,
+    RefusedError,
+    SignInError,
+    UnreachableError,
+)
+from ..dropbox_api.upload import upload
+
+# A person waits for the answer.
+_LONGEST_WAIT = 60.0
+_TEST_SIZE = 1024
+_LONGEST_NAME = 255
+# Control characters, and halves of surrogates: they can't even be sent.
+_NEVER_IN_NAMES = {"Cc", "Cs"}
+_BAD_NAME = {"malformed_path", "disallowed_name"}
+_FILE_IN_PLACE = {"path/conflict/file", "path/conflict/file_ancestor"}
+_NOT_WRITABLE = {"no_write_permission", "operation_suppressed", "team_folder"}
+
+
+class Obstacle(StrEnum):
+    """What is in the way, told apart by what the user has to do about it."""
+
+    MISSING_PERMISSIONS = "missing_permissions"
+    NO_REFRESH_TOKEN = "no_refresh_token"  # noqa: S105  (a kind of trouble, no secret)
+    SIGN_IN_REFUSED = "sign_in_refused"
+    CANNOT_CONNECT = "cannot_connect"
+    RATE_LIMITED = "rate_limited"
+    FULL = "dropbox_full"
+    BAD_FOLDER_NAME = "bad_folder_name"
+    FILE_IN_PLACE = "file_in_place"
+    NOT_WRITABLE = "folder_not_writable"
+    UNEXPECTED = "unexpected"
+
+
+class ObstacleError(Exception):
+    """A sign-in or a folder is not good for backups.
+
+    `reason` is Dropbox's own, or a short English text; `permissions` are those that are missing.
+    """
+
+    def __init__(
+        self, obstacle: Obstacle, reason: str = "", permissions: tuple[str, ...] = ()
+    ) -> None:
+        """Keep what is in the way."""
+        super().__init__(reason or obstacle.value)
+        self.obstacle = obstacle
+        self.reason = reason
+        self.permissions = permissions
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whose Dropbox it is. `name` may be empty."""
+
+    account_id: str
+    name: str
+
+
+def missing_permissions(token: Mapping[str, Any]) -> tuple[str, ...]:  # Any: JSON from Dropbox
+    """Return the permissions that we need and a token lacks."""
+    granted = str(token.get("scope") or "").split()
+    return tuple(scope for scope in SCOPES if scope not in granted)
+
+
+async def check_sign_in(client: DropboxClient, token: Mapping[str, Any]) -> Account:
+    """Return whose account a new token is for. Raises `ObstacleError` if it is not good enough."""
+    if missing := missing_permissions(token):
+        raise ObstacleError(Obstacle.MISSING_PERMISSIONS, permissions=missing)
+    if not token.get("refresh_token"):
+        raise ObstacleError(Obstacle.NO_REFRESH_TOKEN)
+    async with _explained():
+        account = await client.get_current_account()
+    return Account(str(account.account_id), str(account.name.display_name).strip())
+
+
+def folder_path(text: str) -> str:
+    """Return what a person typed as the path of a folder: `/a/b`, or the empty string for the root.
+
+    Raises `ObstacleError` for a name that Dropbox refuses, or that can't be synced to a computer.
+    Which names Dropbox keeps for itself, it tells by itself.
+    """
+    names = [name for name in text.strip().split("/") if name]
+    if any(_is_bad(name) for name in names):
+        raise ObstacleError(Obstacle.BAD_FOLDER_NAME)
+    return "".join(f"/{name}" for name in names)
+
+
+def _is_bad(name: str) -> bool:
+    return (
+        len(name) > _LONGEST_NAME
+        or name.endswith((".", " "))
+        or "\\" in name
+        or any(unicodedata.category(char) in _NEVER_IN_NAMES for char in name)
+    )
+
+
+async def prove_writable(client: DropboxClient, folder: str) -> None:
+    """Make the folder if need be; write a file into it, read it back and delete it.
+
+    `folder` is a path as `folder_path` returns it. Raises `ObstacleError`.
+    """
+    path = f"{folder}/Dropbox Backup test {secrets.token_hex(8)}.bin"
+    async with _explained():
+        if folder:  # the root is always there
+            await client.create_folder(folder)
+        file = await upload(client, _TestData(), UploadCommit(path))
+        try:
+            # Compares as well: the content hash was found to be ours when it was uploaded.
+            async for _ in download(client, file.rev, file.size, file.content_hash):
+                pass
+        finally:
+            await client.delete(path, file.rev)
+
+
+class _TestData:
+    """The content of the test file: different each time, so that nobody answers from a cache."""
+
+    size = _TEST_SIZE
+
+    def __init__(self) -> None:
+        self._data = secrets.token_bytes(_TEST_SIZE)
+
+    async def read(self) -> AsyncGenerator[bytes]:
+        """Yield all of it."""
+        yield self._data
+
+
+@asynccontextmanager
+async def _explained() -> AsyncGenerator[None]:
+    """Turn what Dropbox answers, or that it does not, into an `ObstacleError`."""
+    try:
+        async with asyncio.timeout(_LONGEST_WAIT):
+            yield
+    except TimeoutError as err:
+        raise ObstacleError(Obstacle.CANNOT_CONNECT, "no answer in time") from err
+    except DropboxError as err:
+        raise _obstacle_error(err) from err
+
+
+def _obstacle_error(err: DropboxError) -> ObstacleError:
+    if isinstance(err, SignInError) and (scope := err.missing_scope) is not None:
+        return ObstacleError(Obstacle.MISSING_PERMISSIONS, err.reason, (scope,))
+    return ObstacleError(_obstacle_of(err), err.reason)
+
+
+def _obstacle_of(err: DropboxError) -> Obstacle:
+    match err:
+        case SignInError():
+            return Obstacle.SIGN_IN_REFUSED
+        case UnreachableError():
+            return Obstacle.CANNOT_CONNECT
+        case RateLimitedError():
+            return Obstacle.RATE_LIMITED
+        case FullError():
+            return Obstacle.FULL
+        case RefusedError():
+            return _obstacle_named(err.reason)
+        case _:
+            return Obstacle.UNEXPECTED
+
+
+def _obstacle_named(reason: str) -> Obstacle:
+    """Return what Dropbox's refusal, a path of tags, is about."""
+    tags = set(reason.split("/"))
+    if tags & _BAD_NAME:
+        return Obstacle.BAD_FOLDER_NAME
+    if reason in _FILE_IN_PLACE:
+        return Obstacle.FILE_IN_PLACE
+    if tags & _NOT_WRITABLE:
+        return Obstacle.NOT_WRITABLE
+    return Obstacle.UNEXPECTED

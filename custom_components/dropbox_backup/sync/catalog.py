@@ -1,0 +1,103 @@
+"""The catalog: one small JSON file in the backup folder with the metadata of each backup and what
+we know of it.
+
+A cache plus annotations. If it is lost it is rebuilt from the archives; only pins and verification
+dates are lost then. An entry holds only for the content it was written for: a file that has another
+content hash is read anew.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+import json
+from typing import Any
+
+from homeassistant.components.backup import AgentBackup
+from homeassistant.util import dt as dt_util
+import voluptuous as vol
+
+from .archive import ArchiveError, backup_from_dict
+from .models import RemoteBackup, RemoteFile
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEntry:
+    """What the catalog says of the content with this hash."""
+
+    content_hash: str
+    backup: AgentBackup
+    owner: str | None
+    pinned: bool = False
+    verified: datetime | None = None
+
+    def describe(self, file: RemoteFile) -> RemoteBackup | None:
+        """Return the backup that this file is, unless its content is not what the entry was written
+        for.
+        """
+        if file.content_hash != self.content_hash:
+            return None
+        return RemoteBackup(self.backup, file, self.owner, self.pinned, self.verified)
+
+
+type Catalog = Mapping[str, CatalogEntry]
+"""Entries by file name."""
+
+
+def _date(value: object) -> datetime:
+    date = dt_util.parse_datetime(value) if isinstance(value, str) else None
+    if date is None or date.tzinfo is None:
+        raise vol.Invalid("not a date with an offset")
+    return date
+
+
+_ENTRY = vol.Schema(
+    {
+        vol.Required("content_hash"): vol.Match(r"^[0-9a-f]{64}\Z"),
+        vol.Required("backup"): dict,
+        vol.Optional("owner", default=None): vol.Any(None, str),
+        vol.Optional("pinned", default=False): bool,
+        vol.Optional("verified", default=None): vol.Any(None, _date),
+    },
+    extra=vol.REMOVE_EXTRA,
+)
+
+
+def parse_catalog(text: bytes) -> dict[str, CatalogEntry]:
+    """Return the entries that can be read. One bad entry, or bytes that are no catalog, never
+    raise: what is not here is read from the archives again. Blocking for large catalogs.
+    """
+    try:
+        document = json.loads(text)
+    except ValueError, RecursionError:
+        return {}
+    backups = document.get("backups") if isinstance(document, dict) else None
+    if not isinstance(backups, dict):
+        return {}
+    entries = {}
+    for name, value in backups.items():
+        try:
+            data: dict[str, Any] = _ENTRY(value)
+            entries[name] = CatalogEntry(**{**data, "backup": backup_from_dict(data["backup"])})
+        except vol.Invalid, ArchiveError:
+            continue
+    return entries
+
+
+def write_catalog(backups: Iterable[RemoteBackup]) -> bytes:
+    """Return the catalog of these backups, sorted by file name so that the same backups give the
+    same bytes.
+    """
+    entries = {
+        backup.file.name: {
+            "content_hash": backup.file.content_hash,
+            "backup": backup.backup.as_dict(),
+            "owner": backup.owner,
+            "pinned": backup.pinned,
+            "verified": backup.verified.isoformat() if backup.verified else None,
+        }
+        for backup in backups
+    }
+    document = {"format": _FORMAT, "backups": dict(sorted(entries.items()))}
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,174 @@
+"""What must survive a restart of Home Assistant, in one file of its storage per config entry."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.storage import Store
+from homeassistant.util import dt as dt_util
+import voluptuous as vol
+
+from ..const import DOMAIN
+from ..dropbox_api.upload import UploadSession
+from .models import BackupId
+
+_VERSION = 1
+_SAVE_DELAY = 1.0
+
+
+@dataclass(slots=True)
+class Results:
+    """When what happened last."""
+
+    last_attempt: datetime | None = None
+    last_check: datetime | None = None
+    last_upload: datetime | None = None
+
+
+@dataclass(slots=True)
+class Notes:
+    """Everything the journal holds.
+
+    `uploaded`: content hash of what this Home Assistant uploaded, by backup id: proof of ownership
+    if the catalog is lost.
+    `dismissed`: backups that were deleted from Dropbox on purpose while a local one was still
+    there.
+    `sessions`: open upload sessions, by backup id.
+    `confirmed_keep`: the number of backups to keep that has been carried out, or confirmed, before.
+    `folder_seen`: the backup folder was there once, so that its absence is news.
+    """
+
+    results: Results = field(default_factory=Results)
+    uploaded: dict[BackupId, str] = field(default_factory=dict)
+    dismissed: set[BackupId] = field(default_factory=set)
+    sessions: dict[BackupId, UploadSession] = field(default_factory=dict)
+    confirmed_keep: int | None = None
+    folder_seen: bool = False
+
+
+def _date(value: object) -> datetime | None:
+    return dt_util.parse_datetime(value) if isinstance(value, str) else None
+
+
+def _only(item: Callable[[Any], Any]) -> Callable[[object], list[Any]]:
+    """Return a validator of lists that leaves out what `item` refuses."""
+
+    def validate(value: object) -> list[Any]:
+        valid = []
+        for one in value if isinstance(value, list) else []:
+            try:
+                valid.append(item(one))
+            except vol.Invalid:
+                continue
+        return valid
+
+    return validate
+
+
+_count = vol.All(int, vol.Range(min=0))
+_SESSION = vol.Schema(
+    {
+        vol.Required("backup_id"): str,
+        vol.Required("session_id"): str,
+        vol.Required("size"): _count,
+        vol.Required("chunk_size"): vol.All(int, vol.Range(min=1)),
+        vol.Required("acknowledged"): [vol.ExactSequence([_count, str])],
+    },
+    extra=vol.REMOVE_EXTRA,
+)
+_NOTES = vol.Schema(
+    {
+        vol.Optional("last_attempt", default=None): _date,
+        vol.Optional("last_check", default=None): _date,
+        vol.Optional("last_upload", default=None): _date,
+        vol.Optional("uploaded", default=list): _only(vol.ExactSequence([str, str])),
+        vol.Optional("dismissed", default=list): _only(str),
+        vol.Optional("sessions", default=list): _only(_SESSION),
+        vol.Optional("confirmed_keep", default=None): vol.Any(None, _count),
+        vol.Optional("folder_seen", default=False): bool,
+    },
+    extra=vol.REMOVE_EXTRA,
+)
+
+
+def parse_notes(data: object) -> Notes:
+    """Return the notes; what can't be read is left out. Dropbox's listing is the truth, these only
+    save work.
+    """
+    try:
+        values = _NOTES(data if isinstance(data, dict) else {})
+    except vol.Invalid:
+        return Notes()
+    return Notes(
+        results=Results(values["last_attempt"], values["last_check"], values["last_upload"]),
+        uploaded={BackupId(key): value for key, value in values["uploaded"]},
+        dismissed={BackupId(one) for one in values["dismissed"]},
+        sessions={
+            BackupId(one["backup_id"]): UploadSession(
+                session_id=one["session_id"],
+                size=one["size"],
+                chunk_size=one["chunk_size"],
+                acknowledged=dict(one["acknowledged"]),
+            )
+            for one in values["sessions"]
+        },
+        confirmed_keep=values["confirmed_keep"],
+        folder_seen=values["folder_seen"],
+    )
+
+
+def write_notes(notes: Notes) -> dict[str, Any]:
+    """Return the notes as JSON data."""
+
+    def text(date: datetime | None) -> str | None:
+        return date.isoformat() if date else None
+
+    return {
+        "last_attempt": text(notes.results.last_attempt),
+        "last_check": text(notes.results.last_check),
+        "last_upload": text(notes.results.last_upload),
+        "uploaded": [list(item) for item in sorted(notes.uploaded.items())],
+        "dismissed": sorted(notes.dismissed),
+        "sessions": [
+            {
+                "backup_id": backup_id,
+                "session_id": session.session_id,
+                "size": session.size,
+                "chunk_size": session.chunk_size,
+                "acknowledged": [list(item) for item in sorted(session.acknowledged.items())],
+            }
+            for backup_id, session in notes.sessions.items()
+        ],
+        "confirmed_keep": notes.confirmed_keep,
+        "folder_seen": notes.folder_seen,
+    }
+
+
+class Journal:
+    """The notes of one config entry, saved soon after every change."""
+
+    def __init__(self, hass: HomeAssistant, entry_id: str) -> None:
+        """Nothing is read yet."""
+        # Upload sessions are of use only together with a token, but nobody else's business.
+        self._store: Store[dict[str, Any]] = Store(
+            hass, _VERSION, f"{DOMAIN}.{entry_id}", private=True
+        )
+        self.notes = Notes()
+
+    async def load(self) -> None:
+        """Read what an earlier run wrote."""
+        self.notes = parse_notes(await self._store.async_load())
+
+    def changed(self) -> None:
+        """Save the notes within a second."""
+        self._store.async_delay_save(lambda: write_notes(self.notes), _SAVE_DELAY)
+
+    async def flush(self) -> None:
+        """Save the notes now: before an unload."""
+        await self._store.async_save(write_notes(self.notes))
+
+    async def remove(self) -> None:
+        """Delete the file: the config entry is gone."""
+        await self._store.async_remove()

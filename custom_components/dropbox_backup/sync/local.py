@@ -1,0 +1,253 @@
+"""Local backups: list them, and read them as they are to be uploaded."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import aclosing
+from dataclasses import dataclass
+import logging
+from pathlib import Path
+from typing import Any
+
+from homeassistant.components.backup import (
+    AgentBackup,
+    BackupAgent,
+    BackupAgentError,
+    Folder,
+    LocalBackupAgent,
+)
+from homeassistant.components.backup.manager import BackupManager, BackupManagerState
+from homeassistant.components.backup.util import EncryptedBackupStreamer
+from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers.hassio import is_hassio
+
+from .archive import ArchiveError, check_whole
+from .models import BackupId, LocalBackup, id_of
+
+_LOGGER = logging.getLogger(__name__)
+
+# Only these agents' backups lie on this Home Assistant; asking all would ask every cloud, us
+# included.
+_LOCAL_DOMAINS = ("backup", "hassio")
+# Supervisor's own place comes before its network mounts.
+_PREFERRED_AGENTS = ("backup.local", "hassio.local")
+_READ_SIZE = 4 * 1024 * 1024
+
+type OpenStream = Callable[[], Coroutine[Any, Any, AsyncIterator[bytes]]]
+
+
+class LocalBackups:
+    """The backups on this Home Assistant."""
+
+    def __init__(self, hass: HomeAssistant, manager: BackupManager) -> None:
+        """Nothing is read yet."""
+        self._hass = hass
+        self._manager = manager
+        self._whole: dict[tuple[Path, int, int], str | None] = {}
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether no backup is being made, received or restored: what lies there now is
+        complete.
+        """
+        return self._manager.state is BackupManagerState.IDLE
+
+    @property
+    def agents(self) -> list[BackupAgent]:
+        """The agents whose backups lie on this Home Assistant."""
+        agents = [
+            one for one in self._manager.backup_agents.values() if one.domain in _LOCAL_DOMAINS
+        ]
+        return sorted(agents, key=lambda one: one.agent_id not in _PREFERRED_AGENTS)
+
+    async def list(self) -> tuple[list[LocalBackup], dict[BackupId, str]]:
+        """Return the good backups, each once, and why the others can't be uploaded.
+
+        An agent that fails is left out: the next check asks it again.
+        """
+        good: dict[BackupId, LocalBackup] = {}
+        bad: dict[BackupId, str] = {}
+        for agent in self.agents:
+            try:
+                backups = await agent.async_list_backups()
+            except (HomeAssistantError, OSError) as err:
+                _LOGGER.warning("Can't list the backups of %s: %s", agent.agent_id, err)
+                continue
+            for backup in backups:
+                backup_id = id_of(backup)
+                if backup_id in good:
+                    continue
+                try:
+                    exists = await self._check(agent, backup)
+                except (ArchiveError, OSError) as err:
+                    bad[backup_id] = str(err)
+                else:
+                    if exists:
+                        good[backup_id] = LocalBackup(backup, agent.agent_id)
+        return list(good.values()), {key: bad[key] for key in bad.keys() - good.keys()}
+
+    def source(self, local: LocalBackup) -> LocalSource:
+        """Return where to read a backup from. Raises `BackupAgentError` if it is gone."""
+        agent = self._manager.backup_agents.get(local.agent_id)
+        if agent is None:
+            raise BackupAgentError(f"The location {local.agent_id} is not there any more")
+        return LocalSource(self._hass, agent, local.backup)
+
+    async def create(self, own_agent_id: str) -> None:
+        """Start a backup as the user has set up automatic ones, or a complete one; return when it
+        has begun.
+
+        It lands where the user wants automatic backups, and at least on this Home Assistant or in
+        Dropbox. Raises
+        `HomeAssistantError` when Home Assistant can't make a backup now.
+        """
+        settings = self._manager.config.data.create_backup
+        configured = bool(settings.agent_ids)
+        here = [agent.agent_id for agent in self.agents]
+        agent_ids = list(settings.agent_ids)
+        if not {own_agent_id, *here} & set(agent_ids):
+            agent_ids.append(here[0] if here else own_agent_id)
+        supervised = is_hassio(self._hass)
+        await self._manager.async_initiate_backup(
+            agent_ids=agent_ids,
+            include_addons=settings.include_addons,
+            include_all_addons=settings.include_all_addons or (supervised and not configured),
+            include_database=settings.include_database,
+            include_folders=list(Folder)
+            if supervised and not configured
+            else settings.include_folders,
+            include_homeassistant=True,
+            name=settings.name,
+            password=settings.password,
+            with_automatic_settings=configured,
+        )
+
+    def password_for(self, agent_id: str) -> str | None:
+        """Return the key to encrypt with when a backup goes to this agent, or None if it is to go
+        as it is.
+
+        Home Assistant's own rule (`BackupManager._async_upload_backup`): encrypt if there is a key,
+        unless the user switched it off for the location.
+        """
+        config = self._manager.config.data
+        agent = config.agents.get(agent_id)
+        if agent is not None and not agent.protected:
+            return None
+        return config.create_backup.password
+
+    async def _check(self, agent: BackupAgent, backup: AgentBackup) -> bool:
+        """Raise `ArchiveError` if the archive is not whole; return whether it is still there.
+
+        Supervisor lists a backup only when it is whole. Core lists also what a failed backup left
+        behind.
+        """
+        if not isinstance(agent, LocalBackupAgent):
+            return True
+        try:
+            path = agent.get_backup_path(backup.backup_id)
+            stat = await self._hass.async_add_executor_job(path.stat)
+        except BackupAgentError, FileNotFoundError:
+            return False
+        key = (path, stat.st_size, stat.st_mtime_ns)
+        if key not in self._whole:
+            self._whole[key] = await self._hass.async_add_executor_job(_fault_of, path)
+        if (fault := self._whole[key]) is not None:
+            raise ArchiveError(fault)
+        return True
+
+
+def _fault_of(path: Path) -> str | None:
+    try:
+        check_whole(path)
+    except ArchiveError as err:
+        return str(err)
+    return None
+
+
+@dataclass(slots=True)
+class LocalSource:
+    """A local archive as it lies there: a file of Core, or a stream of Supervisor."""
+
+    hass: HomeAssistant
+    agent: BackupAgent
+    backup: AgentBackup
+
+    @property
+    def size(self) -> int:
+        """Bytes of the archive."""
+        return self.backup.size
+
+    async def open(self) -> AsyncIterator[bytes]:
+        """Return the bytes as Home Assistant's streamers want them."""
+        return self.read()
+
+    async def read(self) -> AsyncGenerator[bytes]:
+        """Yield the archive. Raises `OSError` or `BackupAgentError` if it is gone or can't be
+        read.
+        """
+        if isinstance(self.agent, LocalBackupAgent):
+            path = self.agent.get_backup_path(self.backup.backup_id)
+            reading = _read_file(self.hass, path)
+        else:
+            reading = _read_stream(lambda: self.agent.async_download_backup(self.backup.backup_id))
+        async with aclosing(reading) as stream:
+            async for piece in stream:
+                yield piece
+
+
+@dataclass(slots=True)
+class StreamSource:
+    """An archive that Home Assistant hands out, as often as it is asked for."""
+
+    open_stream: OpenStream
+    size: int
+
+    def read(self) -> AsyncGenerator[bytes]:
+        """Yield the archive."""
+        return _read_stream(self.open_stream)
+
+
+@dataclass(slots=True)
+class EncryptedSource:
+    """An archive that is encrypted on its way out.
+
+    One object gives the same bytes at every reading, another object gives others: Home Assistant
+    draws new keys.
+    """
+
+    streamer: EncryptedBackupStreamer
+
+    @property
+    def size(self) -> int:
+        """Bytes of the encrypted archive."""
+        return self.streamer.size()
+
+    async def read(self) -> AsyncGenerator[bytes]:
+        """Yield the encrypted archive."""
+        try:
+            async with aclosing(_read_stream(self.streamer.open_stream)) as stream:
+                async for piece in stream:
+                    yield piece
+        finally:
+            # Without it the thread that encrypts may wait for a reader for ever.
+            await self.streamer.wait()
+
+
+async def _read_file(hass: HomeAssistant, path: Path) -> AsyncGenerator[bytes]:
+    file = await hass.async_add_executor_job(path.open, "rb")
+    try:
+        while data := await hass.async_add_executor_job(file.read, _READ_SIZE):
+            yield data
+    finally:
+        await asyncio.shield(hass.async_add_executor_job(file.close))
+
+
+async def _read_stream(open_stream: OpenStream) -> AsyncGenerator[bytes]:
+    stream = await open_stream()
+    try:
+        async for piece in stream:
+            yield piece
+    finally:
+        # Home Assistant 2026.10 leaves closing to the agent. Not every stream can be closed.
+        if (close := getattr(stream, "aclose", None)) is not None:
+            await close()

@@ -1,0 +1,78 @@
+"""The words of the product as types: see docs/architecture.md."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NewType
+
+from homeassistant.components.backup import AgentBackup
+from homeassistant.util import dt as dt_util
+
+BackupId = NewType("BackupId", str)
+
+_NO_DATE = datetime.min.replace(tzinfo=dt_util.UTC)
+
+
+def id_of(backup: AgentBackup) -> BackupId:
+    """Return the id that Home Assistant gave the backup."""
+    return BackupId(backup.backup_id)
+
+
+def date_of(backup: AgentBackup) -> datetime:
+    """Return when the backup was made. Its text may carry any offset, or, in a foreign file, be no
+    date at all.
+    """
+    date = dt_util.parse_datetime(backup.date)
+    if date is None:
+        return _NO_DATE
+    return date if date.tzinfo else date.replace(tzinfo=dt_util.get_default_time_zone())
+
+
+def made_by(backup: AgentBackup) -> str | None:
+    """Return the id of the Home Assistant that made the backup, if the archive says so
+    (Supervisor's own don't).
+    """
+    instance = backup.extra_metadata.get("instance_id")
+    return instance if isinstance(instance, str) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the user chose. `keep` is a number of backups, 0 keeps all."""
+
+    upload_automatically: bool = True
+    check_interval: timedelta = timedelta(hours=24)
+    keep: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class LocalBackup:
+    """A backup that lies on this Home Assistant, with the agent that has it."""
+
+    backup: AgentBackup
+    agent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file in the backup folder. `size` in bytes, `uploaded` is Dropbox's own time."""
+
+    name: str
+    rev: str
+    size: int
+    content_hash: str
+    uploaded: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteBackup:
+    """A backup that lies in the backup folder.
+
+    `owner` is the id of the Home Assistant it belongs to, if that is proven. `verified` is when its
+    content hash in Dropbox was found equal to that of the local archive.
+    """
+
+    backup: AgentBackup
+    file: RemoteFile
+    owner: str | None
+    pinned: bool = False
+    verified: datetime | None = None

@@ -1,0 +1,354 @@
+"""The backup folder in Dropbox: what lies there, and the catalog beside it."""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+import io
+import json
+import logging
+from typing import Any, override
+
+from homeassistant.components.backup import AgentBackup
+
+from ..dropbox_api.client import DropboxClient, FileMetadata, UploadCommit
+from ..dropbox_api.content_hash import block_digests, content_hash
+from ..dropbox_api.download import read_range
+from ..dropbox_api.errors import NotFoundError, RefusedError
+from ..dropbox_api.sdk import files
+from .archive import ArchiveError, backup_from_dict, read_metadata
+from .catalog import Catalog, CatalogEntry, parse_catalog, write_catalog
+from .models import BackupId, RemoteBackup, RemoteFile, id_of, made_by
+from .names import CATALOG_NAME, file_name
+
+_LOGGER = logging.getLogger(__name__)
+
+_READ_AHEAD = 64 * 1024
+_ADOPTIONS_AT_ONCE = 4
+# Seconds until a worker thread stops waiting for a ranged read that the event loop never finished.
+_READ_TIMEOUT = 600.0
+_TRIES_OF_CATALOG = 5
+# HA core's `dropbox` integration writes the metadata of `x.tar` into `x.metadata.json`.
+_SIDECAR_ENDING = ".metadata.json"
+_LARGEST_SIDECAR = 4 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class _Listing:
+    """The files as of `cursor`, by lower-case name: Dropbox's names differ in more than case."""
+
+    cursor: str
+    files: dict[str, RemoteFile] = field(default_factory=dict)
+
+
+class BackupFolder:
+    """The folder's backups, kept in memory: reading them costs nothing, refreshing them one request
+    and often no more.
+
+    `owner_hint` tells from the journal who uploaded a content, for when archive and catalog don't
+    say.
+    """
+
+    def __init__(
+        self,
+        client: DropboxClient,
+        path: str,
+        instance_id: str,
+        uploaded_by_us: Callable[[BackupId], str | None],
+    ) -> None:
+        """Nothing is asked yet."""
+        self._client = client
+        self.path = path.rstrip("/")
+        self._instance_id = instance_id
+        self._uploaded_by_us = uploaded_by_us
+        self._listing: _Listing | None = None
+        self._catalog: Catalog = {}
+        self._catalog_rev: str | None = None
+        self._unreadable: dict[str, str] = {}
+        self._backups: dict[BackupId, RemoteBackup] = {}
+        self._refresh_lock = asyncio.Lock()
+        self._catalog_lock = asyncio.Lock()
+
+    # Reading
+
+    @property
+    def known(self) -> bool:
+        """Tell whether the folder has been listed since the start."""
+        return self._listing is not None
+
+    @property
+    def backups(self) -> Collection[RemoteBackup]:
+        """The backups as of the last refresh."""
+        return self._backups.values()
+
+    def get(self, backup_id: str) -> RemoteBackup | None:
+        """Return one backup as of the last refresh."""
+        return self._backups.get(BackupId(backup_id))
+
+    def path_of(self, name: str) -> str:
+        """Return the Dropbox path of a file in the folder."""
+        return f"{self.path}/{name}"
+
+    def path_for(self, backup: AgentBackup) -> str:
+        """Return where a backup belongs."""
+        return self.path_of(file_name(backup))
+
+    async def refresh(self, patience: float = 60.0) -> None:
+        """Learn what changed. Raises `NotFoundError` when the folder is missing, else any
+        `DropboxError`.
+
+        `patience`: for how many seconds failing listings are tried again.
+        """
+        async with self._refresh_lock:
+            await self._list(self._client.with_patience(patience))
+            await self._load_catalog()
+            adopted = await self._adopt()
+            self._update()
+        if adopted:
+            await self._save_catalog([one for one in self.backups if one.file.name in adopted])
+
+    # Changing
+
+    async def record(self, backup: RemoteBackup) -> None:
+        """Take note of a backup: a new one, or new annotations of one that is there. Raises
+        `DropboxError`.
+        """
+        if self._listing is not None:
+            self._listing.files[backup.file.name.lower()] = backup.file
+        self._put(backup)
+        await self._save_catalog([backup])
+
+    async def delete(self, backup: RemoteBackup) -> None:
+        """Delete a backup, only with the content it had when it was judged. It being gone already
+        is fine.
+
+        Raises `RefusedError` if another file has taken its place.
+        """
+        try:
+            await self._client.delete(self.path_of(backup.file.name), backup.file.rev)
+        except NotFoundError:
+            _LOGGER.debug("%s was deleted by somebody else", backup.file.name)
+        self._forget(backup)
+        await self._save_catalog([])
+
+    # Listing
+
+    async def _list(self, client: DropboxClient) -> None:
+        """Bring the listing up to date: everything the first time, then only what changed."""
+        if self._listing is not None:
+            try:
+                result = await client.list_folder_continue(self._listing.cursor)
+            except NotFoundError:
+                self._listing = None  # Dropbox asks to start again, or the folder is gone
+            else:
+                await self._take_pages(client, self._listing, result)
+                return
+        result = await client.list_folder(self.path)
+        listing = _Listing(cursor=result.cursor)
+        await self._take_pages(client, listing, result)
+        self._listing = listing
+
+    async def _take_pages(self, client: DropboxClient, listing: _Listing, result: Any) -> None:
+        while True:
+            for entry in result.entries:
+                if isinstance(entry, files.FileMetadata):
+                    listing.files[entry.name.lower()] = remote_file(entry)
+                else:  # deleted, or a folder that took the place of a file
+                    listing.files.pop(entry.name.lower(), None)
+            listing.cursor = result.cursor
+            if not result.has_more:
+                return
+            result = await client.list_folder_continue(listing.cursor)
+
+    # Catalog
+
+    async def _load_catalog(self) -> None:
+        """Read the catalog if its revision changed."""
+        assert self._listing is not None
+        file = self._listing.files.get(CATALOG_NAME)
+        if file is None:
+            self._catalog, self._catalog_rev = {}, None
+        elif file.rev != self._catalog_rev:
+            try:
+                text = await self._read(file)
+            except NotFoundError:
+                text = b""
+            loop = asyncio.get_running_loop()
+            self._catalog = await loop.run_in_executor(None, parse_catalog, text)
+            self._catalog_rev = file.rev
+
+    async def _save_catalog(self, changed: Iterable[RemoteBackup]) -> None:
+        """Write the catalog; `changed` is put on top of what others wrote meanwhile."""
+        async with self._catalog_lock:
+            for last_try in (False,) * (_TRIES_OF_CATALOG - 1) + (True,):
+                backups = sorted(self._backups.values(), key=lambda one: one.file.name)
+                data = write_catalog(backups)
+                commit = UploadCommit(self.path_of(CATALOG_NAME), replaces=self._catalog_rev)
+                try:
+                    metadata = await self._client.upload(
+                        data, commit, content_hash(block_digests(data))
+                    )
+                except RefusedError as err:
+                    if last_try or "conflict" not in err.reason:
+                        raise
+                    # Another Home Assistant wrote it: take over what it knows, then write again.
+                    await self._reload_catalog()
+                    for backup in changed:
+                        self._put(backup)
+                else:
+                    self._catalog = {
+                        one.file.name: CatalogEntry(
+                            one.file.content_hash, one.backup, one.owner, one.pinned, one.verified
+                        )
+                        for one in backups
+                    }
+                    self._catalog_rev = metadata.rev
+                    return
+
+    async def _reload_catalog(self) -> None:
+        async with self._refresh_lock:
+            self._catalog_rev = None
+            await self._list(self._client)
+            await self._load_catalog()
+            self._update()
+
+    # Recognising
+
+    async def _adopt(self) -> Collection[str]:
+        """Read the metadata of archives that the catalog does not know; return the names of those
+        that are backups.
+        """
+        assert self._listing is not None
+        unknown = [file for file in self._archives() if self._described(file) is None]
+        unknown = [file for file in unknown if self._unreadable.get(file.name) != file.rev]
+        limit = asyncio.Semaphore(_ADOPTIONS_AT_ONCE)
+
+        async def adopt(file: RemoteFile) -> CatalogEntry | None:
+            async with limit:
+                return await self._recognise(file)
+
+        results = await asyncio.gather(*(adopt(file) for file in unknown), return_exceptions=True)
+        found: dict[str, CatalogEntry] = {}
+        for file, result in zip(unknown, results, strict=True):
+            if isinstance(result, BaseException):
+                raise result
+            if result is not None:
+                found[file.name] = result
+        self._catalog = {**self._catalog, **found}
+        return found.keys()
+
+    async def _recognise(self, file: RemoteFile) -> CatalogEntry | None:
+        """Return what an archive says of itself, or None if it is not one."""
+        try:
+            backup = await self._read_sidecar(file) or await self._read_archive(file)
+        except (ArchiveError, NotFoundError, RefusedError) as err:
+            _LOGGER.info("%s in the backup folder is left alone: %s", file.name, err)
+            self._unreadable[file.name] = file.rev
+            return None
+        ours = self._uploaded_by_us(id_of(backup)) == file.content_hash
+        owner = made_by(backup) or (self._instance_id if ours else None)
+        return CatalogEntry(
+            file.content_hash, backup, owner, verified=datetime.now(UTC) if ours else None
+        )
+
+    async def _read_sidecar(self, file: RemoteFile) -> AgentBackup | None:
+        assert self._listing is not None
+        name = file.name.removesuffix(".tar") + _SIDECAR_ENDING
+        sidecar = self._listing.files.get(name.lower())
+        if sidecar is None or sidecar.size > _LARGEST_SIDECAR:
+            return None
+        try:
+            backup = backup_from_dict(json.loads(await self._read(sidecar)))
+        except ValueError, RecursionError, ArchiveError:
+            return None  # the archive itself will tell
+        return replace(backup, size=file.size)
+
+    async def _read_archive(self, file: RemoteFile) -> AgentBackup:
+        loop = asyncio.get_running_loop()
+        reader = io.BufferedReader(_RangeReader(self._client, file, loop), _READ_AHEAD)
+        return await loop.run_in_executor(None, read_metadata, reader, file.size)
+
+    async def _read(self, file: RemoteFile) -> bytes:
+        return await read_range(self._client, file.rev, 0, file.size)
+
+    # State
+
+    def _archives(self) -> Iterable[RemoteFile]:
+        assert self._listing is not None
+        return [file for name, file in self._listing.files.items() if name.endswith(".tar")]
+
+    def _described(self, file: RemoteFile) -> RemoteBackup | None:
+        entry = self._catalog.get(file.name)
+        return entry.describe(file) if entry else None
+
+    def _update(self) -> None:
+        self._backups = {}
+        for file in sorted(self._archives(), key=lambda file: file.uploaded):
+            backup = self._described(file)
+            if backup is not None:
+                self._put(backup, unless_verified=True)
+
+    def _put(self, backup: RemoteBackup, *, unless_verified: bool = False) -> None:
+        """Make this the backup with its id. Of two files with one id, the one that was verified
+        stands for it.
+        """
+        there = self._backups.get(id_of(backup.backup))
+        if unless_verified and there is not None and (there.verified or not backup.verified):
+            _LOGGER.debug("%s has the same id as %s", backup.file.name, there.file.name)
+            return
+        self._backups[id_of(backup.backup)] = backup
+
+    def _forget(self, backup: RemoteBackup) -> None:
+        if self._listing is not None:
+            self._listing.files.pop(backup.file.name.lower(), None)
+        self._backups.pop(id_of(backup.backup), None)
+
+
+def remote_file(metadata: FileMetadata) -> RemoteFile:
+    """Return what we keep of Dropbox's metadata of a file."""
+    return RemoteFile(
+        name=metadata.name,
+        rev=metadata.rev,
+        size=metadata.size,
+        content_hash=metadata.content_hash or "",
+        uploaded=metadata.server_modified.replace(tzinfo=UTC),
+    )
+
+
+class _RangeReader(io.RawIOBase):
+    """A remote file as one that can be read anywhere, from a worker thread, by ranged requests."""
+
+    def __init__(
+        self, client: DropboxClient, file: RemoteFile, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._client = client
+        self._file = file
+        self._loop = loop
+        self._position = 0
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def seekable(self) -> bool:
+        return True
+
+    @override
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._file.size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    @override
+    def tell(self) -> int:
+        return self._position
+
+    @override
+    def readinto(self, buffer: Any, /) -> int:
+        end = min(self._position + len(buffer), self._file.size)
+        reading = read_range(self._client, self._file.rev, self._position, end)
+        data = asyncio.run_coroutine_threadsafe(reading, self._loop).result(_READ_TIMEOUT)
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)

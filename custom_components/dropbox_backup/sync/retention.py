@@ -1,0 +1,59 @@
+"""Which remote backups to keep, and why. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .models import RemoteBackup, date_of
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What retention says of one backup. The reason is for people: UI, log and service responses
+    show it as it is.
+    """
+
+    backup: RemoteBackup
+    keep: bool
+    reason: str
+
+
+def judge(backups: Iterable[RemoteBackup], keep: int, instance_id: str) -> tuple[Verdict, ...]:
+    """Judge every backup, newest first.
+
+    Deleted is only what is proven to be of this Home Assistant, is not pinned, and is older than
+    `keep` verified backups of this Home Assistant; so the newest good backup always stays. `keep` 0
+    keeps everything.
+    """
+    verdicts = []
+    newer_verified = 0
+    for backup in sorted(backups, key=_age, reverse=True):
+        verdict = _judge_one(backup, keep, instance_id, newer_verified)
+        verdicts.append(verdict)
+        if _counts(backup, instance_id):
+            newer_verified += 1
+    return tuple(verdicts)
+
+
+def _age(backup: RemoteBackup) -> tuple[object, str]:
+    return date_of(backup.backup), backup.file.name
+
+
+def _counts(backup: RemoteBackup, instance_id: str) -> bool:
+    """Tell whether a backup takes one of the places: pinned ones are kept on top of them."""
+    return backup.owner == instance_id and backup.verified is not None and not backup.pinned
+
+
+def _judge_one(backup: RemoteBackup, keep: int, instance_id: str, newer_verified: int) -> Verdict:
+    if backup.owner is None:
+        return Verdict(backup, keep=True, reason="not known to be made by this Home Assistant")
+    if backup.owner != instance_id:
+        return Verdict(backup, keep=True, reason="belongs to another Home Assistant")
+    if backup.pinned:
+        return Verdict(backup, keep=True, reason="pinned")
+    if keep == 0:
+        return Verdict(backup, keep=True, reason="all backups are kept")
+    if newer_verified >= keep:
+        return Verdict(backup, keep=False, reason=f"older than the newest {keep}")
+    if backup.verified is None:
+        return Verdict(backup, keep=True, reason="not verified, and no newer ones take its place")
+    return Verdict(backup, keep=True, reason=f"one of the newest {keep}")

@@ -1,0 +1,98 @@
+"""What the worker knows, for everybody who shows it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from .models import LocalBackup, RemoteBackup
+from .plan import Plan
+
+
+class Status(StrEnum):
+    """What the worker is doing, or waiting for."""
+
+    UP_TO_DATE = "up_to_date"
+    CHECKING = "checking"
+    UPLOADING = "uploading"
+    RETRYING = "retrying"
+    NEEDS_ATTENTION = "needs_attention"
+
+
+class ProblemKind(StrEnum):
+    """What is wrong, told apart by what the user has to do."""
+
+    SIGN_IN = "sign_in"
+    FULL = "dropbox_full"
+    NOT_WRITABLE = "folder_not_writable"
+    UNREACHABLE = "unreachable"
+    UPLOAD_FAILED = "upload_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that keeps backups from being uploaded. `detail` is for people."""
+
+    kind: ProblemKind
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Bytes used and in all in the Dropbox account."""
+
+    used: int
+    total: int
+
+    @property
+    def free(self) -> int:
+        """Bytes that are left."""
+        return max(0, self.total - self.used)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """All uploads in progress taken together, in bytes."""
+
+    names: tuple[str, ...]
+    size: int
+    sent: int
+
+    @property
+    def percent(self) -> float:
+        """How much of it has been sent."""
+        return 100.0 if self.size == 0 else min(100.0, 100.0 * self.sent / self.size)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """A snapshot.
+
+    `waiting` are the local backups that are still to be uploaded. `refused` says why others can't
+    be, by name.
+    `unconfirmed` would be deleted by a changed number of backups to keep, which the user has yet to
+    confirm.
+    `folder_was_missing`: the backup folder had vanished and was made again. `backups` are all in
+    the backup folder, newest first; those of the Home Assistant with `instance_id` are ours.
+    """
+
+    status: Status
+    instance_id: str
+    problem: Problem | None = None
+    backups: tuple[RemoteBackup, ...] = ()
+    waiting: tuple[LocalBackup, ...] = ()
+    refused: dict[str, str] = field(default_factory=dict)
+    unconfirmed: tuple[RemoteBackup, ...] = ()
+    progress: Progress | None = None
+    space: Space | None = None
+    plan: Plan | None = None
+    last_attempt: datetime | None = None
+    last_check: datetime | None = None
+    last_upload: datetime | None = None
+    next_check: datetime | None = None
+    folder_was_missing: bool = False
+
+    @property
+    def newest(self) -> RemoteBackup | None:
+        """The newest backup in Dropbox, leaving out those that are another Home Assistant's."""
+        ours = (one for one in self.backups if one.owner in {None, self.instance_id})
+        return next(ours, None)

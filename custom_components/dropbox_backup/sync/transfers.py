@@ -1,0 +1,164 @@
+"""Uploading one backup, whoever wants it: the worker, or Home Assistant itself. Never the same one
+twice.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+import logging
+
+from homeassistant.components.backup import AgentBackup
+from homeassistant.util import dt as dt_util
+
+from ..dropbox_api.client import DropboxClient, UploadCommit
+from ..dropbox_api.content_hash import block_digests, content_hash
+from ..dropbox_api.errors import DropboxError, RefusedError
+from ..dropbox_api.upload import Source, UploadLimits, UploadSession, read_chunks, upload
+from .journal import Journal
+from .models import BackupId, RemoteBackup, date_of, id_of
+from .plan import owner_of, same_backup
+from .remote import BackupFolder, remote_file
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Transfer:
+    """An upload in progress: `sent` of `size` bytes."""
+
+    backup: AgentBackup
+    size: int
+    sent: int = 0
+
+
+class Transfers:
+    """All uploads of one config entry."""
+
+    def __init__(
+        self,
+        client: DropboxClient,
+        folder: BackupFolder,
+        journal: Journal,
+        instance_id: str,
+        on_change: Callable[[], None],
+    ) -> None:
+        """`on_change` is told about every step, several times a second."""
+        self._client = client
+        self._folder = folder
+        self._journal = journal
+        self._instance_id = instance_id
+        self._on_change = on_change
+        self._limits = UploadLimits()
+        self._locks: defaultdict[BackupId, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._active: dict[BackupId, Transfer] = {}
+
+    @property
+    def active(self) -> Collection[Transfer]:
+        """The uploads in progress."""
+        return self._active.values()
+
+    async def upload(
+        self,
+        backup: AgentBackup,
+        source: Source,
+        *,
+        patience: float,
+        on_progress: Callable[[int], None] = lambda _: None,
+    ) -> RemoteBackup:
+        """Upload a backup unless it is there already; return it as it lies in Dropbox, verified.
+
+        `patience`: for how many seconds a call that fails is tried again. Raises `DropboxError`,
+        and what the source raises.
+        """
+        backup_id = id_of(backup)
+        async with self._locks[backup_id]:
+            if (there := self._folder.get(backup_id)) is not None:
+                return await self._compare(backup, source, there)
+            transfer = self._active[backup_id] = Transfer(backup, source.size)
+
+            def progressed(sent: int) -> None:
+                transfer.sent = sent
+                on_progress(sent)
+                self._on_change()
+
+            try:
+                self._on_change()
+                return await self._upload(backup, source, patience, progressed)
+            finally:
+                del self._active[backup_id]
+                self._on_change()
+
+    async def _upload(
+        self,
+        backup: AgentBackup,
+        source: Source,
+        patience: float,
+        on_progress: Callable[[int], None],
+    ) -> RemoteBackup:
+        backup_id = id_of(backup)
+        notes = self._journal.notes
+
+        def keep_session(session: UploadSession | None) -> None:
+            if session is None:
+                notes.sessions.pop(backup_id, None)
+            else:
+                notes.sessions[backup_id] = session
+            self._journal.changed()
+
+        metadata = await upload(
+            self._client.with_patience(patience),
+            source,
+            UploadCommit(
+                self._folder.path_for(backup),
+                # Dropbox keeps whole seconds, in UTC.
+                client_modified=date_of(backup).astimezone(dt_util.UTC).replace(tzinfo=None),
+            ),
+            limits=self._limits,
+            session=notes.sessions.get(backup_id),
+            on_progress=on_progress,
+            on_session=keep_session,
+        )
+        remote = RemoteBackup(
+            backup=replace(backup, size=metadata.size),
+            file=remote_file(metadata),
+            owner=owner_of(backup, self._instance_id),
+            verified=dt_util.utcnow(),
+        )
+        notes.uploaded[backup_id] = remote.file.content_hash
+        notes.dismissed.discard(backup_id)
+        notes.results.last_upload = dt_util.utcnow()
+        self._journal.changed()
+        await self._record(remote)
+        return remote
+
+    async def _compare(
+        self, backup: AgentBackup, source: Source, there: RemoteBackup
+    ) -> RemoteBackup:
+        """Return the backup that is in Dropbox if it is the same as the one to be uploaded."""
+        if not same_backup(backup, there.backup):
+            raise RefusedError("another backup with the same id is in Dropbox already")
+        if await _hash_of(source) == there.file.content_hash:
+            if there.verified is None:
+                there = replace(there, verified=dt_util.utcnow())
+                await self._record(there)
+            return there
+        # Encrypting draws new keys every time: the same backup never gives the same bytes again.
+        if (backup.protected or there.backup.protected) and there.verified is not None:
+            return there
+        raise RefusedError("the same backup with other content is in Dropbox already")
+
+    async def _record(self, remote: RemoteBackup) -> None:
+        try:
+            await self._folder.record(remote)
+        except DropboxError as err:
+            # The backup itself is safe; the next check finds it and writes the catalog.
+            _LOGGER.info("The catalog could not be written, it will be later: %s", err)
+
+
+async def _hash_of(source: Source) -> str:
+    loop = asyncio.get_running_loop()
+    digests: list[bytes] = []
+    async for chunk in read_chunks(source, UploadLimits().chunk_size):
+        digests += await loop.run_in_executor(None, block_digests, chunk)
+    return content_hash(digests)

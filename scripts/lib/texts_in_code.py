@@ -1,0 +1,132 @@
+"""Finds the translated texts that an integration's code asks for."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from homeassistant.const import Platform
+
+PLATFORMS = frozenset(platform.value for platform in Platform)
+EXCEPTION_ENDINGS = ("Error", "Failed", "NotReady", "NotFound")
+
+
+@dataclass(frozen=True, slots=True)
+class TextUse:
+    """One place in the code that names a text in translations/en.json.
+
+    `section` is the path of the text's parent there (`("entity", "sensor")`), `placeholders` are
+    the names filled in; None where the code does not tell.
+    """
+
+    where: str
+    section: tuple[str, ...] | None
+    key: str
+    placeholders: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CodeTexts:
+    """What the code of one integration says about texts."""
+
+    uses: tuple[TextUse, ...]
+    # Steps and abort reasons of flows, by the file that has them.
+    steps: tuple[TextUse, ...]
+    aborts: tuple[TextUse, ...]
+    # Every string in the code: a key that is none of them is used nowhere.
+    strings: frozenset[str]
+
+
+def read(folder: Path) -> CodeTexts:
+    """Return what all Python files below `folder` say about texts."""
+    uses: list[TextUse] = []
+    steps: list[TextUse] = []
+    aborts: list[TextUse] = []
+    strings: set[str] = set()
+    for file in sorted(folder.rglob("*.py")):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        name = file.relative_to(folder).as_posix()
+        uses.extend(_text_uses(tree, name))
+        steps.extend(_keyword_uses(tree, name, "step_id"))
+        aborts.extend(_keyword_uses(tree, name, "reason"))
+        strings.update(_strings(tree))
+    return CodeTexts(tuple(uses), tuple(steps), tuple(aborts), frozenset(strings))
+
+
+def _text_uses(tree: ast.AST, file: str) -> Iterator[TextUse]:
+    platform = file.removesuffix(".py")
+    entity = ("entity", platform) if platform in PLATFORMS else None
+    for node in ast.walk(tree):
+        where = f"{file}:{getattr(node, 'lineno', 0)}"
+        match node:
+            case ast.Call(func=function, keywords=keywords):
+                arguments = {keyword.arg: keyword.value for keyword in keywords}
+                section = _section(_called(function), entity)
+                value = arguments.get("translation_key")
+                if section and section == entity:  # whose key is its translation key: entity.py
+                    value = value or arguments.get("key")
+                for key in _texts_of(value):
+                    yield TextUse(where, section, key, _placeholders(arguments))
+            case ast.Assign(targets=[ast.Name(id="_attr_translation_key")], value=value):
+                for key in _texts_of(value):
+                    yield TextUse(where, entity, key)
+
+
+def _section(called: str, entity: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if called.endswith("create_issue"):
+        return ("issues",)
+    if called.endswith("SelectorConfig"):
+        return ("selector",)
+    if called.endswith("Description"):
+        return entity
+    if called.endswith(EXCEPTION_ENDINGS):
+        return ("exceptions",)
+    return None
+
+
+def _called(function: ast.expr) -> str:
+    match function:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+        case ast.Subscript(value=value):
+            return _called(value)
+    return ""
+
+
+def _texts_of(node: ast.expr | None) -> Iterator[str]:
+    """Yield the literal text of an expression, or both of a conditional one."""
+    match node:
+        case ast.Constant(value=str(text)):
+            yield text
+        case ast.IfExp(body=body, orelse=orelse):
+            yield from _texts_of(body)
+            yield from _texts_of(orelse)
+
+
+def _placeholders(arguments: dict[str | None, ast.expr]) -> frozenset[str] | None:
+    if None in arguments:  # **something
+        return None
+    match arguments.get("translation_placeholders"):
+        case None | ast.Constant(value=None):
+            return frozenset()
+        case ast.Dict(keys=keys):
+            names = [name for key in keys for name in _texts_of(key)]
+            return frozenset(names) if len(names) == len(keys) else None
+    return None
+
+
+def _keyword_uses(tree: ast.AST, file: str, keyword: str) -> Iterator[TextUse]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg == keyword:
+            for key in _texts_of(node.value):
+                yield TextUse(f"{file}:{node.lineno}", None, key)
+
+
+def _strings(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Constant(value=str(text)):
+                yield text
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=function)):
+                if _called(function) == "auto":  # a member of a StrEnum
+                    yield name.lower()

@@ -1,0 +1,35 @@
+"""Fixtures that every test may use."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+# Home Assistant looks for custom integrations in the first `custom_components` that is imported,
+# and the pytest plugin has one of its own.
+import custom_components  # noqa: F401
+
+from .before_home_assistant import PORT, TLS
+from .dropbox_server import DropboxServer
+
+
+@pytest.fixture(autouse=True)
+def _our_integration_is_found(request: pytest.FixtureRequest) -> None:
+    """Let Home Assistant find the integration, in tests that have a Home Assistant."""
+    if "hass" in request.fixturenames:
+        request.getfixturevalue("enable_custom_integrations")
+
+
+@pytest.fixture
+def hass_config_dir(tmp_path: Path) -> str:
+    """Give Home Assistant an empty folder of its own, so that its backups are real and small."""
+    config = tmp_path / "config"
+    config.mkdir()
+    return str(config)
+
+
+@pytest.fixture
+async def dropbox_server(tmp_path: Path, socket_enabled: None) -> AsyncIterator[DropboxServer]:
+    """Run an empty local Dropbox with one app and one account, at the hosts that the SDK knows."""
+    async with DropboxServer(tmp_path / "dropbox", PORT, tls_dir=TLS) as server:
+        yield server

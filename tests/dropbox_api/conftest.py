@@ -1,0 +1,84 @@
+"""A client of the local Dropbox, over real HTTPS, without Home Assistant."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass, field
+import os
+import random
+import ssl
+
+import aiohttp
+import pytest
+
+from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
+from custom_components.dropbox_backup.dropbox_api.errors import SignInError
+from tests.dropbox_server import DropboxAccount, DropboxServer
+
+FOLDER = "/HomeAssistant/Backups"
+MIB = 1024 * 1024
+
+
+@dataclass
+class Tokens:
+    """Hands out access tokens as a config entry does; `refused` notes what it was told."""
+
+    server: DropboxServer
+    account: DropboxAccount
+    refused: list[str] = field(default_factory=list)
+    can_renew: bool = True
+    current: str = ""
+
+    async def get(self, refused: str | None) -> str:
+        if refused:
+            self.refused.append(refused)
+            if not self.can_renew:
+                raise SignInError("the sign-in is no longer valid")
+            self.current = ""
+        if not self.current:
+            app = next(iter(self.server.apps.values()))
+            self.current = self.server.issue_tokens(app, self.account).access_token
+        return self.current
+
+
+@dataclass
+class Bytes:
+    """A source that yields pieces of odd sizes, as streams do."""
+
+    data: bytes
+    claims: int | None = None
+    read_from: int = 0
+
+    @property
+    def size(self) -> int:
+        return len(self.data) if self.claims is None else self.claims
+
+    async def read(self) -> AsyncGenerator[bytes]:
+        self.read_from += 1
+        sizes = random.Random(7)
+        position = 0
+        while position < len(self.data):
+            step = sizes.choice([1, 4096, 70_001, 2 * MIB])
+            yield self.data[position : position + step]
+            position += step
+
+
+def some_bytes(size: int, seed: int = 1) -> bytes:
+    """Return random bytes; the same seed gives the same ones."""
+    return random.Random(seed).randbytes(size)
+
+
+@pytest.fixture
+def account(dropbox_server: DropboxServer) -> DropboxAccount:
+    return next(iter(dropbox_server.accounts.values()))
+
+
+@pytest.fixture
+def tokens(dropbox_server: DropboxServer, account: DropboxAccount) -> Tokens:
+    return Tokens(dropbox_server, account)
+
+
+@pytest.fixture
+async def client(tokens: Tokens) -> AsyncIterator[DropboxClient]:
+    context = ssl.create_default_context(cafile=os.environ["REQUESTS_CA_BUNDLE"])
+    connector = aiohttp.TCPConnector(ssl=context)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        yield DropboxClient(session, tokens.get, patience=5)

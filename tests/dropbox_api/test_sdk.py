@@ -1,0 +1,73 @@
+"""The SDK is loaded without the 130 MB nobody needs, and stays whole for everybody else."""
+
+import os
+from pathlib import Path
+import subprocess
+import sys
+
+ROOT = Path(__file__).parents[2]
+
+LOAD = """
+import sys
+import homeassistant.components.backup, homeassistant.helpers.config_entry_oauth2_flow
+def rss():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
+before = rss()
+import custom_components.dropbox_backup
+from custom_components.dropbox_backup import backup, config_flow, sensor, services
+print(rss() - before)
+assert "dropbox.team_log" not in sys.modules
+"""
+
+USE = """
+import threading
+from custom_components.dropbox_backup.dropbox_api import sdk
+import dropbox
+assert "dropbox.base" not in __import__("sys").modules
+found = []
+threads = [threading.Thread(target=lambda: found.append(dropbox.Dropbox)) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+import dropbox.dropbox_client
+assert found == [dropbox.dropbox_client.Dropbox] * 8, found
+assert dropbox.files is sdk.files and dropbox.exceptions.ApiError and dropbox.__version__
+dropbox.Dropbox("token").close()
+from dropbox import *
+assert not hasattr(dropbox, "nonsense")
+print("usable")
+"""
+
+ALREADY_THERE = """
+import dropbox
+from custom_components.dropbox_backup.dropbox_api import sdk
+assert sdk.files is dropbox.files and type(dropbox).__name__ == "module"
+print("shared")
+"""
+
+
+def _run(code: str) -> str:
+    # A process of its own: what is loaded once stays loaded.
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_loading_the_integration_adds_at_most_25_mib() -> None:
+    assert float(_run(LOAD)) <= 25
+
+
+def test_another_integration_can_still_use_the_whole_sdk() -> None:
+    assert _run(USE) == "usable"
+
+
+def test_an_sdk_that_was_loaded_before_is_used_as_it_is() -> None:
+    assert _run(ALREADY_THERE) == "shared"

@@ -1,0 +1,312 @@
+"""Uploads: chunks in flight, resume, verification, and everything a bad line does to them."""
+
+import asyncio
+from copy import deepcopy
+import tracemalloc
+
+from hypothesis import given, settings, strategies as st
+import pytest
+
+from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
+from custom_components.dropbox_backup.dropbox_api.content_hash import (
+    BLOCK_SIZE,
+    block_digests,
+    content_hash,
+)
+from custom_components.dropbox_backup.dropbox_api.errors import (
+    CorruptError,
+    FullError,
+    RefusedError,
+    UnreachableError,
+)
+from custom_components.dropbox_backup.dropbox_api.sdk import content_hash as sdk_content_hash
+from custom_components.dropbox_backup.dropbox_api.upload import (
+    UploadLimits,
+    UploadSession,
+    read_chunks,
+    upload,
+)
+from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind, Line
+
+from .conftest import FOLDER, MIB, Bytes, some_bytes
+
+COMMIT = UploadCommit(f"{FOLDER}/backup.tar")
+APPEND = "files/upload_session/append_v2"
+START = "files/upload_session/start"
+FINISH = "files/upload_session/finish"
+
+
+def stored(account: DropboxAccount) -> bytes:
+    return account.files.read(COMMIT.path)
+
+
+@settings(max_examples=30)
+@given(st.binary(max_size=300), st.integers(1, 20))
+def test_our_content_hash_is_the_sdks(data: bytes, repeat: int) -> None:
+    data = data * repeat * 2048  # up to 12 MiB, so that several blocks come into play
+    hasher = sdk_content_hash.DropboxContentHasher()
+    hasher.update(data)
+    assert content_hash(block_digests(data)) == hasher.hexdigest()
+
+
+@pytest.mark.parametrize(
+    "size",
+    [0, 1, BLOCK_SIZE - 1, BLOCK_SIZE, BLOCK_SIZE + 1, 2 * BLOCK_SIZE, 5 * BLOCK_SIZE + 3],
+)
+async def test_what_arrives_is_what_was_sent(
+    client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer, size: int
+) -> None:
+    data = some_bytes(size)
+    progress: list[int] = []
+    metadata = await upload(client, Bytes(data), COMMIT, on_progress=progress.append)
+    assert metadata.size == size
+    assert stored(account) == data
+    assert dropbox_server.log.violations == []
+    assert progress == sorted(progress)
+    assert not size or progress[-1] == size
+
+
+async def test_a_small_backup_is_one_request(
+    client: DropboxClient, dropbox_server: DropboxServer
+) -> None:
+    await upload(client, Bytes(some_bytes(MIB)), COMMIT)
+    assert dropbox_server.log.counters == {"files/upload": 1}
+
+
+async def test_several_chunks_are_in_flight_and_no_more_than_allowed(
+    client: DropboxClient, dropbox_server: DropboxServer
+) -> None:
+    dropbox_server.line = Line(server_time=0.2)
+    limits = UploadLimits(parallel=3)
+    await upload(client, Bytes(some_bytes(8 * BLOCK_SIZE)), COMMIT, limits=limits)
+    appends = dropbox_server.log.of(APPEND)
+    most = max(
+        sum(other.time <= one.time < other.time + other.duration for other in appends)
+        for one in appends
+    )
+    assert most == 3
+
+
+async def test_memory_is_bounded_by_the_chunks_in_flight(client: DropboxClient) -> None:
+    class Endless:
+        size = 40 * BLOCK_SIZE
+
+        async def read(self):  # noqa: ANN202
+            piece = bytes(256 * 1024)
+            for _ in range(self.size // len(piece)):
+                yield piece
+
+    limits = UploadLimits(parallel=2)
+    await upload(client, Bytes(bytes(BLOCK_SIZE + 1)), COMMIT, limits=limits)  # everything is loaded
+    tracemalloc.start()
+    await upload(client, Endless(), UploadCommit("/endless"), limits=limits)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6 * BLOCK_SIZE, "the local Dropbox in this process takes some of it, too"
+
+
+async def test_two_uploads_share_the_chunks_in_flight(
+    client: DropboxClient, dropbox_server: DropboxServer
+) -> None:
+    dropbox_server.line = Line(server_time=0.1)
+    limits = UploadLimits(parallel=2)
+    await asyncio.gather(
+        *(
+            upload(client, Bytes(some_bytes(4 * BLOCK_SIZE, n)), UploadCommit(f"/{n}"), limits=limits)
+            for n in range(3)
+        )
+    )
+    assert limits.slots._value == 2
+    appends = dropbox_server.log.of(APPEND)
+    most = max(
+        sum(other.time <= one.time < other.time + other.duration for other in appends)
+        for one in appends
+    )
+    assert most <= 2
+
+
+@pytest.mark.parametrize("route", [START, APPEND, FINISH])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(FaultKind.STATUS, status=500, body="<html/>"),
+        Fault(FaultKind.STATUS, status=429, retry_after=0),
+        Fault(FaultKind.RESET_BEFORE_BODY),
+        Fault(FaultKind.RESET_IN_BODY, after_bytes=100_000),
+        Fault(FaultKind.LOST_RESPONSE),
+        Fault(FaultKind.GARBAGE),
+        Fault(FaultKind.EXPIRE_TOKEN),
+    ],
+    ids=lambda fault: f"{fault.kind}-{fault.status}",
+)
+@pytest.mark.parametrize("skip", [0, 2])
+async def test_a_bad_line_does_not_stop_an_upload(
+    client: DropboxClient,
+    account: DropboxAccount,
+    dropbox_server: DropboxServer,
+    route: str,
+    fault: Fault,
+    skip: int,
+) -> None:
+    data = some_bytes(3 * BLOCK_SIZE + 17)
+    fault = deepcopy(fault)
+    fault.route, fault.skip = route, skip if route == APPEND else 0
+    dropbox_server.faults.add(fault)
+    await upload(client, Bytes(data), COMMIT)
+    assert stored(account) == data
+    assert [entry.name for entry in (await client.list_folder(FOLDER)).entries] == ["backup.tar"]
+
+
+async def test_a_small_upload_whose_answer_was_lost_is_found(
+    client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer
+) -> None:
+    dropbox_server.faults.add(Fault(FaultKind.LOST_RESPONSE, route="files/upload"))
+    await upload(client, Bytes(b"small"), COMMIT)
+    assert stored(account) == b"small"
+
+
+async def test_a_chunk_damaged_on_the_way_is_sent_again(
+    client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer
+) -> None:
+    data = some_bytes(3 * BLOCK_SIZE)
+    fault = Fault(FaultKind.CORRUPT_UPLOAD, route=APPEND, skip=1, after_bytes=5)
+    dropbox_server.faults.add(fault)
+    progress: list[int] = []
+    await upload(client, Bytes(data), COMMIT, on_progress=progress.append)
+    assert stored(account) == data
+    assert progress[-1] == len(data)
+    assert dropbox_server.log.count(APPEND) == 4
+
+
+@pytest.mark.parametrize("size", [MIB, 3 * BLOCK_SIZE])
+async def test_a_line_that_damages_everything_is_named(
+    client: DropboxClient, dropbox_server: DropboxServer, size: int
+) -> None:
+    dropbox_server.faults.add(Fault(FaultKind.CORRUPT_UPLOAD, route="files/upload*", times=None))
+    with pytest.raises((CorruptError, RefusedError), match=r"damages|content_hash"):
+        await upload(client, Bytes(some_bytes(size)), COMMIT)
+
+
+async def test_a_full_dropbox_ends_the_upload(
+    client: DropboxClient, account: DropboxAccount
+) -> None:
+    account.quota = 5 * MIB
+    with pytest.raises(FullError):
+        await upload(client, Bytes(some_bytes(2 * BLOCK_SIZE)), COMMIT)
+
+
+async def test_the_same_content_is_already_there(
+    client: DropboxClient, dropbox_server: DropboxServer
+) -> None:
+    data = some_bytes(2 * BLOCK_SIZE)
+    first = await upload(client, Bytes(data), COMMIT)
+    again = await upload(client, Bytes(data), COMMIT)
+    assert first.rev == again.rev
+
+
+@pytest.mark.parametrize("size", [MIB, 2 * BLOCK_SIZE])
+async def test_other_content_at_the_same_path_is_refused_and_left_alone(
+    client: DropboxClient, account: DropboxAccount, size: int
+) -> None:
+    await upload(client, Bytes(some_bytes(size, seed=1)), COMMIT)
+    with pytest.raises(RefusedError, match="conflict"):
+        await upload(client, Bytes(some_bytes(size, seed=2)), COMMIT)
+    assert stored(account) == some_bytes(size, seed=1)
+
+
+@pytest.mark.parametrize("claims", [2 * BLOCK_SIZE + 1, 3 * BLOCK_SIZE, 4 * BLOCK_SIZE])
+async def test_a_source_of_another_length_is_never_committed(
+    client: DropboxClient, dropbox_server: DropboxServer, claims: int
+) -> None:
+    source = Bytes(some_bytes(3 * BLOCK_SIZE - 1), claims=claims)
+    with pytest.raises(CorruptError, match="instead of"):
+        await upload(client, source, COMMIT)
+    assert dropbox_server.log.count(FINISH) == 0
+
+
+async def test_an_upload_goes_on_where_it_stopped(
+    client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer
+) -> None:
+    data = some_bytes(6 * BLOCK_SIZE)
+    kept: list[UploadSession | None] = []
+    dropbox_server.faults.add(Fault(FaultKind.RESET_BEFORE_BODY, route=APPEND, skip=4, times=None))
+    with pytest.raises(UnreachableError):
+        await upload(
+            client.with_patience(0.1),
+            Bytes(data),
+            COMMIT,
+            limits=UploadLimits(parallel=1),
+            on_session=lambda session: kept.append(deepcopy(session)),
+        )
+    dropbox_server.faults.clear()
+    session = kept[-1]
+    assert session is not None
+    arrived = len(session.acknowledged)
+    assert arrived == 4
+    dropbox_server.log.clear()
+
+    await upload(client, Bytes(data), COMMIT, session=session, on_session=kept.append)
+    assert stored(account) == data
+    assert dropbox_server.log.count(START) == 0
+    assert dropbox_server.log.count(APPEND) == 6 - arrived
+    assert kept[-1] is None
+
+
+async def test_a_changed_source_is_never_mixed_with_what_was_sent(
+    client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer
+) -> None:
+    sessions: list[UploadSession | None] = []
+    dropbox_server.faults.add(Fault(FaultKind.RESET_BEFORE_BODY, route=FINISH, times=None))
+    with pytest.raises(UnreachableError):
+        await upload(
+            client.with_patience(0.1),
+            Bytes(some_bytes(3 * BLOCK_SIZE, seed=1)),
+            COMMIT,
+            on_session=lambda session: sessions.append(deepcopy(session)),
+        )
+    dropbox_server.faults.clear()
+    other = some_bytes(3 * BLOCK_SIZE, seed=2)
+    await upload(client, Bytes(other), COMMIT, session=sessions[-1])
+    assert stored(account) == other
+
+
+async def test_a_session_that_dropbox_forgot_is_started_again(
+    client: DropboxClient, account: DropboxAccount
+) -> None:
+    data = some_bytes(3 * BLOCK_SIZE)
+    forgotten = UploadSession("pid_upload_session:none", len(data), BLOCK_SIZE)
+    await upload(client, Bytes(data), COMMIT, session=forgotten)
+    assert stored(account) == data
+
+
+async def test_a_cancelled_upload_gives_its_slots_back(
+    client: DropboxClient, dropbox_server: DropboxServer
+) -> None:
+    dropbox_server.line = Line(server_time=0.6)
+    limits = UploadLimits(parallel=3)
+    task = asyncio.create_task(
+        upload(client, Bytes(some_bytes(6 * BLOCK_SIZE)), COMMIT, limits=limits)
+    )
+    await asyncio.sleep(0.9)
+    assert limits.slots.locked()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert limits.slots._value == 3
+    await asyncio.sleep(1)  # the local Dropbox is still busy with what it got
+
+
+@given(st.lists(st.binary(max_size=50), max_size=30), st.integers(1, 40))
+async def test_chunks_are_the_stream_cut_in_even_pieces(pieces: list[bytes], size: int) -> None:
+    class Pieces:
+        def __init__(self) -> None:
+            self.size = sum(map(len, pieces))
+
+        async def read(self):  # noqa: ANN202
+            for piece in pieces:
+                yield piece
+
+    chunks = [bytes(chunk) async for chunk in read_chunks(Pieces(), size)]
+    assert b"".join(chunks) == b"".join(pieces)
+    assert all(len(chunk) == size for chunk in chunks[:-1])
+    assert not chunks or 0 < len(chunks[-1]) <= size

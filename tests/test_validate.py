@@ -1,0 +1,241 @@
+"""The validator finds each fault that is put into a small integration without faults."""
+
+from collections.abc import Callable
+import json
+from pathlib import Path
+import struct
+from typing import Any
+
+from homeassistant import components
+import pytest
+import yaml
+
+from scripts import validate
+
+MANIFEST = {
+    "domain": "made_up",
+    "name": "Made up",
+    "codeowners": ["@somebody"],
+    "config_flow": True,
+    "dependencies": ["backup"],
+    "documentation": "https://example.com",
+    "integration_type": "service",
+    "iot_class": "cloud_polling",
+    "issue_tracker": "https://example.com/issues",
+    "requirements": ["dropbox==12.2.4"],
+    "version": "0.1.0",
+}
+ENGLISH = {
+    "config": {
+        "step": {
+            "user": {"data": {"path": "Folder"}, "data_description": {"path": "Where backups go."}}
+        },
+        "abort": {"no_space": "There is no space left."},
+    },
+    "entity": {"sensor": {"state": {"name": "State", "state": {"idle": "Idle", "busy": "Busy"}}}},
+    "exceptions": {"too_big": {"message": "{name} is too big."}},
+    "issues": {"full": {"title": "{account} is full", "description": "Delete something."}},
+    "selector": {"reason": {"options": {"age": "Age"}}},
+    "services": {
+        "clean": {
+            "name": "Clean",
+            "description": "Cleans up.",
+            "fields": {"reason": {"name": "Reason", "description": "Why."}},
+        }
+    },
+}
+ICONS = {
+    "entity": {"sensor": {"state": {"default": "mdi:cloud", "state": {"busy": "mdi:upload"}}}},
+    "services": {"clean": {"service": "mdi:broom"}},
+}
+SERVICES = {
+    "clean": {
+        "fields": {
+            "reason": {"selector": {"select": {"options": ["age"], "translation_key": "reason"}}}
+        }
+    }
+}
+CODE = {
+    "config_flow.py": """
+def flow(self):
+    self.async_show_form(step_id="user")
+    return self.async_abort(reason="no_space")
+""",
+    "sensor.py": """
+DESCRIPTION = SensorEntityDescription(key="state")
+""",
+    "services.py": """
+NAME = "clean"
+def clean(hass, account):
+    ir.async_create_issue(
+        hass, "made_up", "1", translation_key="full", translation_placeholders={"account": account}
+    )
+    raise ServiceValidationError(
+        translation_key="too_big", translation_placeholders={"name": account}
+    )
+""",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return an integration without faults."""
+    folder = tmp_path / "made_up"
+    (folder / "translations").mkdir(parents=True)
+    (folder / "brand").mkdir()
+    write(folder / "manifest.json", MANIFEST)
+    write(folder / "translations" / "en.json", ENGLISH)
+    write(folder / "translations" / "de.json", ENGLISH)
+    write(folder / "icons.json", ICONS)
+    write(folder / "services.yaml", SERVICES)
+    onedrive = Path(components.__path__[0]) / "onedrive" / "quality_scale.yaml"
+    rules = yaml.safe_load(onedrive.read_text())["rules"]
+    write(folder / "quality_scale.yaml", {"rules": dict.fromkeys(rules, "done")})
+    for name, text in CODE.items():
+        (folder / name).write_text(text)
+    for name, size in validate.BRAND_SIZES.items():
+        header = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", size, size)
+        (folder / "brand" / name).write_bytes(header)
+    return folder
+
+
+def write(file: Path, tree: dict[str, Any]) -> None:
+    dump = json.dumps if file.suffix == ".json" else yaml.safe_dump
+    file.write_text(dump(tree))
+
+
+def change(name: str, *path: str, value: Any) -> Callable[[Path], None]:
+    """Return what sets one value in a file of the integration, or removes it (None)."""
+
+    def apply(folder: Path) -> None:
+        file = folder / name
+        tree = yaml.safe_load(file.read_text())  # JSON is YAML
+        place = tree
+        for key in path[:-1]:
+            place = place[key]
+        if value is None:
+            del place[path[-1]]
+        else:
+            place[path[-1]] = value
+        write(file, tree)
+
+    return apply
+
+
+def code(name: str, text: str) -> Callable[[Path], None]:
+    """Return what adds a line to a file of the integration."""
+
+    def apply(folder: Path) -> None:
+        with (folder / name).open("a") as file:
+            file.write(text + "\n")
+
+    return apply
+
+
+def remove(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def test_an_integration_without_faults_has_no_problems(folder: Path) -> None:
+    assert list(validate.problems(folder)) == []
+
+
+def test_an_anchor_in_yaml_is_no_service(folder: Path) -> None:
+    change("services.yaml", ".shared", value={"required": True})(folder)
+    assert list(validate.problems(folder)) == []
+
+
+EN = "translations/en.json"
+
+
+@pytest.mark.parametrize(
+    ("fault", "problem"),
+    [
+        (change("manifest.json", "version", value=None), "required key not provided at 'version'"),
+        (change("manifest.json", "version", value="new"), "no version"),
+        (change("manifest.json", "domain", value="other"), "not the folder's name"),
+        (change("manifest.json", "after_dependencies", value=["hassio"]), "not in order"),
+        (change("manifest.json", "dependencies", value=["nothing"]), "no integration nothing"),
+        (change("manifest.json", "requirements", value=["dropbox>=12"]), "'requirements[0]'"),
+        (remove("config_flow.py"), "config_flow.py is missing"),
+        (remove("icons.json"), "services.yaml: clean is missing in icons.json"),
+        (lambda folder: (folder / "icons.json").write_text("{"), "icons.json: Expecting"),
+        (lambda folder: (folder / "services.yaml").write_text("a: ["), "services.yaml: while"),
+        (change(EN, "config", "abort", "no_space", value="See www.dropbox.com."), "has a URL"),
+        (change(EN, "config", "abort", "no_space", value="<b>Full</b>"), "HTML"),
+        (change(EN, "config", "abort", "no_space", value=" Full"), "begins or ends with space"),
+        (change(EN, "config", "abort", "no_space", value="[%key:a%]"), "another text"),
+        (change(EN, "config", "abort", "no_space", value="'{name}'"), "single quotes"),
+        (change(EN, "config", "step", "user", "data", value={}), "describes path, without a name"),
+        (change(EN, "config", "steps", value={}), "steps"),
+        (change(EN, "title", value="Title"), "de.json: title is missing"),
+        (change("translations/de.json", "title", value="Name"), "title is not in English"),
+        (
+            change("translations/de.json", "exceptions", "too_big", "message", value="Zu gross."),
+            "exceptions.too_big.message has other placeholders",
+        ),
+        (change(EN, "exceptions", "too_big", value=None), "no text too_big in exceptions"),
+        (change(EN, "issues", "full", value=None), "services.py:4: translations/en.json has no"),
+        (change(EN, "entity", "sensor", "state", value=None), "no text state in entity.sensor"),
+        (
+            change(EN, "exceptions", "too_big", "message", value="{name} has {size}."),
+            "the text too_big needs the placeholder size",
+        ),
+        (change(EN, "exceptions", "old", value={"message": "Old."}), "nothing uses exceptions.old"),
+        (change(EN, "selector", "old", value={"options": {}}), "nothing uses selector.old"),
+        (change(EN, "config", "step", "user", value=None), "no step user for this flow"),
+        (change(EN, "config", "abort", "no_space", value=None), "no abort no_space for this flow"),
+        (change("services.yaml", "other", value={}), "other is named nowhere in the code"),
+        (change("services.yaml", "other", value={}), "other is missing in icons.json"),
+        (change(EN, "services", "clean", "fields", value={}), "reason is missing in its fields"),
+        (
+            change("services.yaml", "clean", "fields", "reason", "selector", value={"menu": {}}),
+            "services.yaml: clean: field reason: ",
+        ),
+        (change("icons.json", "services", "clean", value={"icon": "mdi:broom"}), "has no service"),
+        (change("icons.json", "entity", "sensor", "state", "default", value="cloud"), "default"),
+        (
+            change("icons.json", "entity", "sensor", "state", "state", value={"gone": "mdi:a"}),
+            "sensor.state has no state gone",
+        ),
+        (change("icons.json", "entity", "sensor", "x", value={}), "there is no entity sensor.x"),
+        (
+            change("quality_scale.yaml", "rules", "brands", value=None),
+            "Home Assistant's rules: brands is missing in quality_scale.yaml",
+        ),
+        (change("quality_scale.yaml", "rules", "mine", value="done"), "mine is missing in Home"),
+        (
+            change("quality_scale.yaml", "rules", "brands", value={"status": "exempt"}),
+            "quality_scale.yaml: ",
+        ),
+        (remove("brand/icon.png"), "brand/icon.png is missing"),
+        (lambda folder: (folder / "brand/icon.png").write_bytes(bytes(24)), "0 x 0 pixels"),
+        (code("sensor.py", '_attr_translation_key = "gone"'), "no text gone in entity.sensor"),
+        (
+            code("sensor.py", 'x = SensorEntityDescription(key="size", translation_key="gone")'),
+            "sensor.py:3: translations/en.json has no text gone in entity.sensor",
+        ),
+        (code("services.py", 'call(translation_key="gone")'), "no text gone in anywhere"),
+        (
+            code("services.py", 'x = f(translation_key="too_big" if big else "too_small")'),
+            "no text too_small",
+        ),
+    ],
+)
+def test_a_fault_is_found(folder: Path, fault: Callable[[Path], object], problem: str) -> None:
+    fault(folder)
+    assert problem in "\n".join(validate.problems(folder))
+
+
+def test_hacs_json_must_name_the_archive_that_a_release_has(tmp_path: Path) -> None:
+    file = tmp_path / "hacs.json"
+    right = {
+        "name": "Made up",
+        "homeassistant": "2026.10.0",
+        "zip_release": True,
+        "filename": "made_up.zip",
+    }
+    write(file, right)
+    assert list(validate.hacs_problems(file)) == []
+    write(file, right | {"filename": "made_up.tar"})
+    assert "filename" in "".join(validate.hacs_problems(file))
