@@ -203,6 +203,9 @@ def icon_problems(integration: Integration) -> Problems:
 def quality_scale_problems(integration: Integration) -> Problems:
     """Yield rules that quality_scale.yaml does not answer, or answers wrongly."""
     file = integration.folder / "quality_scale.yaml"
+    if not file.is_file():
+        yield f"{file.name} is missing"
+        return
     answers = _yaml(file).get("rules", {})
     # Every integration of Home Assistant answers all rules of its version.
     rules = _yaml(CORE / "onedrive" / "quality_scale.yaml")["rules"]

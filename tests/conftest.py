@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from homeassistant.helpers.entity import Entity
 import pytest
 
 # Home Assistant looks for custom integrations in the first `custom_components` that is imported,
 # and the pytest plugin has one of its own.
 import custom_components  # noqa: F401
+from custom_components.dropbox_backup.sync import reconciler
 
 from .before_home_assistant import PORT, TLS
 from .dropbox_server import DropboxServer
@@ -33,3 +35,16 @@ async def dropbox_server(tmp_path: Path, socket_enabled: None) -> AsyncIterator[
     """Run an empty local Dropbox with one app and one account, at the hosts that the SDK knows."""
     async with DropboxServer(tmp_path / "dropbox", PORT, tls_dir=TLS) as server:
         yield server
+
+
+@pytest.fixture
+def quick_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the worker begin at once, and publish every step of an upload."""
+    monkeypatch.setattr(reconciler, "_DEBOUNCE", 0.01)
+    monkeypatch.setattr(reconciler, "_PROGRESS_INTERVAL", 0.0)
+
+
+@pytest.fixture
+def all_entities_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enable also the entities that a user has to enable first."""
+    monkeypatch.setattr(Entity, "entity_registry_enabled_default", True)  # noqa: FBT003

@@ -208,6 +208,7 @@ EN = "translations/en.json"
             change("quality_scale.yaml", "rules", "brands", value={"status": "exempt"}),
             "quality_scale.yaml: ",
         ),
+        (remove("quality_scale.yaml"), "quality_scale.yaml is missing"),
         (remove("brand/icon.png"), "brand/icon.png is missing"),
         (lambda folder: (folder / "brand/icon.png").write_bytes(bytes(24)), "0 x 0 pixels"),
         (code("sensor.py", '_attr_translation_key = "gone"'), "no text gone in entity.sensor"),

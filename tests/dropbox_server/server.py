@@ -20,8 +20,10 @@ from .state import ServerState
 from .tokens import AuthorizationCode, Tokens
 
 HOST = "127.0.0.1"
-# On a shaped line the kernel must not swallow seconds of an upload before the server reads it.
+# On a shaped line the kernels must not swallow seconds of an upload before the server reads it. This
+# holds for connections made after the line was set.
 _SHAPED_RECEIVE_BUFFER = 64 * 1024
+_ETHERNET_SEGMENT = 1448
 _FREE_RECEIVE_BUFFER = 4 * 1024 * 1024
 _READ_BUFFER = 256 * 1024
 _MAX_HEADER = 64 * 1024
@@ -183,8 +185,12 @@ class DropboxServer(ServerState):
 
     def _fit_receive_buffer(self) -> None:
         if self._socket is not None:
-            size = _SHAPED_RECEIVE_BUFFER if self.line.shapes_uploads else _FREE_RECEIVE_BUFFER
+            shaped = self.line.shapes_uploads
+            size = _SHAPED_RECEIVE_BUFFER if shaped else _FREE_RECEIVE_BUFFER
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+            # The client's kernel sizes its own buffer by the segment: 64 KiB on loopback, unless told.
+            segment = _ETHERNET_SEGMENT if shaped else 0
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, segment)
 
     def _application(self) -> web.Application:
         dispatcher, oauth = Dispatcher(self), OAuth(self)

@@ -61,9 +61,7 @@ class Api:
         body = json.dumps(argument).encode()
         return await self.post(route, body, {"Content-Type": "application/json", **headers})
 
-    async def upload(
-        self, route: str, argument: object, data: Any = b"", **headers: str
-    ) -> Answer:
+    async def upload(self, route: str, argument: object, data: Any = b"", **headers: str) -> Answer:
         common = {
             "Content-Type": "application/octet-stream",
             "Dropbox-API-Arg": json.dumps(argument),

@@ -59,7 +59,9 @@ async def test_identical_content_is_no_conflict_and_writes_nothing(
     assert strict.tags == "path/conflict/file"
 
 
-async def test_autorename_numbers_the_name(server: DropboxServer, api: Api, old: StoredFile) -> None:
+async def test_autorename_numbers_the_name(
+    server: DropboxServer, api: Api, old: StoredFile
+) -> None:
     answer = await upload(api, old.path, autorename=True)
     assert answer.json["name"] == "File (2).tar"
     assert server.account.files.read(old.path) == b"old"
@@ -133,18 +135,14 @@ async def test_paths_that_can(server: DropboxServer, api: Api, path: str) -> Non
         ("/", "path: The root folder is unsupported."),
     ],
 )
-async def test_the_root_and_relative_paths_are_bad_input(
-    api: Api, path: str, message: str
-) -> None:
+async def test_the_root_and_relative_paths_are_bad_input(api: Api, path: str, message: str) -> None:
     answer = await upload(api, path)
     assert answer.status == 400
     assert answer.headers["Content-Type"].startswith("text/plain")
     assert message in answer.text
 
 
-async def test_client_modified_is_kept_to_the_second(
-    server: DropboxServer, api: Api
-) -> None:
+async def test_client_modified_is_kept_to_the_second(server: DropboxServer, api: Api) -> None:
     answer = await upload(api, "/x", client_modified="2024-02-29T23:59:59Z")
     assert answer.json["client_modified"] == "2024-02-29T23:59:59Z"
     assert server.account.files.get_file("/x").client_modified == datetime(2024, 2, 29, 23, 59, 59)

@@ -106,9 +106,7 @@ async def test_download_result_is_ascii_for_any_name(server: DropboxServer, api:
         ("id:none", "path/not_found"),
     ],
 )
-async def test_what_cannot_be_downloaded(
-    api: Api, file: StoredFile, path: str, tags: str
-) -> None:
+async def test_what_cannot_be_downloaded(api: Api, file: StoredFile, path: str, tags: str) -> None:
     answer = await api.download({"path": path})
     assert (answer.status, answer.tags) == (409, tags)
 

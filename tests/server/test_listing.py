@@ -95,9 +95,7 @@ async def test_delta_reports_what_changed_once(api: Api, tree: FileTree) -> None
     assert await delta(api, cursor) == ["/Dir/a", "/Dir/new", "-/Dir/b"]
 
 
-async def test_delta_names_a_deleted_folder_and_not_its_contents(
-    api: Api, tree: FileTree
-) -> None:
+async def test_delta_names_a_deleted_folder_and_not_its_contents(api: Api, tree: FileTree) -> None:
     _, cursor = await names(api, recursive=True)
     tree.delete("/Dir")
     assert await delta(api, cursor) == ["-/Dir"]
@@ -227,7 +225,11 @@ ACTIONS = st.one_of(
 
 
 @settings(max_examples=150, deadline=None)
-@given(before=st.lists(ACTIONS, max_size=8), after=st.lists(ACTIONS, max_size=8), limit=st.integers(1, 4))
+@given(
+    before=st.lists(ACTIONS, max_size=8),
+    after=st.lists(ACTIONS, max_size=8),
+    limit=st.integers(1, 4),
+)
 def test_a_client_that_obeys_the_docs_ends_with_the_same_tree(
     before: list[tuple[Any, ...]], after: list[tuple[Any, ...]], limit: int
 ) -> None:

@@ -210,7 +210,9 @@ class _SessionUpload:
         self._on_session(session)
         return session
 
-    async def _next(self, chunks: AsyncGenerator[bytearray]) -> tuple[bytearray, list[bytes]]:
+    async def _next(
+        self, chunks: AsyncGenerator[bytes | bytearray]
+    ) -> tuple[bytes | bytearray, list[bytes]]:
         """Return the next chunk and the digests of its blocks.
 
         A slot is taken before it is read: there are never more chunks in memory than slots.
@@ -224,7 +226,11 @@ class _SessionUpload:
             raise
 
     async def _send(
-        self, index: int, chunk: bytearray, chunk_hash: str, earlier: set[asyncio.Task[None]]
+        self,
+        index: int,
+        chunk: bytes | bytearray,
+        chunk_hash: str,
+        earlier: set[asyncio.Task[None]],
     ) -> None:
         """Send one chunk unless the server has it."""
         known = self._session.acknowledged.get(index)
@@ -241,7 +247,9 @@ class _SessionUpload:
         self._session.acknowledged[index] = chunk_hash
         self._on_session(self._session)
 
-    async def _append(self, index: int, chunk: bytearray, chunk_hash: str, *, close: bool) -> None:
+    async def _append(
+        self, index: int, chunk: bytes | bytearray, chunk_hash: str, *, close: bool
+    ) -> None:
         offset = index * self._session.chunk_size
         for last_try in (False,) * (_TRIES_OF_A_CORRUPT_CHUNK - 1) + (True,):
             attempt = _Attempt(self._sent, len(chunk))
@@ -296,7 +304,7 @@ class _Attempt:
         self._counted = 0
 
 
-async def read_chunks(source: Source, chunk_size: int) -> AsyncGenerator[bytearray]:
+async def read_chunks(source: Source, chunk_size: int) -> AsyncGenerator[bytes | bytearray]:
     """Cut what the source yields into chunks. Raises `CorruptError` when it is not as long as it
     claims.
     """
@@ -308,6 +316,9 @@ async def read_chunks(source: Source, chunk_size: int) -> AsyncGenerator[bytearr
             total += len(view)
             if total > source.size:
                 _check_size(total, source.size)
+            if not chunk and len(view) == chunk_size:
+                yield piece  # a source that reads in chunks is not copied
+                continue
             while len(view) >= chunk_size - len(chunk):
                 missing = chunk_size - len(chunk)
                 chunk += view[:missing]
@@ -356,8 +367,6 @@ def _cause(group: ExceptionGroup) -> Exception:
     """Return the one error that tells most: a lost session or a definite answer before a missing
     one.
     """
-    errors = [
-        _cause(err) if isinstance(err, ExceptionGroup) else err for err in group.exceptions
-    ]
+    errors = [_cause(err) if isinstance(err, ExceptionGroup) else err for err in group.exceptions]
     definite = [err for err in errors if isinstance(err, (_SessionLostError, RefusedError))]
     return (definite or errors)[0]

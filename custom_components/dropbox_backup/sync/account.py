@@ -24,6 +24,7 @@ from ..dropbox_api.upload import upload
 
 # A person waits for the answer.
 _LONGEST_WAIT = 60.0
+_LONGEST_CLEAN_UP = 10.0
 _TEST_SIZE = 1024
 _LONGEST_NAME = 255
 # Control characters, and halves of surrogates: they can't even be sent.
@@ -125,7 +126,8 @@ async def prove_writable(client: DropboxClient, folder: str) -> None:
             async for _ in download(client, file.rev, file.size, file.content_hash):
                 pass
         finally:
-            await client.delete(path, file.rev)
+            async with asyncio.timeout(_LONGEST_CLEAN_UP):
+                await client.delete(path, file.rev)
 
 
 class _TestData:

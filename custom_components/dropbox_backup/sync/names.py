@@ -36,7 +36,9 @@ def _safe(name: str) -> str:
     # Categories: C are control characters, direction marks and halves of surrogates. Beyond the
     # basic plane (most emoji) Dropbox has refused names.
     kept = "".join(
-        "_" if unicodedata.category(char).startswith("C") or ord(char) > _LAST_OF_BASIC_PLANE else char
+        "_"
+        if unicodedata.category(char).startswith("C") or ord(char) > _LAST_OF_BASIC_PLANE
+        else char
         for char in normal
     )
     dashed = re.sub(r"_{2,}", "_", _RESERVED.sub("_", kept)).strip("._ ")

@@ -331,10 +331,13 @@ class Reconciler:
         self._set(
             plan=plan, waiting=plan.upload, refused={str(key): refused[key] for key in refused}
         )
+        # Before the uploads too: one that finds no room ends the run.
+        self._set(space=await self._ask_space())
         for one in plan.upload:
             await self._upload(one, run)
-        await self._apply_retention()
-        self._set(space=await self._ask_space())
+        verdicts = await self._apply_retention()
+        if plan.upload or not all(verdict.keep for verdict in verdicts):
+            self._set(space=await self._ask_space())
 
     async def _upload(self, one: LocalBackup, run: _Run) -> None:
         """Upload one backup. What concerns only this one is noted and does not stop the others."""

@@ -1,0 +1,59 @@
+"""The journal survives a restart, and nonsense in its place."""
+
+import json
+from typing import Any
+
+from hypothesis import given, strategies as st
+
+from custom_components.dropbox_backup.dropbox_api.upload import UploadSession
+from custom_components.dropbox_backup.sync.journal import Journal, Notes, Results, parse_notes, write_notes
+from custom_components.dropbox_backup.sync.models import BackupId
+from homeassistant.core import HomeAssistant
+
+from .backups import FIRST_DAY, json_values
+
+ids = st.text(min_size=1, max_size=10).map(BackupId)
+dates = st.none() | st.just(FIRST_DAY)
+sessions = st.builds(
+    UploadSession,
+    session_id=st.text(max_size=20),
+    size=st.integers(0, 2**40),
+    chunk_size=st.integers(1, 2**30),
+    acknowledged=st.dictionaries(st.integers(0, 100), st.text(max_size=10), max_size=5),
+)
+any_notes = st.builds(
+    Notes,
+    results=st.builds(Results, dates, dates, dates),
+    uploaded=st.dictionaries(ids, st.text(max_size=10), max_size=4),
+    dismissed=st.sets(ids, max_size=4),
+    sessions=st.dictionaries(ids, sessions, max_size=3),
+    confirmed_keep=st.none() | st.integers(0, 1000),
+    folder_seen=st.booleans(),
+)
+
+
+@given(any_notes)
+def test_what_is_written_is_read_back(notes: Notes) -> None:
+    assert parse_notes(json.loads(json.dumps(write_notes(notes)))) == notes
+
+
+@given(json_values, st.sampled_from(list(write_notes(Notes()))))
+def test_nonsense_is_left_out(value: Any, key: str) -> None:
+    assert isinstance(parse_notes(value), Notes)
+    assert isinstance(parse_notes({**write_notes(Notes()), key: value}), Notes)
+
+
+async def test_notes_outlive_the_object_that_wrote_them(hass: HomeAssistant) -> None:
+    journal = Journal(hass, "entry")
+    await journal.load()
+    journal.notes.dismissed.add(BackupId("x"))
+    await journal.flush()
+
+    again = Journal(hass, "entry")
+    await again.load()
+    assert again.notes.dismissed == {"x"}
+
+    await again.remove()
+    last = Journal(hass, "entry")
+    await last.load()
+    assert last.notes == Notes()

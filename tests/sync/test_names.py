@@ -1,0 +1,44 @@
+"""File names are safe, and the same backup always gets the same one."""
+
+import re
+import unicodedata
+
+from hypothesis import given
+import pytest
+
+from custom_components.dropbox_backup.sync.names import file_name
+from homeassistant.components.backup import AgentBackup
+
+from .backups import agent_backups, backup
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Automatic backup 2026.11.0", "Automatic_backup_2026.11.0"),
+        ("a/b\\c", "a_b_c"),
+        ("..", "backup"),
+        ("../../etc/passwd", "etc_passwd"),
+        ("  spaces  and\ttabs ", "spaces_and_tabs"),
+        ("Häuschen 家", "Häuschen_家"),
+        ("party 🎉🎉 time", "party_time"),
+        ("right\u202eto left", "right_to_left"),
+        ("x" * 300, "x" * 120),
+        ("家" * 300, "家" * 40),
+        ("", "backup"),
+        ("con: <a>|?*", "con_a"),
+    ],
+)
+def test_names_are_made_safe(name: str, expected: str) -> None:
+    assert file_name(backup(1, name=name)) == f"{expected}_2026-01-02_03.00_00000001.tar"
+
+
+@given(agent_backups)
+def test_any_backup_gets_a_name_that_dropbox_and_all_file_systems_take(made: AgentBackup) -> None:
+    name = file_name(made)
+    assert name == file_name(made)
+    assert re.fullmatch(r'[^/\\<>:"|?*\s]+\.tar', name)
+    assert len(name.encode()) <= 255
+    assert not any(unicodedata.category(char).startswith("C") for char in name)
+    assert not name.startswith(".")
+    assert unicodedata.is_normalized("NFC", name)

@@ -1,0 +1,114 @@
+"""The plan uploads what is missing, and nothing that retention would remove at once."""
+
+from hypothesis import given, strategies as st
+
+from custom_components.dropbox_backup.sync.models import (
+    BackupId,
+    LocalBackup,
+    Policy,
+    RemoteBackup,
+    id_of,
+)
+from custom_components.dropbox_backup.sync.plan import Plan, make_plan
+from custom_components.dropbox_backup.sync.retention import judge
+
+from .backups import THEM, US, folders, local, locals_, remote
+
+policies = st.builds(Policy, upload_automatically=st.booleans(), keep=st.integers(0, 12))
+ids = st.frozensets(st.integers(0, 40).map(lambda number: BackupId(f"{number:08x}")), max_size=6)
+
+
+def uploads(plan: Plan) -> list[int]:
+    return [int(one.backup.backup_id, 16) for one in plan.upload]
+
+
+def test_what_is_missing_is_uploaded_newest_first() -> None:
+    plan = make_plan([local(1), local(3), local(2)], [remote(2)], Policy(), US)
+    assert uploads(plan) == [3, 1]
+
+
+def test_what_retention_would_remove_at_once_is_not_uploaded() -> None:
+    plan = make_plan([local(number) for number in range(5)], [], Policy(keep=2), US)
+    assert uploads(plan) == [4, 3]
+    assert {one.reason for one in plan.skipped} == {
+        "it would be deleted at once: older than the newest 2"
+    }
+
+
+def test_a_person_may_upload_what_retention_would_remove() -> None:
+    wanted = {BackupId("00000000")}
+    plan = make_plan([local(0)], [remote(1), remote(2)], Policy(keep=2), US, wanted=wanted)
+    assert uploads(plan) == [0]
+
+
+def test_what_was_deleted_on_purpose_stays_deleted_until_somebody_asks_for_it() -> None:
+    dismissed = {BackupId("00000001")}
+    plan = make_plan([local(1)], [], Policy(), US, dismissed=dismissed)
+    assert uploads(plan) == []
+    assert plan.skipped[0].reason == "it was deleted from Dropbox on purpose"
+    assert uploads(make_plan([local(1)], [], Policy(), US, dismissed=dismissed, wanted=dismissed)) == [1]
+
+
+def test_nothing_is_uploaded_by_itself_when_that_is_switched_off() -> None:
+    policy = Policy(upload_automatically=False)
+    assert uploads(make_plan([local(1)], [], policy, US)) == []
+    assert uploads(make_plan([local(1)], [], policy, US, wanted={BackupId("00000001")})) == [1]
+
+
+def test_another_backup_with_the_same_id_is_an_error_that_is_seen() -> None:
+    plan = make_plan([local(1, day=5)], [remote(1)], Policy(), US)
+    assert uploads(plan) == []
+    assert [one.reason for one in plan.conflicts] == [
+        "another backup with the same id is in Dropbox already"
+    ]
+
+
+def test_a_backup_of_another_house_is_uploaded_but_takes_no_place() -> None:
+    plan = make_plan([local(1, owner=THEM), local(2)], [remote(0)], Policy(keep=1), US)
+    assert uploads(plan) == [2, 1]
+
+
+@given(locals_, folders, policies, ids, ids)
+def test_nothing_is_uploaded_that_would_be_deleted_at_once(
+    here: list[LocalBackup],
+    there: list[RemoteBackup],
+    policy: Policy,
+    dismissed: frozenset[BackupId],
+    wanted: frozenset[BackupId],
+) -> None:
+    plan = make_plan(here, there, policy, US, dismissed=dismissed, wanted=wanted)
+    doomed = {
+        id_of(one.backup.backup) for one in plan.expected_verdicts if not one.keep
+    }
+    assert not doomed & ({id_of(one.backup) for one in plan.upload} - wanted)
+
+
+@given(locals_, folders, policies, ids, ids)
+def test_every_local_backup_is_accounted_for_once(
+    here: list[LocalBackup],
+    there: list[RemoteBackup],
+    policy: Policy,
+    dismissed: frozenset[BackupId],
+    wanted: frozenset[BackupId],
+) -> None:
+    plan = make_plan(here, there, policy, US, dismissed=dismissed, wanted=wanted)
+    in_dropbox = {id_of(one.backup) for one in there}
+    planned = [id_of(one.backup) for one in plan.upload]
+    skipped = [id_of(one.local.backup) for one in plan.skipped]
+    assert len(planned) == len(set(planned))
+    assert not set(planned) & in_dropbox
+    assert {id_of(one.backup) for one in here} - in_dropbox == {*planned, *skipped}
+    assert not set(planned) & set(skipped)
+
+
+@given(locals_, folders, policies, ids, ids)
+def test_only_what_is_in_dropbox_now_is_deleted_now(
+    here: list[LocalBackup],
+    there: list[RemoteBackup],
+    policy: Policy,
+    dismissed: frozenset[BackupId],
+    wanted: frozenset[BackupId],
+) -> None:
+    plan = make_plan(here, there, policy, US, dismissed=dismissed, wanted=wanted)
+    assert plan.verdicts == judge(there, policy.keep, US)
+    assert all(one in there for one in plan.delete)

@@ -1,0 +1,98 @@
+"""Retention keeps what must be kept, and says why."""
+
+from hypothesis import given, strategies as st
+import pytest
+
+from custom_components.dropbox_backup.sync.models import RemoteBackup, date_of
+from custom_components.dropbox_backup.sync.retention import judge
+
+from .backups import THEM, US, folders, remote
+
+
+@pytest.mark.parametrize(
+    ("case", "keep", "expected"),
+    [
+        ([], 2, {}),
+        ([remote(1)], 1, {1: "one of the newest 1"}),
+        (
+            [remote(1), remote(2), remote(3)],
+            2,
+            {1: "older than the newest 2", 2: "one of the newest 2", 3: "one of the newest 2"},
+        ),
+        ([remote(1), remote(2)], 0, {1: "all backups are kept", 2: "all backups are kept"}),
+        (
+            [remote(1, pinned=True), remote(2), remote(3)],
+            1,
+            {1: "pinned", 2: "older than the newest 1", 3: "one of the newest 1"},
+        ),
+        (
+            [remote(1, owner=THEM), remote(2, owner=None), remote(3)],
+            1,
+            {
+                1: "belongs to another Home Assistant",
+                2: "not known to be made by this Home Assistant",
+                3: "one of the newest 1",
+            },
+        ),
+        (
+            [remote(1), remote(2, verified=False)],
+            1,
+            {1: "one of the newest 1", 2: "not verified, and no newer ones take its place"},
+        ),
+        (
+            [remote(1, verified=False), remote(2)],
+            1,
+            {1: "older than the newest 1", 2: "one of the newest 1"},
+        ),
+        # The number is not the order: what counts is when a backup was made.
+        (
+            [remote(1, day=9), remote(2, day=1)],
+            1,
+            {1: "one of the newest 1", 2: "older than the newest 1"},
+        ),
+    ],
+)
+def test_cases(case: list[RemoteBackup], keep: int, expected: dict[int, str]) -> None:
+    verdicts = judge(case, keep, US)
+    assert {int(one.backup.backup.backup_id, 16): one.reason for one in verdicts} == expected
+
+
+@given(folders, st.integers(0, 12))
+def test_only_what_is_provably_ours_unpinned_and_replaced_is_deleted(
+    folder: list[RemoteBackup], keep: int
+) -> None:
+    for verdict in judge(folder, keep, US):
+        if verdict.keep:
+            continue
+        assert keep > 0
+        assert verdict.backup.owner == US
+        assert not verdict.backup.pinned
+        newer = [
+            one
+            for one in folder
+            if one.owner == US
+            and one.verified
+            and not one.pinned
+            and (date_of(one.backup), one.file.name)
+            > (date_of(verdict.backup.backup), verdict.backup.file.name)
+        ]
+        assert len(newer) >= keep
+
+
+@given(folders, st.integers(0, 12))
+def test_the_newest_good_backup_always_stays(folder: list[RemoteBackup], keep: int) -> None:
+    good = [one for one in folder if one.owner == US and one.verified]
+    if not good:
+        return
+    kept = [verdict.backup for verdict in judge(folder, keep, US) if verdict.keep]
+    assert max(good, key=lambda one: (date_of(one.backup), one.file.name)) in kept
+
+
+@given(folders, st.integers(0, 12))
+def test_every_backup_gets_one_verdict_and_a_second_look_says_the_same(
+    folder: list[RemoteBackup], keep: int
+) -> None:
+    verdicts = judge(folder, keep, US)
+    assert sorted(one.backup.file.name for one in verdicts) == sorted(one.file.name for one in folder)
+    left = [one.backup for one in verdicts if one.keep]
+    assert all(one.keep for one in judge(left, keep, US)), "carrying it out leaves nothing to do"

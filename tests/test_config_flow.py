@@ -1,0 +1,838 @@
+"""The config flow and the options, as a person with a browser goes through them.
+
+Home Assistant answers over HTTP and the local Dropbox over HTTPS; nothing of either is replaced.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+import json
+import logging
+from pathlib import Path
+import ssl
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+import aiohttp
+from homeassistant.config_entries import ConfigEntry, ConfigEntryState
+from homeassistant.core import HomeAssistant
+from homeassistant.setup import async_setup_component
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
+
+from custom_components import dropbox_backup
+from custom_components.dropbox_backup import config_flow
+from custom_components.dropbox_backup.const import (
+    CONF_FOLDER,
+    DEFAULT_FOLDER,
+    DOMAIN,
+    SCOPES,
+)
+from custom_components.dropbox_backup.sync import account as account_module
+from custom_components.dropbox_backup.sync.account import Obstacle
+
+from .before_home_assistant import TLS
+from .dropbox_server import DropboxAccount, DropboxApp, DropboxServer, Fault, FaultKind
+from .home_assistant import Client, Flows, JsonObject
+
+TEXTS: Final = json.loads(
+    (Path(dropbox_backup.__file__).parent / "translations" / "en.json").read_text(encoding="utf-8")
+)
+CALLBACK = "/auth/external/callback"
+
+
+class Person:
+    """Somebody who sets things up in Home Assistant's frontend, with one browser for everything.
+
+    Whatever a flow shows, they must be able to read: each step is checked for its texts.
+    """
+
+    def __init__(self, client: Client, dropbox: DropboxServer) -> None:
+        self._client = client
+        self._flows = Flows(client)
+        self._dropbox = dropbox
+
+    # Credentials
+
+    async def adds_app(self, app: DropboxApp) -> str:
+        """Give Home Assistant an app's key and secret; return what it calls them."""
+        item = await self._client.ws(
+            "application_credentials/create",
+            domain=DOMAIN,
+            client_id=app.key,
+            client_secret=app.secret,
+            name=app.name,
+        )
+        return str(item["id"])
+
+    # Flows
+
+    async def adds_integration(self) -> JsonObject:
+        return self._reads(await self._flows.add(DOMAIN))
+
+    async def reconfigures(self, entry: ConfigEntry) -> JsonObject:
+        body = {"handler": DOMAIN, "entry_id": entry.entry_id}
+        return self._reads(
+            await self._client.rest("POST", "/api/config/config_entries/flow", json=body)
+        )
+
+    async def has_open(self) -> list[JsonObject]:
+        return await self._flows.in_progress(DOMAIN)
+
+    async def is_asked_to_sign_in_again(self) -> JsonObject:
+        (flow,) = await self.has_open()
+        return await self.looks_at(flow)
+
+    async def looks_at(self, step: JsonObject) -> JsonObject:
+        return self._reads(await self._flows.current(step))
+
+    async def answers(self, step: JsonObject, **answers: object) -> JsonObject:
+        return self._reads(await self._flows.answer(step, **answers))
+
+    async def chooses(self, menu: JsonObject, option: str) -> JsonObject:
+        assert option in menu["menu_options"]
+        return await self.answers(menu, next_step_id=option)
+
+    async def opens_options(self, entry: ConfigEntry) -> JsonObject:
+        return self._reads(await self._flows.options(entry.entry_id), "options")
+
+    async def sets_options(self, step: JsonObject, **answers: object) -> JsonObject:
+        return self._reads(await self._flows.answer_options(step, **answers), "options")
+
+    # Dropbox's page
+
+    async def allows(self, step: JsonObject, who: DropboxAccount | None = None) -> JsonObject:
+        chosen = who or self._dropbox.account
+        return await self._decides(step, decision="allow", account_id=chosen.account_id)
+
+    async def denies(self, step: JsonObject) -> JsonObject:
+        return await self._decides(step, decision="deny")
+
+    async def _decides(self, step: JsonObject, **form: str) -> JsonObject:
+        assert step["type"] == "external", step
+        trusted = ssl.create_default_context(cafile=TLS / "ca.pem")
+        connector = aiohttp.TCPConnector(ssl=trusted)
+        async with aiohttp.ClientSession(connector=connector) as browser:
+            async with browser.get(step["url"]) as page:
+                assert page.ok, await page.text()
+            async with browser.post(step["url"], data=form) as back:
+                assert back.url.path == CALLBACK
+                assert "window.close" in await back.text()
+        return await self.looks_at(step)
+
+    # Texts
+
+    def _reads(self, step: JsonObject, flow: str = "config") -> JsonObject:
+        given = step.get("description_placeholders") or {}
+        for text in _texts_of(step, TEXTS[flow]):
+            text.format(**given)  # a KeyError is a placeholder that nobody filled in
+        return step
+
+
+def _texts_of(step: JsonObject, texts: Any) -> list[str]:
+    """Return the texts of a step; raise KeyError for one that is missing."""
+    match step["type"]:
+        case "abort" if step.get("translation_domain") == "homeassistant":
+            return []
+        case "abort":
+            return [texts["abort"][step["reason"]]]
+        case "create_entry":
+            return [texts["create_entry"]["default"]] if "create_entry" in texts else []
+    here = texts["step"][step["step_id"]]
+    found = [here["title"], here.get("description", "")]
+    if step["type"] == "menu":
+        found += [here["menu_options"][option] for option in step["menu_options"]]
+    if step["type"] == "form":
+        for field in step["data_schema"] or []:
+            found += [here["data"][field["name"]], here["data_description"][field["name"]]]
+        found += [texts["error"][error] for error in (step["errors"] or {}).values()]
+    return found
+
+
+@pytest.fixture
+async def home(hass: HomeAssistant, hass_client: ClientSessionGenerator) -> str:
+    """Serve Home Assistant's API; return its address."""
+    for component in ("auth", "config", "websocket_api", "application_credentials", "backup"):
+        assert await async_setup_component(hass, component, {})
+    client = await hass_client()
+    return str(client.make_url("")).rstrip("/")
+
+
+@pytest.fixture
+def app(home: str, dropbox_server: DropboxServer) -> DropboxApp:
+    """Make a Dropbox app as the instructions say."""
+    return dropbox_server.add_app(
+        DropboxApp(redirect_uris=(home + CALLBACK,), scopes=SCOPES, app_folder=True)
+    )
+
+
+@pytest.fixture
+async def person(
+    hass: HomeAssistant, home: str, dropbox_server: DropboxServer, hass_access_token: str
+) -> AsyncIterator[Person]:
+    """Open a browser; close it at the end, after Home Assistant has come to rest."""
+    async with Client(home, hass_access_token) as client:
+        yield Person(client, dropbox_server)
+        for entry in hass.config_entries.async_entries(DOMAIN):
+            await hass.async_block_till_done()
+            if entry.state is ConfigEntryState.LOADED:
+                await hass.config_entries.async_unload(entry.entry_id)
+
+
+@pytest.fixture(autouse=True)
+def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config_flow, "_PATIENCE", 0.0)
+
+
+@pytest.fixture
+async def folder_form(person: Person, app: DropboxApp) -> JsonObject:
+    """Sign in; return the form that asks for the folder."""
+    await person.adds_app(app)
+    return await person.allows(await person.adds_integration())
+
+
+@pytest.fixture
+async def entry(hass: HomeAssistant, person: Person, folder_form: JsonObject) -> ConfigEntry:
+    """Set the integration up, in a folder that is not the default one."""
+    done = await person.answers(folder_form, folder="/Mine")
+    assert done["type"] == "create_entry"
+    await hass.async_block_till_done()
+    (entry,) = hass.config_entries.async_entries(DOMAIN)
+    assert entry.state is ConfigEntryState.LOADED
+    return entry
+
+
+def paths_in(server: DropboxServer, app: DropboxApp) -> set[str]:
+    """Return all paths that the app sees in Dropbox."""
+    return {found.path for found in server.account.app_files(app).descendants("")}
+
+
+# Signing in and choosing a folder
+
+
+async def test_the_default_folder_is_made_and_proven_and_the_entry_is_loaded(
+    hass: HomeAssistant,
+    person: Person,
+    app: DropboxApp,
+    folder_form: JsonObject,
+    dropbox_server: DropboxServer,
+) -> None:
+    (field,) = folder_form["data_schema"]
+    assert (field["name"], field["default"]) == (CONF_FOLDER, DEFAULT_FOLDER)
+    assert paths_in(dropbox_server, app) == set()
+
+    done = await person.answers(folder_form, folder=DEFAULT_FOLDER)
+    assert done["type"] == "create_entry"
+    await hass.async_block_till_done()
+
+    (entry,) = hass.config_entries.async_entries(DOMAIN)
+    assert entry.state is ConfigEntryState.LOADED
+    assert entry.title == dropbox_server.account.name
+    assert entry.unique_id == dropbox_server.account.account_id
+    assert entry.data.keys() == {"auth_implementation", "token", CONF_FOLDER}
+    assert entry.data["token"]["refresh_token"]
+    assert entry.data[CONF_FOLDER] == DEFAULT_FOLDER
+    # The proof was read back, and nothing of it is left.
+    assert {"/HomeAssistant", DEFAULT_FOLDER} <= paths_in(dropbox_server, app)
+    assert not any("test" in path for path in paths_in(dropbox_server, app))
+    assert "files/download" in {record.route for record in dropbox_server.log.records}
+
+
+async def test_a_full_dropbox_app_writes_to_any_folder(
+    hass: HomeAssistant, person: Person, home: str, dropbox_server: DropboxServer
+) -> None:
+    app = dropbox_server.add_app(DropboxApp(redirect_uris=(home + CALLBACK,), app_folder=False))
+    await person.adds_app(app)
+    form = await person.allows(await person.adds_integration())
+    assert (await person.answers(form, folder="Documents//Backups/ "))["type"] == "create_entry"
+    (entry,) = hass.config_entries.async_entries(DOMAIN)
+    assert entry.data[CONF_FOLDER] == "/Documents/Backups"
+    assert dropbox_server.account.files.live("/Documents/Backups")
+
+
+async def test_a_slash_stands_for_the_top_of_dropbox(
+    hass: HomeAssistant, person: Person, folder_form: JsonObject
+) -> None:
+    done = await person.answers(folder_form, folder="/")
+    assert done["type"] == "create_entry"
+    assert done["description_placeholders"] == {"folder": "/"}
+    (entry,) = hass.config_entries.async_entries(DOMAIN)
+    assert entry.data[CONF_FOLDER] == ""
+    menu = await person.reconfigures(entry)
+    form = await person.chooses(menu, "folder")
+    assert form["data_schema"][0]["default"] == "/"
+
+
+async def test_the_authorize_page_asks_for_a_lasting_sign_in_and_for_the_account(
+    person: Person, app: DropboxApp
+) -> None:
+    await person.adds_app(app)
+    step = await person.adds_integration()
+    query = parse_qs(urlsplit(step["url"]).query)
+    assert query["token_access_type"] == ["offline"]
+    assert query["force_reapprove"] == ["true"]
+    assert query["code_challenge_method"] == ["S256"]
+    assert query["client_id"] == [app.key]
+
+
+async def test_with_several_apps_the_user_chooses_one_by_its_name(
+    person: Person, app: DropboxApp, home: str, dropbox_server: DropboxServer
+) -> None:
+    other = dropbox_server.add_app(
+        DropboxApp("otherkey", "othersecret", "The other app", (home + CALLBACK,))
+    )
+    await person.adds_app(app)
+    other_id = await person.adds_app(other)
+    form = await person.adds_integration()
+    assert form["step_id"] == "pick_implementation"
+    assert {name for _, name in form["data_schema"][0]["options"]} == {app.name, other.name}
+    step = await person.answers(form, implementation=other_id)
+    assert other.key in step["url"]
+    assert (await person.allows(step))["step_id"] == "folder"
+
+
+async def test_without_an_app_home_assistant_asks_for_one(person: Person) -> None:
+    step = await person.adds_integration()
+    assert (step["type"], step["reason"]) == ("abort", "missing_credentials")
+
+
+async def test_a_user_who_denies_is_told_so(person: Person, app: DropboxApp) -> None:
+    await person.adds_app(app)
+    step = await person.denies(await person.adds_integration())
+    assert (step["type"], step["reason"]) == ("abort", "user_rejected_authorize")
+
+
+async def test_a_wrong_secret_is_a_refused_sign_in(person: Person, app: DropboxApp) -> None:
+    await person.adds_app(DropboxApp(app.key, "not the secret", app.name))
+    step = await person.allows(await person.adds_integration())
+    assert (step["type"], step["reason"]) == ("abort", "oauth_unauthorized")
+
+
+async def test_no_secret_and_no_address_reaches_the_log(
+    hass: HomeAssistant,
+    person: Person,
+    folder_form: JsonObject,
+    dropbox_server: DropboxServer,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    await person.answers(folder_form, folder=DEFAULT_FOLDER)
+    await hass.async_block_till_done()
+    (entry,) = hass.config_entries.async_entries(DOMAIN)
+    records = [*caplog.get_records("setup"), *caplog.records]
+    told = "\n".join(record.getMessage() for record in records if DOMAIN in record.name)
+    assert "authenticated" in told
+    account, token = dropbox_server.account, entry.data["token"]
+    secrets = (account.email, account.account_id, token["access_token"], token["refresh_token"])
+    assert not [secret for secret in (*secrets, dropbox_server.app.secret) if secret in told]
+
+
+# Permissions
+
+
+async def test_each_missing_permission_is_named_and_ticking_it_helps(
+    person: Person, app: DropboxApp, dropbox_server: DropboxServer
+) -> None:
+    ticked = tuple(scope for scope in SCOPES if "content" not in scope)
+    missing_app = dropbox_server.add_app(
+        DropboxApp(redirect_uris=app.redirect_uris, scopes=ticked, app_folder=True)
+    )
+    await person.adds_app(missing_app)
+    form = await person.allows(await person.adds_integration())
+    assert form["step_id"] == "permissions"
+    named = form["description_placeholders"]["permissions"]
+    assert named == "- `files.content.read`\n- `files.content.write`"
+
+    form = await person.looks_at(form)  # the page was reloaded
+    assert form["description_placeholders"]["permissions"] == named
+
+    dropbox_server.add_app(app)
+    form = await person.allows(await person.answers(form))
+    assert form["step_id"] == "folder"
+
+
+async def test_a_permission_that_was_taken_away_meanwhile_is_named(
+    person: Person, folder_form: JsonObject, dropbox_server: DropboxServer
+) -> None:
+    error = {".tag": "missing_scope", "required_scope": "files.content.write"}
+    dropbox_server.faults.add(Fault(FaultKind.STATUS, "files/upload", status=401, error=error))
+    form = await person.answers(folder_form, folder=DEFAULT_FOLDER)
+    assert form["step_id"] == "permissions"
+    assert form["description_placeholders"]["permissions"] == "- `files.content.write`"
+    form = await person.allows(await person.answers(form))
+    assert (await person.answers(form, folder=DEFAULT_FOLDER))["type"] == "create_entry"
+
+
+# What can be wrong with the sign-in
+
+
+async def test_a_sign_in_that_would_end_is_not_taken(
+    person: Person, app: DropboxApp, dropbox_server: DropboxServer
+) -> None:
+    await person.adds_app(app)
+    tokens = dropbox_server.issue_tokens(app)
+    answer = {
+        "access_token": tokens.access_token,
+        "token_type": "bearer",
+        "expires_in": tokens.expires_in,
+        "scope": tokens.scope,
+    }
+    dropbox_server.faults.add(
+        Fault(
+            FaultKind.STATUS,
+            "oauth2/token",
+            status=200,
+            body=json.dumps(answer),
+            content_type="application/json",
+        )
+    )
+    step = await person.allows(await person.adds_integration())
+    assert (step["type"], step["reason"]) == ("abort", Obstacle.NO_REFRESH_TOKEN)
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ({"kind": "suspend_user"}, Obstacle.SIGN_IN_REFUSED),
+        ({"kind": "expire_token"}, Obstacle.SIGN_IN_REFUSED),
+        ({"kind": "reset_before_body"}, Obstacle.CANNOT_CONNECT),
+        ({"kind": "status", "status": 503}, Obstacle.CANNOT_CONNECT),
+        ({"kind": "garbage"}, Obstacle.CANNOT_CONNECT),
+        ({"kind": "status", "status": 429}, Obstacle.RATE_LIMITED),
+        ({"kind": "status", "status": 409, "error": {".tag": "new"}}, Obstacle.UNEXPECTED),
+    ],
+)
+async def test_an_account_that_can_not_be_asked_ends_the_flow_with_the_reason(
+    person: Person, app: DropboxApp, dropbox_server: DropboxServer, fault: JsonObject, reason: str
+) -> None:
+    await person.adds_app(app)
+    step = await person.adds_integration()
+    dropbox_server.faults.add(Fault(route="users/get_current_account", times=None, **fault))
+    step = await person.allows(step)
+    assert (step["type"], step["reason"]) == ("abort", reason)
+    assert step["description_placeholders"]["reason"]
+
+
+async def test_without_a_network_after_the_consent_the_flow_ends(
+    person: Person, app: DropboxApp, dropbox_server: DropboxServer
+) -> None:
+    await person.adds_app(app)
+    step = await person.adds_integration()
+    dropbox_server.faults.add(Fault(FaultKind.RESET_BEFORE_BODY, "oauth2/token", times=None))
+    step = await person.allows(step)
+    assert (step["type"], step["reason"]) == ("abort", "oauth_failed")
+
+
+# What can be wrong with the folder
+
+
+@pytest.mark.parametrize(
+    "name", ["/../x", "/a/..", "back\\slash", "bell\a", "/dot.", "/blank /x", "x" * 256, "/."]
+)
+async def test_a_name_that_dropbox_refuses_is_an_error_at_the_field(
+    person: Person, folder_form: JsonObject, dropbox_server: DropboxServer, name: str
+) -> None:
+    calls = len(dropbox_server.log.records)
+    form = await person.answers(folder_form, folder=name)
+    assert form["errors"] == {CONF_FOLDER: Obstacle.BAD_FOLDER_NAME}
+    assert form["data_schema"][0]["description"] == {"suggested_value": name}
+    assert len(dropbox_server.log.records) == calls
+    assert (await person.answers(form, folder=DEFAULT_FOLDER))["type"] == "create_entry"
+
+
+async def test_a_name_that_dropbox_keeps_for_itself_is_an_error_at_the_field(
+    person: Person, folder_form: JsonObject
+) -> None:
+    form = await person.answers(folder_form, folder="/.dropbox.cache")
+    assert form["errors"] == {CONF_FOLDER: Obstacle.BAD_FOLDER_NAME}
+
+
+@pytest.mark.parametrize("folder", ["/in the way", "/in the way/below"])
+async def test_a_file_in_place_of_the_folder_is_an_error_at_the_field(
+    person: Person,
+    app: DropboxApp,
+    folder_form: JsonObject,
+    dropbox_server: DropboxServer,
+    folder: str,
+) -> None:
+    dropbox_server.account.app_files(app).put("/in the way", b"a file")
+    form = await person.answers(folder_form, folder=folder)
+    assert form["errors"] == {CONF_FOLDER: Obstacle.FILE_IN_PLACE}
+    assert dropbox_server.account.app_files(app).read("/in the way") == b"a file"
+
+
+def refused(tag: str) -> dict[str, Any]:
+    """Return the error of `create_folder_v2` for a path."""
+    return {".tag": "path", "path": {".tag": tag}}
+
+
+# What goes wrong at which route, and what the form says at which field.
+TROUBLES: Final[dict[str, tuple[str, dict[str, Any], str, str]]] = {
+    "no write permission": (
+        "files/create_folder_v2",
+        {"kind": "status", "status": 409, "error": refused("no_write_permission")},
+        CONF_FOLDER,
+        Obstacle.NOT_WRITABLE,
+    ),
+    "team folder": (
+        "files/create_folder_v2",
+        {"kind": "status", "status": 409, "error": refused("team_folder")},
+        CONF_FOLDER,
+        Obstacle.NOT_WRITABLE,
+    ),
+    "unknown refusal": (
+        "files/create_folder_v2",
+        {"kind": "status", "status": 409, "error": refused("other")},
+        "base",
+        Obstacle.UNEXPECTED,
+    ),
+    "no network": (
+        "files/create_folder_v2",
+        {"kind": "reset_before_body", "times": None},
+        "base",
+        Obstacle.CANNOT_CONNECT,
+    ),
+    "rate limit": (
+        "files/create_folder_v2",
+        {"kind": "status", "status": 429, "times": None},
+        "base",
+        Obstacle.RATE_LIMITED,
+    ),
+    "damaged on the way up": (
+        "files/upload",
+        {"kind": "corrupt_upload", "times": None},
+        "base",
+        Obstacle.UNEXPECTED,
+    ),
+    "damaged on the way down": (
+        "files/download",
+        {"kind": "corrupt_download", "times": None},
+        "base",
+        Obstacle.UNEXPECTED,
+    ),
+    "gone before it is read": (
+        "files/download",
+        {"kind": "status", "status": 409, "error": refused("not_found")},
+        "base",
+        Obstacle.UNEXPECTED,
+    ),
+    "not to be deleted": (
+        "files/delete_v2",
+        {"kind": "status", "status": 403, "error": {".tag": "no"}},
+        "base",
+        Obstacle.UNEXPECTED,
+    ),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+async def test_what_keeps_the_folder_from_working_is_said_and_can_be_tried_again(
+    person: Person,
+    app: DropboxApp,
+    folder_form: JsonObject,
+    dropbox_server: DropboxServer,
+    trouble: str,
+) -> None:
+    route, fault, field, error = TROUBLES[trouble]
+    dropbox_server.faults.add(Fault(route=route, **fault))
+    form = await person.answers(folder_form, folder="/Backups")
+    assert form["errors"] == {field: error}
+    assert form["description_placeholders"]["reason"]
+    dropbox_server.faults.clear()
+    if trouble != "not to be deleted":
+        assert not any("test" in path for path in paths_in(dropbox_server, app))
+    assert (await person.answers(form, folder="/Backups"))["type"] == "create_entry"
+
+
+async def test_a_full_dropbox_is_said(
+    person: Person, folder_form: JsonObject, dropbox_server: DropboxServer
+) -> None:
+    dropbox_server.account.quota = 10
+    form = await person.answers(folder_form, folder=DEFAULT_FOLDER)
+    assert form["errors"] == {"base": Obstacle.FULL}
+
+
+async def test_a_dropbox_that_is_gone_is_said(
+    person: Person, folder_form: JsonObject, dropbox_server: DropboxServer
+) -> None:
+    await dropbox_server.stop()
+    form = await person.answers(folder_form, folder=DEFAULT_FOLDER)
+    assert form["errors"] == {"base": Obstacle.CANNOT_CONNECT}
+
+
+async def test_a_dropbox_that_does_not_answer_is_not_waited_for_for_ever(
+    person: Person,
+    app: DropboxApp,
+    folder_form: JsonObject,
+    dropbox_server: DropboxServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(account_module, "_LONGEST_WAIT", 0.5)
+    dropbox_server.faults.add(Fault(FaultKind.STALL, "files/download", seconds=1))
+    form = await person.answers(folder_form, folder=DEFAULT_FOLDER)
+    assert form["errors"] == {"base": Obstacle.CANNOT_CONNECT}
+    assert form["description_placeholders"]["reason"] == "no answer in time"
+    assert not any("test" in path for path in paths_in(dropbox_server, app))
+    await asyncio.sleep(1)  # the server's own part of the stalled request ends
+
+
+async def test_a_lost_answer_to_the_proof_is_no_failure(
+    person: Person,
+    app: DropboxApp,
+    folder_form: JsonObject,
+    dropbox_server: DropboxServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(config_flow, "_PATIENCE", 10.0)
+    for route in ("files/create_folder_v2", "files/upload", "files/delete_v2"):
+        dropbox_server.faults.add(Fault(FaultKind.LOST_RESPONSE, route))
+    done = await person.answers(folder_form, folder=DEFAULT_FOLDER)
+    assert done["type"] == "create_entry"
+    assert not any("test" in path for path in paths_in(dropbox_server, app))
+
+
+async def test_a_sign_in_that_ended_before_the_folder_was_chosen_must_be_done_anew(
+    person: Person, folder_form: JsonObject, dropbox_server: DropboxServer
+) -> None:
+    dropbox_server.tokens.expire_access_tokens()
+    step = await person.answers(folder_form, folder=DEFAULT_FOLDER)
+    assert (step["type"], step["reason"]) == ("abort", Obstacle.SIGN_IN_REFUSED)
+
+
+# Several accounts
+
+
+async def test_an_account_is_set_up_only_once(person: Person, entry: ConfigEntry) -> None:
+    step = await person.allows(await person.adds_integration())
+    assert (step["type"], step["reason"]) == ("abort", "already_configured")
+
+
+async def test_a_flow_left_open_elsewhere_is_not_in_the_way(
+    hass: HomeAssistant, person: Person, folder_form: JsonObject
+) -> None:
+    second = await person.allows(await person.adds_integration())
+    assert (await person.answers(second, folder="/Second"))["type"] == "create_entry"
+    await hass.async_block_till_done()
+    assert [one.data[CONF_FOLDER] for one in hass.config_entries.async_entries(DOMAIN)] == [
+        "/Second"
+    ]
+    assert await person.has_open() == []
+
+
+async def test_namesakes_get_numbers(
+    hass: HomeAssistant, person: Person, entry: ConfigEntry, dropbox_server: DropboxServer
+) -> None:
+    for number in (2, 3):
+        namesake = DropboxAccount(f"ada{number}@example.com", name=entry.title)
+        dropbox_server.add_account(namesake)
+        form = await person.allows(await person.adds_integration(), namesake)
+        assert (await person.answers(form, folder="/Mine"))["type"] == "create_entry"
+    await hass.async_block_till_done()
+    entries = hass.config_entries.async_entries(DOMAIN)
+    assert [one.title for one in entries] == [f"{entry.title}{end}" for end in ("", " 2", " 3")]
+    assert len({one.unique_id for one in entries}) == 3
+
+
+async def test_an_account_without_a_name_is_called_dropbox(
+    hass: HomeAssistant, person: Person, app: DropboxApp, dropbox_server: DropboxServer
+) -> None:
+    nameless = dropbox_server.add_account(DropboxAccount("nobody@example.com", name=" "))
+    await person.adds_app(app)
+    form = await person.allows(await person.adds_integration(), nameless)
+    await person.answers(form, folder="/")
+    (entry,) = hass.config_entries.async_entries(DOMAIN)
+    assert entry.title == "Dropbox"
+
+
+# Signing in again
+
+
+async def test_signing_in_again_keeps_folder_and_options(
+    hass: HomeAssistant, person: Person, entry: ConfigEntry, dropbox_server: DropboxServer
+) -> None:
+    hass.config_entries.async_update_entry(entry, options={"keep": 3})
+    dropbox_server.tokens.revoke_all()
+    before = entry.data["token"]
+    entry.async_start_reauth(hass)
+    await hass.async_block_till_done()
+
+    form = await person.is_asked_to_sign_in_again()
+    assert form["step_id"] == "reauth_confirm"
+    assert form["description_placeholders"]["account"] == entry.title
+    step = await person.allows(await person.answers(form))
+    assert (step["type"], step["reason"]) == ("abort", "reauth_successful")
+    await hass.async_block_till_done()
+    assert entry.state is ConfigEntryState.LOADED
+    assert entry.data["token"]["refresh_token"] != before["refresh_token"]
+    assert entry.data[CONF_FOLDER] == "/Mine"
+    assert entry.options == {"keep": 3}
+
+
+async def test_signing_in_again_to_another_account_changes_nothing(
+    hass: HomeAssistant, person: Person, entry: ConfigEntry, dropbox_server: DropboxServer
+) -> None:
+    other = dropbox_server.add_account(DropboxAccount("bob@example.com", "Bob Example"))
+    before = dict(entry.data)
+    entry.async_start_reauth(hass)
+    await hass.async_block_till_done()
+    form = await person.is_asked_to_sign_in_again()
+    step = await person.allows(await person.answers(form), other)
+    assert (step["type"], step["reason"]) == ("abort", "wrong_account")
+    assert step["description_placeholders"] == {"account": entry.title}
+    assert dict(entry.data) == before
+
+
+async def test_signing_in_again_says_which_permissions_the_old_sign_in_lacks(
+    hass: HomeAssistant, person: Person, entry: ConfigEntry
+) -> None:
+    token = entry.data["token"] | {"scope": "account_info.read files.metadata.read"}
+    hass.config_entries.async_update_entry(entry, data={**entry.data, "token": token})
+    await hass.config_entries.async_reload(entry.entry_id)
+    assert entry.state is ConfigEntryState.SETUP_ERROR
+
+    form = await person.is_asked_to_sign_in_again()
+    assert form["step_id"] == "permissions"
+    assert "files.content.write" in form["description_placeholders"]["permissions"]
+    step = await person.allows(await person.answers(form))
+    assert (step["type"], step["reason"]) == ("abort", "reauth_successful")
+    await hass.async_block_till_done()
+    assert entry.state is ConfigEntryState.LOADED
+
+
+async def test_signing_in_again_takes_the_same_app_without_asking(
+    hass: HomeAssistant,
+    person: Person,
+    app: DropboxApp,
+    entry: ConfigEntry,
+    dropbox_server: DropboxServer,
+) -> None:
+    other = DropboxApp("otherkey", "othersecret", "The other app", app.redirect_uris)
+    await person.adds_app(dropbox_server.add_app(other))
+    entry.async_start_reauth(hass)
+    await hass.async_block_till_done()
+    step = await person.answers(await person.is_asked_to_sign_in_again())
+    assert f"client_id={app.key}" in step["url"]
+
+
+# Reconfiguring
+
+
+async def test_the_folder_can_be_changed(
+    hass: HomeAssistant,
+    person: Person,
+    app: DropboxApp,
+    entry: ConfigEntry,
+    dropbox_server: DropboxServer,
+) -> None:
+    form = await person.chooses(await person.reconfigures(entry), "folder")
+    assert form["data_schema"][0]["default"] == "/Mine"
+    form = await person.answers(form, folder="/nope.")
+    assert form["errors"] == {CONF_FOLDER: Obstacle.BAD_FOLDER_NAME}
+    token = entry.data["token"]
+    step = await person.answers(form, folder="/Elsewhere")
+    assert (step["type"], step["reason"]) == ("abort", "reconfigure_successful")
+    await hass.async_block_till_done()
+    assert entry.state is ConfigEntryState.LOADED
+    assert entry.data[CONF_FOLDER] == "/Elsewhere"
+    assert entry.data["token"] == token
+    assert {"/Mine", "/Elsewhere"} <= paths_in(dropbox_server, app)
+
+
+async def test_changing_the_folder_renews_an_expired_access_token(
+    person: Person, entry: ConfigEntry, dropbox_server: DropboxServer
+) -> None:
+    form = await person.chooses(await person.reconfigures(entry), "folder")
+    dropbox_server.tokens.expire_access_tokens()
+    step = await person.answers(form, folder="/Elsewhere")
+    assert (step["type"], step["reason"]) == ("abort", "reconfigure_successful")
+    assert entry.data[CONF_FOLDER] == "/Elsewhere"
+
+
+async def test_changing_the_folder_needs_a_sign_in_that_is_valid(
+    person: Person, entry: ConfigEntry, dropbox_server: DropboxServer
+) -> None:
+    form = await person.chooses(await person.reconfigures(entry), "folder")
+    dropbox_server.tokens.revoke_all()
+    step = await person.answers(form, folder="/Elsewhere")
+    assert (step["type"], step["reason"]) == ("abort", Obstacle.SIGN_IN_REFUSED)
+    assert entry.data[CONF_FOLDER] == "/Mine"
+
+
+async def test_changing_the_folder_without_the_app_s_key_says_so(
+    hass: HomeAssistant, person: Person, app: DropboxApp
+) -> None:
+    entry = MockConfigEntry(
+        domain=DOMAIN,
+        unique_id="dbid:x",
+        data={"auth_implementation": "gone", "token": {"scope": " ".join(SCOPES)}, "folder": "/x"},
+    )
+    entry.add_to_hass(hass)
+    form = await person.chooses(await person.reconfigures(entry), "folder")
+    step = await person.answers(form, folder="/Elsewhere")
+    assert (step["type"], step["reason"]) == ("abort", Obstacle.SIGN_IN_REFUSED)
+
+
+async def test_reconfiguring_signs_in_with_any_app_and_keeps_the_folder(
+    hass: HomeAssistant,
+    person: Person,
+    app: DropboxApp,
+    entry: ConfigEntry,
+    dropbox_server: DropboxServer,
+) -> None:
+    other = DropboxApp("otherkey", "othersecret", "The other app", app.redirect_uris)
+    other_id = await person.adds_app(dropbox_server.add_app(other))
+    form = await person.chooses(await person.reconfigures(entry), "sign_in")
+    assert form["step_id"] == "pick_implementation"
+    step = await person.allows(await person.answers(form, implementation=other_id))
+    assert (step["type"], step["reason"]) == ("abort", "reconfigure_successful")
+    await hass.async_block_till_done()
+    assert entry.state is ConfigEntryState.LOADED
+    assert entry.data["auth_implementation"] == other_id
+    assert entry.data[CONF_FOLDER] == "/Mine"
+
+
+async def test_reconfiguring_to_another_account_changes_nothing(
+    person: Person, entry: ConfigEntry, dropbox_server: DropboxServer
+) -> None:
+    other = dropbox_server.add_account(DropboxAccount("bob@example.com", "Bob Example"))
+    step = await person.chooses(await person.reconfigures(entry), "sign_in")
+    step = await person.allows(step, other)
+    assert (step["type"], step["reason"]) == ("abort", "wrong_account")
+
+
+# Options
+
+
+async def test_the_options_begin_with_what_is_in_force_and_are_in_force_at_once(
+    hass: HomeAssistant, person: Person, entry: ConfigEntry
+) -> None:
+    form = await person.opens_options(entry)
+    assert {field["name"]: field["default"] for field in form["data_schema"]} == {
+        "upload_automatically": True,
+        "keep": 10,
+        "check_interval": 24,
+    }
+    before = entry.runtime_data
+    done = await person.sets_options(form, upload_automatically=False, keep=0, check_interval=6.0)
+    assert done["type"] == "create_entry"
+    await hass.async_block_till_done()
+    assert entry.options == {"upload_automatically": False, "keep": 0, "check_interval": 6}
+    assert all(isinstance(value, int) for value in entry.options.values())
+    assert entry.runtime_data is not before
+
+    form = await person.opens_options(entry)
+    shown = {field["name"]: field["description"] for field in form["data_schema"]}
+    assert shown["check_interval"] == {"suggested_value": 6}
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"keep": -1}, {"keep": 1001}, {"check_interval": 0}, {"check_interval": 169}]
+)
+async def test_options_out_of_range_are_refused(
+    person: Person, entry: ConfigEntry, wrong: dict[str, int]
+) -> None:
+    form = await person.opens_options(entry)
+    answers = {"upload_automatically": True, "keep": 10, "check_interval": 24} | wrong
+    with pytest.raises(Exception, match=next(iter(wrong))):
+        await person.sets_options(form, **answers)
+    assert entry.options == {}

@@ -1,0 +1,212 @@
+"""The sensors tell what is in Dropbox, what the worker does, and what it waits for."""
+
+from datetime import timedelta
+
+from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.util import dt as dt_util
+import pytest
+
+from custom_components.dropbox_backup.const import CONF_UPLOAD_AUTOMATICALLY, DOMAIN
+from custom_components.dropbox_backup.sensor import SENSORS, DropboxBackupSensor
+
+from .dropbox_server import DropboxServer, Fault, FaultKind
+from .world import (
+    MIB,
+    DropboxBackupConfigEntry,
+    entity,
+    make_backup,
+    put_backup,
+    set_up_entry,
+    wait_until,
+    wait_until_idle,
+)
+
+pytestmark = pytest.mark.usefixtures("quick_worker")
+
+GIB = 1 << 30
+
+
+def value(hass: HomeAssistant, entry: DropboxBackupConfigEntry, key: str) -> str:
+    return entity(hass, entry, "sensor", key).state
+
+
+async def test_a_new_account_has_nothing_and_is_up_to_date(
+    hass: HomeAssistant, dropbox_server: DropboxServer, all_entities_enabled: None
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+
+    assert value(hass, entry, "status") == "up_to_date"
+    assert value(hass, entry, "last_upload") == STATE_UNKNOWN
+    assert value(hass, entry, "last_backup") == STATE_UNKNOWN
+    assert value(hass, entry, "backups_in_dropbox") == "0"
+    assert float(value(hass, entry, "backups_size")) == 0
+    assert value(hass, entry, "waiting") == "0"
+    assert value(hass, entry, "upload_progress") == "0"
+    attempted = dt_util.parse_datetime(value(hass, entry, "last_attempt"), raise_on_error=True)
+    checked = dt_util.parse_datetime(value(hass, entry, "next_check"), raise_on_error=True)
+    assert timedelta(hours=23) < checked - attempted < timedelta(hours=25)
+
+
+async def test_after_an_upload_the_sensors_describe_the_backup(
+    hass: HomeAssistant, dropbox_server: DropboxServer, all_entities_enabled: None
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+
+    began = dt_util.utcnow().replace(microsecond=0)
+    backup = await make_backup(hass, "Before the storm", size=MIB)
+    await wait_until_idle(hass, entry)
+
+    (file,) = [one for one in dropbox_server.account.files.list() if one.path.endswith(".tar")]
+    assert value(hass, entry, "status") == "up_to_date"
+    assert value(hass, entry, "backups_in_dropbox") == "1"
+    assert float(value(hass, entry, "backups_size")) == pytest.approx(file.size / GIB)
+    uploaded = dt_util.parse_datetime(value(hass, entry, "last_upload"), raise_on_error=True)
+    assert began <= uploaded <= dt_util.utcnow()
+
+    newest = entity(hass, entry, "sensor", "last_backup")
+    assert newest.state == "Before the storm"
+    assert newest.attributes["backup_id"] == backup.backup_id
+    assert newest.attributes["size"] == file.size == backup.size
+    assert newest.attributes["verified"] is True
+    assert newest.attributes["encrypted"] is False
+    assert newest.attributes["file"] == file.path.rpartition("/")[2]
+    assert newest.attributes["date"] == dt_util.parse_datetime(backup.date)
+    (listed,) = entity(hass, entry, "sensor", "backups_in_dropbox").attributes["backups"]
+    assert listed["name"] == "Before the storm"
+
+    used, free = (float(value(hass, entry, f"space_{kind}")) for kind in ("used", "free"))
+    assert used + free == pytest.approx(dropbox_server.account.quota / GIB)
+    assert used * GIB >= file.size
+
+
+async def test_while_uploading_the_sensors_follow_the_progress(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    held = Fault(FaultKind.STALL, "files/upload_session/append_v2", seconds=1.0, skip=1, times=None)
+    dropbox_server.faults.add(held)
+
+    await make_backup(hass, "Large", size=13 * MIB)
+    await wait_until(lambda: float(value(hass, entry, "upload_progress")) > 0)
+
+    assert value(hass, entry, "status") == "uploading"
+    assert value(hass, entry, "waiting") == "1"
+    assert entity(hass, entry, "sensor", "waiting").attributes["waiting"] == ["Large"]
+    progress = entity(hass, entry, "sensor", "upload_progress")
+    assert progress.attributes["uploading"] == ["Large"]
+    assert 0 < progress.attributes["sent"] <= progress.attributes["size"]
+    assert progress.attributes["size"] > 13 * MIB
+
+    dropbox_server.faults.clear()
+    await wait_until_idle(hass, entry)
+
+    progress = entity(hass, entry, "sensor", "upload_progress")
+    assert progress.state == "0"
+    assert progress.attributes["uploading"] == []
+    assert value(hass, entry, "waiting") == "0"
+    assert value(hass, entry, "backups_in_dropbox") == "1"
+
+
+async def test_a_full_dropbox_leaves_backups_waiting(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    dropbox_server.account.quota = dropbox_server.account.used + 1000
+
+    await make_backup(hass, "One too many", size=MIB)
+    await wait_until_idle(hass, entry)
+
+    assert value(hass, entry, "status") == "needs_attention"
+    assert value(hass, entry, "waiting") == "1"
+    assert value(hass, entry, "backups_in_dropbox") == "0"
+    checked = dt_util.parse_datetime(value(hass, entry, "next_check"), raise_on_error=True)
+    assert checked < dt_util.utcnow() + timedelta(minutes=2)
+    assert float(value(hass, entry, "space_free")) * GIB < 1001
+
+
+async def test_backups_of_another_home_assistant_are_not_the_last_backup(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    put_backup(dropbox_server, "Theirs", date="2030-01-01T00:00:00+00:00", instance_id="another")
+    await make_backup(hass, "Ours")
+    await wait_until_idle(hass, entry)
+
+    assert value(hass, entry, "backups_in_dropbox") == "2"
+    assert value(hass, entry, "last_backup") == "Ours"
+
+
+async def test_a_very_long_name_is_cut_to_what_a_state_may_have(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    put_backup(dropbox_server, "long " * 100)
+    entry = await set_up_entry(hass, dropbox_server)
+
+    assert value(hass, entry, "last_backup").startswith("long long")
+    assert len(value(hass, entry, "last_backup")) == 255
+
+
+async def test_without_automatic_uploads_nothing_waits(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: False})
+
+    await make_backup(hass)
+    await wait_until_idle(hass, entry)
+
+    assert value(hass, entry, "status") == "up_to_date"
+    assert value(hass, entry, "waiting") == "0"
+    assert value(hass, entry, "backups_in_dropbox") == "0"
+
+
+async def test_all_entities_belong_to_one_service_without_personal_data(
+    hass: HomeAssistant, dropbox_server: DropboxServer, all_entities_enabled: None
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    await make_backup(hass)
+    await wait_until_idle(hass, entry)
+
+    (device,) = dr.async_entries_for_config_entry(dr.async_get(hass), entry.entry_id)
+    assert device.entry_type is dr.DeviceEntryType.SERVICE
+    assert device.name == "Ada Example"
+    assert device.configuration_url == "https://www.dropbox.com/home/HomeAssistant/Backups"
+    entities = er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
+    assert len(entities) == len(SENSORS) + 3
+    assert {one.device_id for one in entities} == {device.id}
+    assert {one.unique_id for one in entities} >= {f"{entry.entry_id}_{x.key}" for x in SENSORS}
+
+    shown = str([state.as_dict() for state in hass.states.async_all()])
+    for secret in (
+        entry.data["token"]["access_token"],
+        entry.data["token"]["refresh_token"],
+        dropbox_server.account.account_id,
+        dropbox_server.account.email,
+    ):
+        assert secret not in shown
+
+
+async def test_little_used_sensors_are_disabled_at_first(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+
+    entities = er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
+    disabled = {one.unique_id.partition("_")[2] for one in entities if one.disabled_by is not None}
+    assert disabled == {"last_attempt", "space_used"}
+
+
+async def test_what_is_long_or_changes_every_second_is_not_recorded() -> None:
+    unrecorded = DropboxBackupSensor._unrecorded_attributes
+    assert {"backups", "waiting", "sent"} <= unrecorded
+
+
+async def test_unloading_makes_the_sensors_unavailable(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+
+    await hass.config_entries.async_unload(entry.entry_id)
+
+    assert value(hass, entry, "status") == STATE_UNAVAILABLE

@@ -1,0 +1,192 @@
+"""A signed-in account in Home Assistant, as tests of its faces need it."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+import io
+import json
+from pathlib import Path
+import random
+import tarfile
+import time
+from typing import Any
+
+from homeassistant.components.application_credentials import (
+    ClientCredential,
+    async_import_client_credential,
+)
+from homeassistant.components.backup import AgentBackup, async_get_manager
+from homeassistant.components.backup.manager import BackupManagerState
+from homeassistant.core import HomeAssistant, State as EntityState
+from homeassistant.helpers import entity_registry as er
+from homeassistant.setup import async_setup_component
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.dropbox_backup.const import CONF_FOLDER, DEFAULT_FOLDER, DOMAIN
+from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
+from custom_components.dropbox_backup.sync.reconciler import Reconciler
+from custom_components.dropbox_backup.sync.state import State, Status
+
+from .dropbox_server import DropboxAccount, DropboxServer
+
+LOCAL_AGENT = "backup.local"
+# Long enough for two busy cores; nothing here takes a second.
+_PATIENCE = 30.0
+MIB = 1 << 20
+
+
+async def set_up_entry(
+    hass: HomeAssistant,
+    server: DropboxServer,
+    *,
+    account: DropboxAccount | None = None,
+    options: Mapping[str, Any] | None = None,
+    folder: str = DEFAULT_FOLDER,
+) -> DropboxBackupConfigEntry:
+    """Set up a config entry that is signed in to the local Dropbox, and wait for its first check."""
+    account = account or server.account
+    await _add_credential(hass, server)
+    tokens = server.issue_tokens(account=account)
+    entry = MockConfigEntry(
+        domain=DOMAIN,
+        title=account.name,
+        unique_id=account.account_id,
+        data={
+            "auth_implementation": DOMAIN,
+            "token": {
+                "access_token": tokens.access_token,
+                "refresh_token": tokens.refresh_token,
+                "expires_in": tokens.expires_in,
+                "expires_at": time.time() + tokens.expires_in,
+                "token_type": "bearer",
+                "scope": tokens.scope,
+                "account_id": tokens.account_id,
+                "uid": "12345",
+            },
+            CONF_FOLDER: folder,
+        },
+        options=options or {},
+    )
+    entry.add_to_hass(hass)
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    await wait_until_idle(hass, entry)
+    return entry
+
+
+async def _add_credential(hass: HomeAssistant, server: DropboxServer) -> None:
+    await async_setup_component(hass, "application_credentials", {})
+    credential = ClientCredential(server.app.key, server.app.secret)
+    await async_import_client_credential(hass, DOMAIN, credential)
+
+
+async def make_backup(hass: HomeAssistant, name: str = "Nightly", size: int = 0) -> AgentBackup:
+    """Have Home Assistant make a real backup, only on itself.
+
+    `size`: that many bytes of data, which no compression makes smaller, are in the backup.
+    """
+    filling = Path(hass.config.path("filling.bin"))
+    await hass.async_add_executor_job(filling.write_bytes, random.Random(name).randbytes(size))
+    manager = async_get_manager(hass)
+    await manager.async_create_backup(
+        agent_ids=[LOCAL_AGENT],
+        include_addons=None,
+        include_all_addons=False,
+        include_database=False,
+        include_folders=None,
+        include_homeassistant=True,
+        name=name,
+        password=None,
+    )
+    return next(one for one in await local_backups(hass) if one.name == name)
+
+
+async def local_backups(hass: HomeAssistant) -> list[AgentBackup]:
+    """Return the backups that lie on this Home Assistant."""
+    agent = async_get_manager(hass).local_backup_agents[LOCAL_AGENT]
+    return await agent.async_list_backups()
+
+
+def put_backup(  # noqa: PLR0913  (what tells one backup from another)
+    server: DropboxServer,
+    name: str,
+    *,
+    backup_id: str | None = None,
+    date: str = "2026-01-02T03:04:05+00:00",
+    instance_id: str | None = None,
+    folder: str = DEFAULT_FOLDER,
+    size: int = 1024,
+) -> str:
+    """Put an archive into Dropbox as a person would, or another Home Assistant; return its id."""
+    backup_id = backup_id or sha256(f"{name} {date}".encode()).hexdigest()[:8]
+    extra = {"instance_id": instance_id} if instance_id else {}
+    about = {
+        "slug": backup_id,
+        "name": name,
+        "date": date,
+        "homeassistant": {"version": "2026.1.0", "exclude_database": True},
+        "extra": extra,
+        "protected": False,
+        "type": "partial",
+        "version": 2,
+    }
+    members = {"./backup.json": json.dumps(about).encode(), "homeassistant.tar.gz": bytes(size)}
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for member, data in members.items():
+            info = tarfile.TarInfo(member)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    server.account.files.put(f"{folder}/{backup_id}.tar", archive.getvalue())
+    return backup_id
+
+
+async def wait_until_idle(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> None:
+    """Wait until the worker has done all that it was asked for, and everybody heard of it."""
+    await wait_until(lambda: _is_idle(hass, entry))
+    await hass.async_block_till_done()
+
+
+def _is_idle(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> bool:
+    reconciler = reconciler_of(entry)
+    return (
+        async_get_manager(hass).state is BackupManagerState.IDLE
+        and not reconciler._requested.is_set()
+        and not reconciler._wishes
+        and reconciler.state.next_check is not None
+        and reconciler.state.status not in {Status.CHECKING, Status.UPLOADING}
+    )
+
+
+async def wait_until(condition: Callable[[], object]) -> None:
+    """Wait until something is so; fails with a `TimeoutError`."""
+    async with asyncio.timeout(_PATIENCE):
+        while not condition():  # noqa: ASYNC110  (it may be about anything)
+            await asyncio.sleep(0.01)
+
+
+def reconciler_of(entry: DropboxBackupConfigEntry) -> Reconciler:
+    """Return the worker of a loaded entry."""
+    return entry.runtime_data.reconciler
+
+
+def state_of(entry: DropboxBackupConfigEntry) -> State:
+    """Return what the worker knows."""
+    return reconciler_of(entry).state
+
+
+def entity_id(hass: HomeAssistant, entry: DropboxBackupConfigEntry, platform: str, key: str) -> str:
+    """Return the id of one of the entry's entities."""
+    unique_id = f"{entry.entry_id}_{key}"
+    found = er.async_get(hass).async_get_entity_id(platform, DOMAIN, unique_id)
+    assert found is not None, f"there is no {platform} {key}"
+    return found
+
+
+def entity(
+    hass: HomeAssistant, entry: DropboxBackupConfigEntry, platform: str, key: str
+) -> EntityState:
+    """Return what one of the entry's entities shows."""
+    shown = hass.states.get(entity_id(hass, entry, platform, key))
+    assert shown is not None, f"{platform} {key} is disabled"
+    return shown
