@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from homeassistant.helpers.entity import Entity
+from hypothesis import settings
+from hypothesis import settings
 import pytest
 
 # Home Assistant looks for custom integrations in the first `custom_components` that is imported,
@@ -13,6 +15,10 @@ from custom_components.dropbox_backup.sync import reconciler
 
 from .before_home_assistant import PORT, TLS
 from .dropbox_server import DropboxServer
+
+# A busy machine is no failure; and what failed by lot can be repeated.
+settings.register_profile("unhurried", settings(), deadline=None, print_blob=True)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True)
@@ -47,4 +53,4 @@ def quick_worker(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def all_entities_enabled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Enable also the entities that a user has to enable first."""
-    monkeypatch.setattr(Entity, "entity_registry_enabled_default", True)  # noqa: FBT003
+    monkeypatch.setattr(Entity, "entity_registry_enabled_default", True)

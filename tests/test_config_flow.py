@@ -688,7 +688,7 @@ async def test_signing_in_again_says_which_permissions_the_old_sign_in_lacks(
     token = entry.data["token"] | {"scope": "account_info.read files.metadata.read"}
     hass.config_entries.async_update_entry(entry, data={**entry.data, "token": token})
     await hass.config_entries.async_reload(entry.entry_id)
-    assert entry.state is ConfigEntryState.SETUP_ERROR
+    assert entry.state.value == "setup_error"
 
     form = await person.is_asked_to_sign_in_again()
     assert form["step_id"] == "permissions"

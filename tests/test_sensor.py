@@ -8,13 +8,13 @@ from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.util import dt as dt_util
 import pytest
 
-from custom_components.dropbox_backup.const import CONF_UPLOAD_AUTOMATICALLY, DOMAIN
+from custom_components.dropbox_backup.const import CONF_UPLOAD_AUTOMATICALLY
+from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sensor import SENSORS, DropboxBackupSensor
 
 from .dropbox_server import DropboxServer, Fault, FaultKind
 from .world import (
     MIB,
-    DropboxBackupConfigEntry,
     entity,
     make_backup,
     put_backup,

@@ -43,11 +43,12 @@ async def set_up_entry(
     options: Mapping[str, Any] | None = None,
     folder: str = DEFAULT_FOLDER,
 ) -> DropboxBackupConfigEntry:
-    """Set up a config entry that is signed in to the local Dropbox, and wait for its first check."""
+    """Set up an entry that is signed in to the local Dropbox, and wait for its first check."""
+    _let_clients_hang_up(hass.loop)
     account = account or server.account
     await _add_credential(hass, server)
     tokens = server.issue_tokens(account=account)
-    entry = MockConfigEntry(
+    mock = MockConfigEntry(
         domain=DOMAIN,
         title=account.name,
         unique_id=account.account_id,
@@ -67,11 +68,27 @@ async def set_up_entry(
         },
         options=options or {},
     )
-    entry.add_to_hass(hass)
+    mock.add_to_hass(hass)
+    entry: DropboxBackupConfigEntry = mock
     await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done()
     await wait_until_idle(hass, entry)
     return entry
+
+
+def _let_clients_hang_up(loop: asyncio.AbstractEventLoop) -> None:
+    """Let a client of the local Dropbox end a connection while it is being made.
+
+    The server shares the event loop of the Home Assistant under test, whose fixture takes what
+    asyncio reports about it for an error of Home Assistant.
+    """
+    report = loop.get_exception_handler() or asyncio.AbstractEventLoop.default_exception_handler
+
+    def only_ours(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if not context["message"].startswith("Error on transport creation for incoming connection"):
+            report(loop, context)
+
+    loop.set_exception_handler(only_ours)
 
 
 async def _add_credential(hass: HomeAssistant, server: DropboxServer) -> None:
@@ -107,7 +124,7 @@ async def local_backups(hass: HomeAssistant) -> list[AgentBackup]:
     return await agent.async_list_backups()
 
 
-def put_backup(  # noqa: PLR0913  (what tells one backup from another)
+def put_backup(
     server: DropboxServer,
     name: str,
     *,

@@ -78,7 +78,8 @@ async def async_get_description_placeholders(hass: HomeAssistant) -> dict[str, s
     """Return what the dialog for the app's key and secret has to name."""
     return {
         "console_url": console_url(),
-        "permissions": ", ".join(f"`{scope}`" for scope in SCOPES),
+        # A list within the list of the steps.
+        "permissions": "\n".join(f"   - `{scope}`" for scope in SCOPES),
         "redirect_url": _redirect_url(hass),
     }
 

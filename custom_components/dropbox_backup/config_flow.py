@@ -13,7 +13,7 @@ from homeassistant.config_entries import (
     OptionsFlow,
     OptionsFlowWithReload,
 )
-from homeassistant.const import CONF_ACCESS_TOKEN, CONF_TOKEN
+from homeassistant.const import CONF_ACCESS_TOKEN, CONF_TOKEN, UnitOfTime
 from homeassistant.core import callback
 from homeassistant.exceptions import ImplementationUnavailableError, UnknownImplementationError
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
@@ -68,19 +68,19 @@ _NEEDS_NEW_SIGN_IN = {Obstacle.MISSING_PERMISSIONS, Obstacle.SIGN_IN_REFUSED}
 _ABOUT_THE_FOLDER = {Obstacle.BAD_FOLDER_NAME, Obstacle.FILE_IN_PLACE, Obstacle.NOT_WRITABLE}
 
 
-def _whole_number(minimum: int, maximum: int, unit: str) -> vol.All[Any]:
-    config = NumberSelectorConfig(
-        min=minimum, max=maximum, step=1, unit_of_measurement=unit, mode=NumberSelectorMode.BOX
-    )
+def _whole_number(minimum: int, maximum: int, unit: str = "") -> vol.All[Any]:
+    config = NumberSelectorConfig(min=minimum, max=maximum, step=1, mode=NumberSelectorMode.BOX)
+    if unit:
+        config["unit_of_measurement"] = unit
     return vol.All(NumberSelector(config), vol.Coerce(int))
 
 
 _OPTIONS = vol.Schema(
     {
         vol.Required(CONF_UPLOAD_AUTOMATICALLY, default=True): BooleanSelector(),
-        vol.Required(CONF_KEEP, default=DEFAULT_KEEP): _whole_number(0, 1000, "backups"),
+        vol.Required(CONF_KEEP, default=DEFAULT_KEEP): _whole_number(0, 1000),
         vol.Required(CONF_CHECK_INTERVAL, default=DEFAULT_CHECK_INTERVAL): _whole_number(
-            1, 168, "hours"
+            1, 168, UnitOfTime.HOURS
         ),
     }
 )
@@ -208,7 +208,6 @@ class DropboxBackupConfigFlow(AbstractOAuth2FlowHandler, domain=DOMAIN):
             return self.async_update_reload_and_abort(
                 self._get_reconfigure_entry(), data_updates={CONF_FOLDER: folder}
             )
-        self._abort_if_unique_id_configured()  # another flow may have been quicker
         return self.async_create_entry(
             title=self._title(),
             data={**self._data, CONF_FOLDER: folder},

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 import socket
 import struct
+import time
 
 from aiohttp import web
 
@@ -20,6 +21,8 @@ from .storage import FileTree
 from .tokens import AccessToken
 
 MAX_ARGUMENT_BYTES = 1024 * 1024
+# A reset throws away what the client has not read yet; so long, in seconds, it may read.
+RESET_DELAY = 0.02
 
 
 class ConnectionGoneError(ConnectionResetError):
@@ -62,6 +65,7 @@ class Body:
         """Yield the body as it comes in; raises ConnectionGoneError."""
         content = self._request.content
         while True:
+            asked = time.monotonic()
             try:
                 if self._throttle.active:
                     data = await content.read(self._throttle.slice_size)
@@ -71,7 +75,7 @@ class Body:
                 raise ConnectionGoneError from error
             if not data:
                 break
-            await self._throttle.passed(len(data))
+            await self._throttle.passed(len(data), time.monotonic() - asked)
             start, self._received = self._received, self._received + len(data)
             self._record.bytes_received += len(data)
             yield await self._spoil(data, start)

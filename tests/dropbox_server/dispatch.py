@@ -12,7 +12,7 @@ from weakref import WeakSet
 from aiohttp import web
 
 from . import errors, schema
-from .calls import Body, Call, ConnectionGoneError, abort
+from .calls import RESET_DELAY, Body, Call, ConnectionGoneError, abort
 from .errors import RefusalError
 from .faults import Active, Fault, FaultKind
 from .request_log import RequestRecord, mask
@@ -308,7 +308,6 @@ class _Interrupted(web.Response):
             await self._payload_writer.write(self._sent_part)
             await self._payload_writer.drain()
         if isinstance(request, web.Request):
-            # The part must leave before the reset, which throws away what is not sent yet.
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(RESET_DELAY)
             abort(request)
         raise ConnectionResetError

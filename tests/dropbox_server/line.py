@@ -8,8 +8,12 @@ import time
 from typing import Any, Self
 from weakref import WeakKeyDictionary
 
-# How far a bucket may catch up after the event loop was late, in seconds. Also the free burst.
-_CATCH_UP = 0.01
+# How far a transfer may catch up after the event loop was late, in seconds.
+_CATCH_UP = 0.25
+# How long the capacity that nobody used stays usable for transfers under way, in seconds.
+_SHARED_MEMORY = 0.02
+# Shorter waits, in seconds, are our own work and not the other side's slowness.
+_SHORT_WAIT = 0.005
 _SLICE_TIME = 0.01
 _MIN_SLICE = 2 * 1024
 _MAX_SLICE = 256 * 1024
@@ -50,41 +54,60 @@ class Line:
 
 
 class Bucket:
-    """A leaky bucket: says when bytes that are sent now have passed the line."""
+    """Says when bytes that are sent now have passed the line."""
 
     def __init__(self, bits_per_second: float) -> None:
         """Start empty."""
         self._seconds_per_byte = 8 / bits_per_second
         self._free_at = 0.0
 
-    def reserve(self, size: int) -> float:
-        """Take `size` bytes; return the monotonic time at which they are through."""
-        start = max(self._free_at, time.monotonic() - _CATCH_UP)
-        self._free_at = start + size * self._seconds_per_byte
+    def reserve(self, size: int, since: float) -> float:
+        """Take `size` bytes that were ready at `since`; return when they are through.
+
+        Both are monotonic times in seconds.
+        """
+        self._free_at = max(self._free_at, since) + size * self._seconds_per_byte
         return self._free_at
 
 
 class Throttle:
-    """One direction of the line for one connection: its own bucket and the shared one."""
+    """One direction of the line for one transfer: the connection's bucket and the shared one."""
 
-    def __init__(
-        self, per_connection: Bucket | None, total: Bucket | None, slice_size: int
-    ) -> None:
-        """Keep the buckets."""
-        self._buckets = [bucket for bucket in (per_connection, total) if bucket is not None]
+    def __init__(self, connection: Bucket | None, total: Bucket | None, slice_size: int) -> None:
+        """Keep the buckets; bytes should pass in slices of `slice_size`."""
+        self._connection = connection
+        self._total = total
         self.slice_size = slice_size
+        self._begun: float | None = None
+        self._ready = 0.0
 
     @property
     def active(self) -> bool:
         """False on an unlimited line."""
-        return bool(self._buckets)
+        return self._connection is not None or self._total is not None
 
-    async def passed(self, size: int) -> None:
-        """Wait until `size` bytes have passed the line."""
-        if self._buckets:
-            through = max(bucket.reserve(size) for bucket in self._buckets)
-            if (delay := through - time.monotonic()) > 0:
-                await asyncio.sleep(delay)
+    async def passed(self, size: int, waited: float = 0.0) -> None:
+        """Wait until `size` bytes have passed the line.
+
+        `waited` is how long, in seconds, the other side kept us waiting for them: that time of the
+        line is lost. Our own delays since the last bytes are not the line's, and are caught up.
+        """
+        now = time.monotonic()
+        if self._begun is None:
+            self._begun = self._ready = now
+        if waited < _SHORT_WAIT:
+            waited = 0.0
+        through = now
+        if self._connection is not None:
+            since = min(now, max(self._ready + waited, now - _CATCH_UP))
+            self._ready = self._connection.reserve(size, since)
+            through = self._ready
+        if self._total is not None:
+            # Transfers take turns out of order; without a short memory the gaps would be lost.
+            since = max(self._begun, now - _SHARED_MEMORY)
+            through = max(through, self._total.reserve(size, since))
+        if through > now:
+            await asyncio.sleep(through - now)
 
 
 class Shaper:

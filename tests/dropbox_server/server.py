@@ -20,8 +20,8 @@ from .state import ServerState
 from .tokens import AuthorizationCode, Tokens
 
 HOST = "127.0.0.1"
-# On a shaped line the kernels must not swallow seconds of an upload before the server reads it. This
-# holds for connections made after the line was set.
+# On a shaped line the kernels must not swallow seconds of an upload before the server reads it.
+# This holds for connections made after the line was set.
 _SHAPED_RECEIVE_BUFFER = 64 * 1024
 _ETHERNET_SEGMENT = 1448
 _FREE_RECEIVE_BUFFER = 4 * 1024 * 1024
@@ -188,7 +188,7 @@ class DropboxServer(ServerState):
             shaped = self.line.shapes_uploads
             size = _SHAPED_RECEIVE_BUFFER if shaped else _FREE_RECEIVE_BUFFER
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
-            # The client's kernel sizes its own buffer by the segment: 64 KiB on loopback, unless told.
+            # The client's kernel sizes its buffer by the segment, which on loopback is 64 KiB.
             segment = _ETHERNET_SEGMENT if shaped else 0
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, segment)
 

@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import suppress
+import heapq
+import random
 import time
+import types
 
 import pytest
 
-from tests.dropbox_server import DropboxServer, Line
+from tests.dropbox_server import DropboxServer, Line, line
 
 from .conftest import MIB, Api
 
-# Wide enough for a busy machine, narrow enough to catch a bucket that does not hold.
-TOLERANCE = 0.08
+ATTEMPTS = 5
+# On top of the bytes' own time: slices are about 10 ms, and the call itself takes a few.
+SLACK = 0.03
 
 
-async def timed(work: object) -> float:
+async def timed(work: Awaitable[object]) -> float:
     started = time.monotonic()
-    await work  # type: ignore[misc]
+    await work
     return time.monotonic() - started
 
 
+async def assert_takes(seconds: float, work: Callable[[], Awaitable[object]]) -> None:
+    """Never faster than the line; as slow as the line when nothing else disturbs this machine."""
+    found = []
+    for _ in range(ATTEMPTS):
+        found.append(await timed(work()))
+        assert found[-1] >= seconds * 0.98
+        if found[-1] <= seconds * 1.03 + SLACK:
+            return
+    pytest.fail(f"expected {seconds:.3f} s, took {found}")
+
+
 async def upload(api: Api, size: int, name: str = "x") -> None:
-    answer = await api.upload(
-        "files/upload", {"path": f"/{name}", "mode": "overwrite"}, bytes(size)
-    )
+    argument = {"path": f"/{name}", "mode": "overwrite"}
+    answer = await api.upload("files/upload", argument, bytes(size))
     assert answer.status == 200
 
 
@@ -32,37 +48,113 @@ async def download(api: Api) -> None:
     assert (await api.download({"path": "/x"})).status == 200
 
 
+async def uploads(api: Api, size: int, connections: int) -> None:
+    await asyncio.gather(*(upload(api, size, str(number)) for number in range(connections)))
+
+
 async def warm(api: Api, connections: int = 1) -> None:
     """Open the connections first: their handshakes are not what is measured."""
-    calls = (api.rpc("users/get_current_account") for _ in range(connections))
-    await asyncio.gather(*calls)
+    await uploads(api, 1, connections)
 
 
 async def test_upload_per_connection(server: DropboxServer, api: Api) -> None:
     await warm(api)
     server.line = Line(upload_per_connection=40e6)
-    assert await timed(upload(api, 4 * MIB)) == pytest.approx(4 * MIB * 8 / 40e6, rel=TOLERANCE)
+    await assert_takes(2 * MIB * 8 / 40e6, lambda: upload(api, 2 * MIB))
 
 
 async def test_download_per_connection(server: DropboxServer, api: Api) -> None:
-    server.account.files.put("/x", bytes(4 * MIB))
+    server.account.files.put("/x", bytes(2 * MIB))
     await warm(api)
+    server.account.files.put("/x", bytes(2 * MIB))
     server.line = Line(download_per_connection=40e6)
-    assert await timed(download(api)) == pytest.approx(4 * MIB * 8 / 40e6, rel=TOLERANCE)
+    await assert_takes(2 * MIB * 8 / 40e6, lambda: download(api))
 
 
 async def test_connections_share_the_total(server: DropboxServer, api: Api) -> None:
     await warm(api, 4)
-    server.line = Line(upload_per_connection=40e6, upload_total=80e6)
-    work = asyncio.gather(*(upload(api, 2 * MIB, str(number)) for number in range(4)))
-    assert await timed(work) == pytest.approx(8 * MIB * 8 / 80e6, rel=TOLERANCE)
+    server.line = Line(upload_per_connection=40e6, upload_total=40e6)
+    assert await timed(uploads(api, MIB // 2, 4)) >= 0.95 * 2 * MIB * 8 / 40e6
 
 
-async def test_parallel_connections_add_up_below_the_total(server: DropboxServer, api: Api) -> None:
-    await warm(api, 3)
-    server.line = Line(upload_per_connection=40e6, upload_total=200e6)
-    work = asyncio.gather(*(upload(api, 3 * MIB, str(number)) for number in range(3)))
-    assert await timed(work) == pytest.approx(3 * MIB * 8 / 40e6, rel=TOLERANCE)
+class SlowClock:
+    """Virtual time for the line, in which every sleep ends a little late."""
+
+    def __init__(self, lateness: float) -> None:
+        self.now = 1000.0
+        self._random = random.Random(5)
+        self._lateness = lateness
+        self._sleepers: list[tuple[float, int, Generator[float]]] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    @types.coroutine
+    def sleep(self, seconds: float) -> Generator[float]:
+        yield seconds
+
+    def run(self, works: list[Coroutine[float, None, None]]) -> float:
+        """Run all to their end; returns the seconds that passed."""
+        started = self.now
+        for number, work in enumerate(works):
+            self._step(number, work.__await__())
+        while self._sleepers:
+            self.now, number, work_left = heapq.heappop(self._sleepers)
+            self._step(number, work_left)
+        return self.now - started
+
+    def _step(self, number: int, work: Generator[float]) -> None:
+        with suppress(StopIteration):
+            late = self._random.random() * self._lateness
+            heapq.heappush(self._sleepers, (self.now + next(work) + late, number, work))
+
+
+@pytest.mark.parametrize("direction", ["upload", "download"])
+@pytest.mark.parametrize(
+    ("connections", "per_connection", "total"),
+    [(1, 40e6, None), (1, None, 40e6), (3, 40e6, 200e6), (5, 40e6, 200e6), (8, 40e6, 200e6)],
+)
+def test_rates_hold_within_two_percent_although_the_event_loop_is_late(
+    monkeypatch: pytest.MonkeyPatch,
+    direction: str,
+    connections: int,
+    per_connection: float | None,
+    total: float | None,
+) -> None:
+    clock = SlowClock(lateness=0.004)
+    monkeypatch.setattr(line, "time", clock)
+    monkeypatch.setattr(line, "asyncio", clock)
+    rates = {f"{direction}_per_connection": per_connection, f"{direction}_total": total}
+    shaper = line.Shaper(Line(**rates))
+    size = 5_000_000  # a second of 40 Mbit/s
+
+    async def transfer(connection: object) -> None:
+        throttle = getattr(shaper, direction)(connection)
+        left = size
+        while left:
+            part = min(left, throttle.slice_size)
+            await throttle.passed(part)
+            left -= part
+
+    seconds = clock.run([transfer(_Connection()) for _ in range(connections)])
+    rate = min(connections * (per_connection or 1e12), total or 1e12)
+    assert seconds == pytest.approx(connections * size * 8 / rate, rel=0.02)
+
+
+class _Connection:
+    pass
+
+
+async def test_pauses_between_requests_are_not_caught_up(server: DropboxServer, api: Api) -> None:
+    await warm(api)
+    server.line = Line(upload_per_connection=40e6)
+
+    async def with_pauses() -> None:
+        for _ in range(3):
+            await upload(api, MIB // 2)
+            await asyncio.sleep(0.1)
+
+    assert await timed(with_pauses()) >= 0.98 * (1.5 * MIB * 8 / 40e6 + 0.3)
 
 
 async def test_upload_reaches_the_client_as_back_pressure(server: DropboxServer, api: Api) -> None:
@@ -82,24 +174,25 @@ async def test_upload_reaches_the_client_as_back_pressure(server: DropboxServer,
 
 
 async def test_latency_per_request_and_per_new_connection(server: DropboxServer, api: Api) -> None:
-    server.line = Line(latency=0.04)
-    assert 0.12 <= await timed(api.rpc("users/get_current_account")) < 0.2
-    assert 0.04 <= await timed(api.rpc("users/get_current_account")) < 0.08
+    server.line = Line(latency=0.05)
+    assert await timed(api.rpc("users/get_current_account")) >= 0.15
+    await assert_takes(0.05, lambda: api.rpc("users/get_current_account"))
 
 
 async def test_server_time_per_call(server: DropboxServer, api: Api) -> None:
     await warm(api)
+    server.account.files.put("/x", b"1")
     server.line = Line(server_time=0.1)
-    for call in (upload(api, 10), api.rpc("users/get_current_account"), download(api)):
-        assert 0.1 <= await timed(call) < 0.16
+    await assert_takes(0.1, lambda: upload(api, 10))
+    await assert_takes(0.1, lambda: api.rpc("users/get_current_account"))
+    await assert_takes(0.1, lambda: download(api))
 
 
-async def test_line_changes_while_a_transfer_runs_and_free_is_fast(
-    server: DropboxServer, api: Api
-) -> None:
+async def test_line_can_change_while_it_is_used(server: DropboxServer, api: Api) -> None:
     server.line = Line(upload_per_connection=8e6)
-    running = asyncio.create_task(upload(api, MIB))
+    running = asyncio.create_task(upload(api, MIB // 2))
     await asyncio.sleep(0.05)
     server.line = Line()
-    assert await timed(upload(api, 8 * MIB, "other")) < 0.5
+    await upload(api, 4 * MIB, "other")
+    assert not running.done()
     await running

@@ -64,7 +64,7 @@ class SignIn:
             "code_verifier": VERIFIER,
             **form,
         }
-        return await self.token(**{name: value for name, value in values.items() if value})
+        return await self.token(None, **{name: value for name, value in values.items() if value})
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ async def test_old_code_is_refused(sign_in: SignIn) -> None:
         ({"client_secret": "wrong"}, "invalid_client"),
         ({"grant_type": "password"}, "unsupported_grant_type"),
     ],
-    ids=lambda value: str(value),
+    ids=str,
 )
 async def test_token_endpoint_refuses(sign_in: SignIn, form: dict[str, str], error: str) -> None:
     query = await sign_in.decide("allow")

@@ -1,4 +1,4 @@
-"""Dropbox's own client judges the server: whatever it accepts and does here, it does with Dropbox."""
+"""Dropbox's own client judges the server: what it does here, it does with Dropbox."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
 from .conftest import MIB, Sdk, in_thread
 
 APPEND = "files/upload_session/append_v2"
+MODIFIED = datetime(2026, 2, 3, 4, 5, 6)  # noqa: DTZ001 - the SDK wants UTC without a zone
 DATA = random.Random(7).randbytes(21 * MIB + 12345)
 
 
@@ -69,7 +70,7 @@ async def test_its_uploader_and_downloader_bring_the_same_bytes_back(
     server: DropboxServer, sdk: Sdk, parallel: int
 ) -> None:
     def there_and_back(client: dropbox.Dropbox) -> tuple[Any, bytes]:
-        commit = files.CommitInfo("/Backups/one.tar", client_modified=datetime(2026, 2, 3, 4, 5, 6))
+        commit = files.CommitInfo("/Backups/one.tar", client_modified=MODIFIED)
         options = UploadOptions(parallel_uploads=parallel)
         result = Uploader(client).upload(BytesUpload(DATA), commit, options)
         target = Bytes()
@@ -81,7 +82,7 @@ async def test_its_uploader_and_downloader_bring_the_same_bytes_back(
     metadata, back = await sdk(there_and_back)
     assert back == DATA
     assert metadata.content_hash == content_hash(DATA)
-    assert metadata.client_modified == datetime(2026, 2, 3, 4, 5, 6)
+    assert metadata.client_modified == MODIFIED
     assert server.account.files.read("/backups/ONE.tar") == DATA
     assert server.log.violations == []
     assert server.sessions.open == {}
@@ -136,7 +137,7 @@ async def test_its_downloader_goes_on_where_the_connection_broke(
     assert await sdk(download) == DATA
     first, second = server.log.of("files/download")
     assert (first.status, second.status) == (0, 206)
-    assert second.bytes_sent < len(DATA) - 8 * MIB
+    assert 12 * MIB < second.bytes_sent < 20 * MIB
 
 
 async def test_its_hash_check_finds_a_corrupt_upload(server: DropboxServer, sdk: Sdk) -> None:

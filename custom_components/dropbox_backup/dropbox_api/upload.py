@@ -228,7 +228,7 @@ class _SessionUpload:
     async def _send(
         self,
         index: int,
-        chunk: bytes | bytearray,
+        chunk: bytearray,
         chunk_hash: str,
         earlier: set[asyncio.Task[None]],
     ) -> None:
@@ -248,7 +248,7 @@ class _SessionUpload:
         self._on_session(self._session)
 
     async def _append(
-        self, index: int, chunk: bytes | bytearray, chunk_hash: str, *, close: bool
+        self, index: int, chunk: bytearray, chunk_hash: str, *, close: bool
     ) -> None:
         offset = index * self._session.chunk_size
         for last_try in (False,) * (_TRIES_OF_A_CORRUPT_CHUNK - 1) + (True,):
@@ -304,31 +304,30 @@ class _Attempt:
         self._counted = 0
 
 
-async def read_chunks(source: Source, chunk_size: int) -> AsyncGenerator[bytes | bytearray]:
-    """Cut what the source yields into chunks. Raises `CorruptError` when it is not as long as it
-    claims.
+async def read_chunks(source: Source, chunk_size: int) -> AsyncGenerator[bytearray]:
+    """Cut what the source yields into chunks.
+
+    Raises `CorruptError` when it is not as long as it claims.
     """
-    total = 0
-    chunk = bytearray()
+    chunk, filled, total = bytearray(), 0, 0
     async with aclosing(source.read()) as stream:
         async for piece in stream:
             view = memoryview(piece)
-            total += len(view)
-            if total > source.size:
-                _check_size(total, source.size)
-            if not chunk and len(view) == chunk_size:
-                yield piece  # a source that reads in chunks is not copied
-                continue
-            while len(view) >= chunk_size - len(chunk):
-                missing = chunk_size - len(chunk)
-                chunk += view[:missing]
-                view = view[missing:]
-                yield chunk
-                chunk = bytearray()
-            chunk += view
+            while view:
+                if not chunk:
+                    # Made at once and here: growing one, or making it in a thread, leaves holes in memory.
+                    chunk = bytearray(min(chunk_size, max(0, source.size - total)))
+                    if not chunk:
+                        _check_size(total + len(view), source.size)
+                count = min(len(view), len(chunk) - filled)
+                chunk[filled : filled + count] = view[:count]
+                view = view[count:]
+                filled += count
+                total += count
+                if filled == len(chunk):
+                    yield chunk
+                    chunk, filled = bytearray(), 0
     _check_size(total, source.size)
-    if chunk:
-        yield chunk
 
 
 def _check_size(found: int, expected: int) -> None:

@@ -31,7 +31,7 @@ _LOGGER = logging.getLogger(__name__)
 _LOCAL_DOMAINS = ("backup", "hassio")
 # Supervisor's own place comes before its network mounts.
 _PREFERRED_AGENTS = ("backup.local", "hassio.local")
-_READ_SIZE = 4 * 1024 * 1024
+_READ_SIZE = 1024 * 1024
 
 type OpenStream = Callable[[], Coroutine[Any, Any, AsyncIterator[bytes]]]
 

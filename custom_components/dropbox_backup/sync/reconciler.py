@@ -382,8 +382,10 @@ class Reconciler:
                 await self._folder.delete(verdict.backup)
                 _LOGGER.info("Deleted %s: %s", verdict.backup.file.name, verdict.reason)
             self._confirmed = False
-            if not known_policy:
-                notes.confirmed_keep = self._policy.keep
+            if doomed:  # carried out once, this number needs no confirmation any more
+                # A policy that has found nothing to delete yet has not been put to the test: old
+                # backups may come into its reach with the next upload.
+                notes.confirmed_keep = self._policy.keep if doomed else None
                 self._journal.changed()
             self._set(unconfirmed=())
             return verdicts

@@ -8,12 +8,13 @@ import json
 import os
 from pathlib import Path
 import re
+import time
 from typing import Any
 
 from aiohttp import web
 
 from .. import answers, errors, schema
-from ..calls import Call, ConnectionGoneError, abort
+from ..calls import RESET_DELAY, Call, ConnectionGoneError, abort
 from ..entries import StoredFile
 from ..faults import FaultKind
 from ..paths import PathRefusedError
@@ -100,6 +101,7 @@ class _Sender:
         self._truncate = call.faults.first(FaultKind.TRUNCATE_DOWNLOAD)
         self._corrupt = call.faults.first(FaultKind.CORRUPT_DOWNLOAD)
         self._stall = call.faults.first(FaultKind.STALL, "during")
+        self._waited = 0.0
 
     async def send(self, path: Path, part: _Part) -> None:
         size = self._throttle.slice_size if self._throttle.active else _READ_SIZE
@@ -131,18 +133,21 @@ class _Sender:
         cut = self._reset or self._truncate
         if cut and end > cut.after_bytes:
             await self._pass(data[: max(0, cut.after_bytes - start)])
-            self._cut()
+            await self._cut()
         await self._pass(data)
 
     async def _pass(self, data: bytes) -> None:
         if data:
-            await self._throttle.passed(len(data))
+            await self._throttle.passed(len(data), self._waited)
+            asked = time.monotonic()
             await self._response.write(data)
+            self._waited = time.monotonic() - asked
             self._call.record.bytes_sent += len(data)
 
-    def _cut(self) -> None:
+    async def _cut(self) -> None:
         transport = self._call.request.transport
         if self._reset or transport is None:
+            await asyncio.sleep(RESET_DELAY)
             abort(self._call.request)
         else:
             transport.close()  # flushes: an orderly end, only too early

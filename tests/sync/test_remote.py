@@ -1,0 +1,266 @@
+"""The backup folder: cheap to list, hard to confuse, and never broken by one file."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+import json
+
+import pytest
+
+from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
+from custom_components.dropbox_backup.dropbox_api.content_hash import block_digests, content_hash
+from custom_components.dropbox_backup.dropbox_api.errors import (
+    NotFoundError,
+    RefusedError,
+    UnreachableError,
+)
+from custom_components.dropbox_backup.sync.models import RemoteBackup, id_of
+from custom_components.dropbox_backup.sync.names import CATALOG_NAME
+from custom_components.dropbox_backup.sync.remote import BackupFolder, remote_file
+from homeassistant.components.backup import AgentBackup
+from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
+
+from .backups import THEM, US, backup
+from .test_archive import CORE, SUPERVISOR, archive
+
+FOLDER = "/HomeAssistant/Backups"
+DOWNLOAD = "files/download"
+
+
+def open_folder(client: DropboxClient, instance: str = US) -> BackupFolder:
+    return BackupFolder(client, FOLDER, instance, lambda _: None)
+
+
+@pytest.fixture
+async def folder(client: DropboxClient) -> BackupFolder:
+    await client.create_folder(FOLDER)
+    folder = open_folder(client)
+    await folder.refresh()
+    return folder
+
+
+async def put(client: DropboxClient, name: str, data: bytes) -> None:
+    await client.upload(data, UploadCommit(f"{FOLDER}/{name}"), content_hash(block_digests(data)))
+
+
+async def store(client: DropboxClient, folder: BackupFolder, made: AgentBackup) -> RemoteBackup:
+    """Upload an archive and record it, as a transfer does."""
+    data = archive({**CORE, "slug": made.backup_id, "name": made.name, "date": made.date})
+    metadata = await client.upload(
+        data, UploadCommit(folder.path_for(made)), content_hash(block_digests(data))
+    )
+    stored = RemoteBackup(
+        replace(made, size=len(data)), remote_file(metadata), US, verified=datetime.now(UTC)
+    )
+    await folder.record(stored)
+    return stored
+
+
+def ids(folder: BackupFolder) -> set[str]:
+    return {id_of(one.backup) for one in folder.backups}
+
+
+async def test_a_missing_folder_is_told(client: DropboxClient) -> None:
+    with pytest.raises(NotFoundError):
+        await open_folder(client).refresh()
+
+
+@pytest.mark.parametrize("count", [1, 30])
+async def test_listing_costs_two_requests_cold_and_one_warm(
+    client: DropboxClient, folder: BackupFolder, dropbox_server: DropboxServer, count: int
+) -> None:
+    for number in range(count):
+        await store(client, folder, backup(number))
+    dropbox_server.log.clear()
+    cold = open_folder(client)
+    await cold.refresh()
+    assert sum(dropbox_server.log.counters.values()) == 2
+    assert sorted(cold.backups, key=str) == sorted(folder.backups, key=str)
+    dropbox_server.log.clear()
+    await cold.refresh()
+    assert dropbox_server.log.counters == {"files/list_folder/continue": 1}
+
+
+async def test_what_was_uploaded_by_hand_is_adopted(
+    client: DropboxClient, folder: BackupFolder, dropbox_server: DropboxServer
+) -> None:
+    await put(client, "core.tar", archive(CORE))
+    await put(client, "supervisor.tar", archive(SUPERVISOR, last=True))
+    await folder.refresh()
+    assert ids(folder) == {CORE["slug"], SUPERVISOR["slug"]}
+    core = folder.get("1a2b3c4d")
+    assert core is not None
+    assert (core.owner, core.verified) == ("abc", None)
+    supervisor = folder.get("5e6f7a8b")
+    assert supervisor is not None
+    assert supervisor.owner is None, "its archive does not say who made it"
+
+    dropbox_server.log.clear()
+    later = open_folder(client)
+    await later.refresh()
+    assert ids(later) == ids(folder)
+    assert dropbox_server.log.count(DOWNLOAD) == 1, "the catalog knows them now"
+
+
+async def test_reading_a_large_archive_of_core_costs_one_small_request(
+    client: DropboxClient, folder: BackupFolder, dropbox_server: DropboxServer
+) -> None:
+    await put(client, "large.tar", archive(CORE) + bytes(20_000_000))
+    dropbox_server.log.clear()
+    await folder.refresh()
+    assert dropbox_server.log.count(DOWNLOAD) == 1
+    assert dropbox_server.log.bytes_sent(DOWNLOAD) <= 64 * 1024
+
+
+async def test_a_sidecar_of_home_assistants_own_integration_is_read(
+    client: DropboxClient, folder: BackupFolder, dropbox_server: DropboxServer
+) -> None:
+    made = backup(7, name="From core")
+    await put(client, "From_core.tar", archive(CORE))
+    await put(client, "From_core.metadata.json", json.dumps(made.as_dict()).encode())
+    await folder.refresh()
+    assert ids(folder) == {made.backup_id}
+
+
+@pytest.mark.parametrize("sidecar", [b"", b"null", b'{"extra_metadata": null}', b"[" * 9999])
+async def test_an_odd_sidecar_gives_way_to_the_archive(
+    client: DropboxClient, folder: BackupFolder, sidecar: bytes
+) -> None:
+    await put(client, "x.tar", archive(CORE))
+    await put(client, "x.metadata.json", sidecar)
+    await folder.refresh()
+    assert ids(folder) == {CORE["slug"]}
+
+
+async def test_files_that_are_no_backups_are_left_alone_and_read_once(
+    client: DropboxClient, folder: BackupFolder, dropbox_server: DropboxServer
+) -> None:
+    await put(client, "holiday.tar", b"not a tar")
+    await put(client, "empty.tar", b"")
+    await put(client, "letter.txt", b"dear")
+    await client.create_folder(f"{FOLDER}/folder.tar")
+    await put(client, "good.tar", archive(CORE))
+    await folder.refresh()
+    assert ids(folder) == {CORE["slug"]}
+    dropbox_server.log.clear()
+    await folder.refresh()
+    assert dropbox_server.log.count(DOWNLOAD) == 0
+
+
+async def test_changes_made_elsewhere_are_seen(client: DropboxClient, folder: BackupFolder) -> None:
+    stored = await store(client, folder, backup(1))
+    other = open_folder(client)
+    await other.refresh()
+    await other.delete(stored)
+    await store(client, other, backup(2))
+    await folder.refresh()
+    assert ids(folder) == {backup(2).backup_id}
+
+
+async def test_two_houses_share_a_folder_without_undoing_each_others_notes(
+    client: DropboxClient, folder: BackupFolder
+) -> None:
+    ours = await store(client, folder, backup(1))
+    neighbours = open_folder(client, THEM)
+    await neighbours.refresh()
+    # Both write on top of the same catalog; the second must take over what the first wrote.
+    await folder.record(replace(ours, pinned=True))
+    await store(client, neighbours, backup(2, owner=THEM))
+    seen = open_folder(client)
+    await seen.refresh()
+    assert ids(seen) == {backup(1).backup_id, backup(2).backup_id}
+    pinned = seen.get(backup(1).backup_id)
+    assert pinned is not None
+    assert pinned.pinned
+
+
+@pytest.mark.parametrize("junk", [b"", b"{}", b"\x00\xff", b'{"backups": {"x": 1}}'])
+async def test_a_lost_or_broken_catalog_is_rebuilt(
+    client: DropboxClient, folder: BackupFolder, account: DropboxAccount, junk: bytes
+) -> None:
+    await store(client, folder, backup(1, owner="abc"))
+    account.files.put(f"{FOLDER}/{CATALOG_NAME}", junk)
+    again = open_folder(client)
+    await again.refresh()
+    assert ids(again) == {backup(1).backup_id}
+    last = open_folder(client)
+    await last.refresh()
+    assert ids(last) == {backup(1).backup_id}
+
+
+async def test_a_catalog_that_somebody_deleted_is_written_again(
+    client: DropboxClient, folder: BackupFolder
+) -> None:
+    await store(client, folder, backup(1))
+    catalog = await client.get_metadata(f"{FOLDER}/{CATALOG_NAME}")
+    await client.delete(f"{FOLDER}/{CATALOG_NAME}", catalog.rev)
+    await store(client, folder, backup(2))
+    again = open_folder(client)
+    await again.refresh()
+    assert ids(again) == {backup(1).backup_id, backup(2).backup_id}
+
+
+async def test_proof_of_our_upload_survives_the_loss_of_the_catalog(
+    client: DropboxClient, account: DropboxAccount, folder: BackupFolder
+) -> None:
+    data = archive(SUPERVISOR, last=True)
+    await put(client, "supervisor.tar", data)
+    ours = BackupFolder(
+        client, FOLDER, US, {SUPERVISOR["slug"]: content_hash(block_digests(data))}.get
+    )
+    await ours.refresh()
+    found = ours.get(str(SUPERVISOR["slug"]))
+    assert found is not None
+    assert found.owner == US
+    assert found.verified
+
+
+async def test_of_two_files_with_one_id_the_verified_one_counts(
+    client: DropboxClient, folder: BackupFolder
+) -> None:
+    await put(client, "copy.tar", archive({**CORE, "slug": backup(1).backup_id}) + bytes(512))
+    await folder.refresh()
+    stored = await store(client, folder, backup(1))
+    again = open_folder(client)
+    await again.refresh()
+    found = again.get(backup(1).backup_id)
+    assert found is not None
+    assert found.file == stored.file
+
+
+async def test_a_replaced_file_is_not_deleted(
+    client: DropboxClient, account: DropboxAccount, folder: BackupFolder
+) -> None:
+    stored = await store(client, folder, backup(1))
+    account.files.put(folder.path_of(stored.file.name), b"something of the user's")
+    with pytest.raises(RefusedError):
+        await folder.delete(stored)
+    assert account.files.read(folder.path_of(stored.file.name)) == b"something of the user's"
+
+
+async def test_deleting_what_is_gone_is_fine(client: DropboxClient, folder: BackupFolder) -> None:
+    stored = await store(client, folder, backup(1))
+    await client.delete(folder.path_of(stored.file.name), stored.file.rev)
+    await folder.delete(stored)
+    assert ids(folder) == set()
+
+
+async def test_a_listing_that_must_start_again_does(
+    client: DropboxClient, folder: BackupFolder, dropbox_server: DropboxServer
+) -> None:
+    await store(client, folder, backup(1))
+    reset = {"error_summary": "reset/", "error": {".tag": "reset"}}
+    dropbox_server.faults.add(
+        Fault(FaultKind.STATUS, route="files/list_folder/continue", status=409, error=reset)
+    )
+    await folder.refresh()
+    assert ids(folder) == {backup(1).backup_id}
+
+
+async def test_what_was_known_stays_known_while_dropbox_is_away(
+    client: DropboxClient, folder: BackupFolder, dropbox_server: DropboxServer
+) -> None:
+    await store(client, folder, backup(1))
+    dropbox_server.faults.add(Fault(FaultKind.STATUS, status=503, times=None))
+    with pytest.raises(UnreachableError):
+        await folder.refresh(patience=0.1)
+    assert ids(folder) == {backup(1).backup_id}

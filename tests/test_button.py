@@ -1,0 +1,83 @@
+"""The buttons make a backup, and upload what is missing, without waiting for it."""
+
+from homeassistant.components.backup import async_get_manager
+from homeassistant.components.backup.manager import BlockedEvent
+from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import HomeAssistantError
+import pytest
+
+from custom_components.dropbox_backup.const import CONF_UPLOAD_AUTOMATICALLY
+from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
+
+from .dropbox_server import DropboxServer, Fault, FaultKind
+from .world import (
+    entity,
+    entity_id,
+    local_backups,
+    make_backup,
+    set_up_entry,
+    state_of,
+    wait_until_idle,
+)
+
+pytestmark = pytest.mark.usefixtures("quick_worker")
+
+
+async def press(hass: HomeAssistant, entry: DropboxBackupConfigEntry, key: str) -> None:
+    data = {"entity_id": entity_id(hass, entry, "button", key)}
+    await hass.services.async_call("button", "press", data, blocking=True)
+
+
+async def test_back_up_now_makes_a_backup_here_and_in_dropbox(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: False})
+
+    await press(hass, entry, "back_up_now")
+    await wait_until_idle(hass, entry)
+
+    (local,) = await local_backups(hass)
+    (remote,) = state_of(entry).backups
+    assert remote.backup.backup_id == local.backup_id
+    assert remote.verified is not None
+
+
+async def test_back_up_now_says_why_home_assistant_can_not(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    async_get_manager(hass).async_on_backup_event(BlockedEvent())
+
+    with pytest.raises(HomeAssistantError, match=r"can't make a backup now: .*busy"):
+        await press(hass, entry, "back_up_now")
+
+
+async def test_upload_now_uploads_all_also_when_that_is_not_automatic(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: False})
+    for name in ("One", "Two"):
+        await make_backup(hass, name)
+    await wait_until_idle(hass, entry)
+    assert not state_of(entry).backups
+
+    await press(hass, entry, "upload_now")
+    await wait_until_idle(hass, entry)
+
+    assert {one.backup.name for one in state_of(entry).backups} == {"One", "Two"}
+
+
+async def test_upload_now_does_not_wait_for_the_upload(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: False})
+    await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    dropbox_server.faults.add(Fault(FaultKind.STALL, "files/upload", seconds=0.5))
+
+    await press(hass, entry, "upload_now")
+
+    assert not state_of(entry).backups
+    await wait_until_idle(hass, entry)
+    assert len(state_of(entry).backups) == 1
+    assert entity(hass, entry, "sensor", "status").state == "up_to_date"

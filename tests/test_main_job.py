@@ -1,0 +1,296 @@
+"""From a backup in Home Assistant to a verified one in Dropbox, with a real backup manager."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+import tarfile
+
+from homeassistant.components.backup import async_get_manager
+from homeassistant.components.backup.config import AgentParametersDict
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import instance_id
+from homeassistant.helpers.dispatcher import async_dispatcher_send
+from homeassistant.util import dt as dt_util
+import pytest
+from pytest_homeassistant_custom_component.common import async_fire_time_changed
+
+from custom_components.dropbox_backup.const import (
+    CONF_CHECK_INTERVAL,
+    CONF_KEEP,
+    CONF_UPLOAD_AUTOMATICALLY,
+    DEFAULT_FOLDER,
+)
+from custom_components.dropbox_backup.sync.models import BackupId
+from custom_components.dropbox_backup.sync.reconciler import Selection
+from custom_components.dropbox_backup.sync.state import ProblemKind, Status
+
+from .dropbox_server import DropboxServer, Fault, FaultKind
+from .world import (
+    MIB,
+    local_backups,
+    make_backup,
+    put_backup,
+    reconciler_of,
+    set_up_entry,
+    state_of,
+    wait_until,
+    wait_until_idle,
+)
+
+
+def archives(server: DropboxServer, folder: str = DEFAULT_FOLDER) -> list[str]:
+    return sorted(
+        entry.path for entry in server.account.files.list(folder) if entry.path.endswith(".tar")
+    )
+
+
+async def test_a_new_backup_arrives_byte_for_byte(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    made = await make_backup(hass, "Nightly", size=9 * MIB)
+    await wait_until_idle(hass, entry)
+    path = async_get_manager(hass).local_backup_agents["backup.local"].get_backup_path(made.backup_id)
+    [remote] = state_of(entry).backups
+    assert dropbox_server.account.files.read(f"{DEFAULT_FOLDER}/{remote.file.name}") == path.read_bytes()
+    assert remote.verified
+    assert remote.owner == await instance_id.async_get(hass)
+    assert state_of(entry).status is Status.UP_TO_DATE
+    assert state_of(entry).last_upload
+
+
+async def test_backups_that_were_there_before_are_caught_up(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: False})
+    for number in range(4):
+        await make_backup(hass, f"Old {number}")
+    await wait_until_idle(hass, entry)
+    assert archives(dropbox_server) == []
+    hass.config_entries.async_update_entry(entry, options={CONF_KEEP: 2})
+    await hass.config_entries.async_reload(entry.entry_id)
+    await wait_until_idle(hass, entry)
+    names = {one.backup.name for one in state_of(entry).backups}
+    assert names == {"Old 2", "Old 3"}, "but nothing that retention would remove at once"
+
+
+async def test_the_count_is_kept_and_the_newest_stay(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_KEEP: 2})
+    for number in range(4):
+        await make_backup(hass, f"Night {number}")
+        await wait_until_idle(hass, entry)
+    assert [one.backup.name for one in state_of(entry).backups] == ["Night 3", "Night 2"]
+    assert len(archives(dropbox_server)) == 2
+    assert len(await local_backups(hass)) == 4, "local backups are Home Assistant's own business"
+
+
+async def test_foreign_files_survive_retention(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    put_backup(dropbox_server, "Neighbours", instance_id="other")
+    put_backup(dropbox_server, "Nobody knows")
+    dropbox_server.account.files.put(f"{DEFAULT_FOLDER}/letter.txt", b"dear")
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_KEEP: 1})
+    for number in range(2):
+        await make_backup(hass, f"Night {number}")
+        await wait_until_idle(hass, entry)
+    names = {one.backup.name for one in state_of(entry).backups}
+    assert names == {"Neighbours", "Nobody knows", "Night 1"}
+    assert dropbox_server.account.files.exists(f"{DEFAULT_FOLDER}/letter.txt")
+
+
+async def test_many_deletions_after_a_change_wait_for_the_user(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    us = await instance_id.async_get(hass)
+    for number in range(6):
+        put_backup(dropbox_server, f"Old {number}", instance_id=us, date=f"2025-01-0{number + 1}T00:00:00+00:00")
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_KEEP: 1})
+    await make_backup(hass, "New")
+    await wait_until_idle(hass, entry)
+    assert len(archives(dropbox_server)) == 7
+    assert len(state_of(entry).unconfirmed) == 6
+    assert state_of(entry).status is Status.NEEDS_ATTENTION
+
+    reconciler_of(entry).confirm_retention()
+    await wait_until_idle(hass, entry)
+    assert [one.backup.name for one in state_of(entry).backups] == ["New"]
+    assert state_of(entry).unconfirmed == ()
+
+
+async def test_a_backup_that_is_in_dropbox_is_not_sent_again(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    dropbox_server.log.clear()
+    for _ in range(3):
+        await hass.config_entries.async_reload(entry.entry_id)
+        await wait_until_idle(hass, entry)
+    assert len(archives(dropbox_server)) == 1
+    assert dropbox_server.log.count("files/upload") == 0
+
+
+async def test_what_the_user_deleted_from_dropbox_stays_deleted(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    made = await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    await reconciler_of(entry).delete([BackupId(made.backup_id)])
+    await hass.config_entries.async_reload(entry.entry_id)
+    await wait_until_idle(hass, entry)
+    assert archives(dropbox_server) == []
+
+    outcomes = await reconciler_of(entry).request("asked", Selection(latest=True))
+    assert outcomes[BackupId(made.backup_id)].remote
+    assert len(archives(dropbox_server)) == 1
+
+
+async def test_what_somebody_else_deleted_is_uploaded_again(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    [path] = archives(dropbox_server)
+    dropbox_server.account.files.delete(path)
+    reconciler_of(entry).request("test")
+    await wait_until_idle(hass, entry)
+    assert archives(dropbox_server) == [path]
+
+
+async def test_a_check_comes_after_the_interval(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_CHECK_INTERVAL: 6})
+    await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    dropbox_server.account.files.delete(archives(dropbox_server)[0])
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(hours=5, minutes=59))
+    await asyncio.sleep(0.1)
+    assert not reconciler_of(entry)._requested.is_set()
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(hours=6, minutes=1))
+    await wait_until(lambda: archives(dropbox_server))
+    await wait_until_idle(hass, entry)
+
+
+@pytest.mark.parametrize("job", ["backup_manager_full_backup", "backup_manager_partial_backup"])
+async def test_a_backup_job_of_the_supervisor_starts_a_check(
+    hass: HomeAssistant, dropbox_server: DropboxServer, job: str
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    event = {"event": "job", "data": {"name": job, "done": False, "reference": "1a2b3c4d"}}
+    async_dispatcher_send(hass, "supervisor_event", event)
+    assert not reconciler_of(entry)._requested.is_set()
+    event["data"]["done"] = True  # type: ignore[index]  # JSON
+    async_dispatcher_send(hass, "supervisor_event", event)
+    assert reconciler_of(entry)._requested.is_set()
+    await wait_until_idle(hass, entry)
+
+
+async def test_an_archive_without_its_end_is_not_uploaded_and_does_not_stop_others(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: False})
+    broken = await make_backup(hass, "Broken", size=2 * MIB)
+    agent = async_get_manager(hass).local_backup_agents["backup.local"]
+    path: Path = agent.get_backup_path(broken.backup_id)
+    path.write_bytes(path.read_bytes()[:MIB])
+    hass.config_entries.async_update_entry(entry, options={})
+    await hass.config_entries.async_reload(entry.entry_id)
+    await make_backup(hass, "Good")
+    await wait_until_idle(hass, entry)
+    assert [one.backup.name for one in state_of(entry).backups] == ["Good"]
+    assert "end" in state_of(entry).refused[broken.backup_id]
+    assert state_of(entry).status is Status.NEEDS_ATTENTION
+
+
+async def test_a_full_dropbox_is_said_and_goes_on_when_there_is_room(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    dropbox_server.account.quota = MIB
+    await make_backup(hass, size=2 * MIB)
+    await wait_until_idle(hass, entry)
+    problem = state_of(entry).problem
+    assert problem
+    assert problem.kind is ProblemKind.FULL
+    assert [one.backup.name for one in state_of(entry).waiting] == ["Nightly"]
+
+    dropbox_server.account.quota = 100 * MIB
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=2))
+    await wait_until(lambda: archives(dropbox_server))
+    await wait_until_idle(hass, entry)
+    assert state_of(entry).problem is None
+
+
+async def test_a_folder_that_vanished_is_made_again_and_filled(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    dropbox_server.account.files.delete(DEFAULT_FOLDER)
+    reconciler_of(entry).request("test")
+    await wait_until_idle(hass, entry)
+    assert len(archives(dropbox_server)) == 1
+    assert state_of(entry).folder_was_missing
+
+
+async def test_a_plain_backup_is_encrypted_when_the_location_wants_it(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    manager = async_get_manager(hass)
+    manager.config.update(create_backup={"password": "correct horse"})
+    await make_backup(hass, size=MIB)  # made without a password
+    await wait_until_idle(hass, entry)
+    [remote] = state_of(entry).backups
+    assert remote.backup.protected
+    [path] = archives(dropbox_server)
+    copy = Path(hass.config.path("copy.tar"))
+    copy.write_bytes(dropbox_server.account.files.read(path))
+    with tarfile.open(copy) as tar:
+        inner = tar.extractfile("homeassistant.tar.gz")
+        assert inner is not None
+        assert inner.read(9) == b"SecureTar"
+    assert remote.backup.size == copy.stat().st_size
+
+
+async def test_the_user_can_switch_encryption_off_for_the_location(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    manager = async_get_manager(hass)
+    agent_id = next(one for one in manager.backup_agents if one.startswith("dropbox_backup."))
+    manager.config.update(
+        create_backup={"password": "correct horse"},
+        agents={agent_id: AgentParametersDict(protected=False, retention=None)},
+    )
+    await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    assert not state_of(entry).backups[0].backup.protected
+
+
+async def test_unloading_during_an_upload_is_quick_and_loses_nothing(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    stall = Fault(FaultKind.STALL, route="files/upload_session/append_v2", seconds=3, skip=1)
+    dropbox_server.faults.add(stall)
+    await make_backup(hass, size=20 * MIB)
+    await wait_until(lambda: stall.applied)
+    async with asyncio.timeout(2):
+        await hass.config_entries.async_unload(entry.entry_id)
+    assert entry.state is ConfigEntryState.NOT_LOADED
+    dropbox_server.faults.clear()
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_idle(hass, entry)
+    assert len(archives(dropbox_server)) == 1
+    assert state_of(entry).backups[0].verified
+    await asyncio.sleep(3)  # the local Dropbox is still busy with the stalled request

@@ -1,0 +1,244 @@
+"""Repair issues appear when a person is needed, help, and go away by themselves."""
+
+from http import HTTPStatus
+from typing import Any
+
+from homeassistant.core import Event, HomeAssistant
+from homeassistant.helpers import instance_id, issue_registry as ir
+from homeassistant.setup import async_setup_component
+import pytest
+from pytest_homeassistant_custom_component.common import async_capture_events
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
+
+from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER, DOMAIN
+from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
+
+from .dropbox_server import DropboxServer, Fault, FaultKind
+from .world import (
+    MIB,
+    make_backup,
+    put_backup,
+    reconciler_of,
+    set_up_entry,
+    state_of,
+    wait_until,
+    wait_until_idle,
+)
+
+pytestmark = pytest.mark.usefixtures("quick_worker")
+
+
+@pytest.fixture(autouse=True)
+async def _repairs(hass: HomeAssistant) -> None:
+    await async_setup_component(hass, "repairs", {})
+
+
+def issues(hass: HomeAssistant) -> dict[str, ir.IssueEntry]:
+    """Return our issues by their ids."""
+    return {
+        issue_id: issue
+        for (domain, issue_id), issue in ir.async_get(hass).issues.items()
+        if domain == DOMAIN
+    }
+
+
+async def fix(hass_client: ClientSessionGenerator, issue_id: str) -> dict[str, Any]:
+    """Open an issue as the frontend does; return the form, or what else comes."""
+    client = await hass_client()
+    data = {"handler": DOMAIN, "issue_id": issue_id}
+    response = await client.post("/api/repairs/issues/fix", json=data)
+    assert response.status == HTTPStatus.OK
+    return dict(await response.json())
+
+
+async def submit(hass_client: ClientSessionGenerator, form: dict[str, Any]) -> dict[str, Any]:
+    """Press Submit."""
+    client = await hass_client()
+    response = await client.post(f"/api/repairs/issues/fix/{form['flow_id']}", json={})
+    assert response.status == HTTPStatus.OK
+    return dict(await response.json())
+
+
+async def fill_up(hass: HomeAssistant, server: DropboxServer) -> DropboxBackupConfigEntry:
+    """Set up an account that has no room for the backup that is made."""
+    entry = await set_up_entry(hass, server)
+    server.account.quota = server.account.used + 1000
+    await make_backup(hass, size=MIB)
+    await wait_until_idle(hass, entry)
+    return entry
+
+
+async def test_nothing_needs_repair_when_all_is_well(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    await make_backup(hass)
+    await wait_until_idle(hass, entry)
+
+    assert not issues(hass)
+
+
+async def test_a_full_dropbox_is_an_issue_until_there_is_room(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    quota = dropbox_server.account.quota
+    entry = await fill_up(hass, dropbox_server)
+
+    issue = issues(hass)[f"dropbox_full_{entry.entry_id}"]
+    assert issue.severity is ir.IssueSeverity.ERROR
+    assert issue.is_fixable is False
+    assert issue.translation_placeholders == {"account": "Ada Example", "folder": DEFAULT_FOLDER}
+
+    dropbox_server.account.quota = quota
+    reconciler_of(entry).request("there is room again")
+    await wait_until_idle(hass, entry)
+    assert not issues(hass)
+
+
+async def test_a_folder_that_may_not_be_written_is_an_issue(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    refused = {".tag": "path", "reason": {".tag": "no_write_permission"}, "upload_session_id": ""}
+    dropbox_server.faults.add(
+        Fault(FaultKind.STATUS, "files/upload", status=409, error=refused, times=None)
+    )
+    await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    assert list(issues(hass)) == [f"folder_not_writable_{entry.entry_id}"]
+
+    dropbox_server.faults.clear()
+    reconciler_of(entry).request("allowed again")
+    await wait_until_idle(hass, entry)
+    assert not issues(hass)
+
+
+async def test_a_vanished_folder_is_told_until_the_user_takes_note(
+    hass: HomeAssistant, hass_client: ClientSessionGenerator, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    dropbox_server.account.files.delete(DEFAULT_FOLDER)
+    reconciler_of(entry).request("test")
+    await wait_until_idle(hass, entry)
+    reconciler_of(entry).request("once more")
+    await wait_until_idle(hass, entry)
+
+    (issue_id,) = issues(hass)
+    assert issue_id == f"folder_was_missing_{entry.entry_id}"
+    assert len(state_of(entry).backups) == 1  # uploaded again
+    form = await fix(hass_client, issue_id)
+    assert form["step_id"] == "confirm"
+    assert form["description_placeholders"]["folder"] == DEFAULT_FOLDER
+    done = await submit(hass_client, form)
+
+    assert done["type"] == "create_entry"
+    assert not issues(hass)
+    assert not state_of(entry).folder_was_missing
+
+
+async def wait_for_confirmation(
+    hass: HomeAssistant, server: DropboxServer, count: int
+) -> DropboxBackupConfigEntry:
+    """Set up an account whose new number of backups to keep would delete many."""
+    ours = await instance_id.async_get(hass)
+    for number in range(count):
+        date = f"2026-01-{number + 1:02}T00:00:00Z"
+        put_backup(server, f"Old {number}", date=date, instance_id=ours)
+    entry = await set_up_entry(hass, server, options={CONF_KEEP: 1})
+    await make_backup(hass, "New")
+    await wait_until_idle(hass, entry)
+    return entry
+
+
+async def test_many_deletions_wait_for_confirmation_and_are_then_done(
+    hass: HomeAssistant, hass_client: ClientSessionGenerator, dropbox_server: DropboxServer
+) -> None:
+    entry = await wait_for_confirmation(hass, dropbox_server, 12)
+
+    issue_id = f"confirm_retention_{entry.entry_id}"
+    issue = issues(hass)[issue_id]
+    assert issue.severity is ir.IssueSeverity.WARNING
+    assert issue.is_fixable is True
+    assert issue.translation_placeholders is not None
+    assert issue.translation_placeholders["count"] == "12"
+    assert len(state_of(entry).backups) == 13
+
+    form = await fix(hass_client, issue_id)
+    shown = form["description_placeholders"]["backups"]
+    assert shown.splitlines() == [*(f"- Old {n}" for n in range(11, 1, -1)), "- … (+2)"]
+    events: list[Event[Any]] = async_capture_events(hass, "repairs_issue_registry_updated")
+    await submit(hass_client, form)
+    assert not issues(hass)
+    await wait_until_idle(hass, entry)
+
+    assert [one.backup.name for one in state_of(entry).backups] == ["New"]
+    assert [event.data["action"] for event in events] == ["remove"]  # it did not come back between
+
+
+async def test_raising_the_number_to_keep_takes_the_question_back(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await wait_for_confirmation(hass, dropbox_server, 5)
+    assert issues(hass)
+
+    hass.config_entries.async_update_entry(entry, options={CONF_KEEP: 10})
+    await hass.config_entries.async_reload(entry.entry_id)
+    await wait_until_idle(hass, entry)
+
+    assert not issues(hass)
+    assert len(state_of(entry).backups) == 6
+
+
+async def test_an_issue_of_an_account_that_is_not_loaded_can_not_be_fixed(
+    hass: HomeAssistant, hass_client: ClientSessionGenerator, dropbox_server: DropboxServer
+) -> None:
+    entry = await wait_for_confirmation(hass, dropbox_server, 5)
+    issue_id = f"confirm_retention_{entry.entry_id}"
+    form = await fix(hass_client, issue_id)
+    await hass.config_entries.async_unload(entry.entry_id)
+
+    aborted = await submit(hass_client, form)
+
+    assert aborted["type"] == "abort"
+    assert aborted["reason"] == "not_loaded"
+
+
+async def test_removing_the_account_removes_its_issues(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await fill_up(hass, dropbox_server)
+    assert issues(hass)
+
+    await hass.config_entries.async_remove(entry.entry_id)
+
+    assert not issues(hass)
+
+
+async def test_the_progress_of_an_upload_does_not_touch_the_issues(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await fill_up(hass, dropbox_server)
+    events: list[Event[Any]] = async_capture_events(hass, "repairs_issue_registry_updated")
+
+    for _ in range(10):
+        reconciler_of(entry)._progressed()
+
+    assert not events
+
+
+async def test_a_refused_sign_in_is_home_assistants_own_issue(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    dropbox_server.tokens.revoke_all()
+    reconciler_of(entry).request("test")
+    await wait_until(
+        lambda: (
+            ("homeassistant", f"config_entry_reauth_{DOMAIN}_{entry.entry_id}")
+            in ir.async_get(hass).issues
+        )
+    )
+
+    assert not issues(hass)

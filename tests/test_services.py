@@ -1,0 +1,445 @@
+"""The actions upload, list and delete backups, and say exactly what became of each."""
+
+import asyncio
+from typing import Any
+
+from homeassistant.auth.models import User
+from homeassistant.core import Context, HomeAssistant
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError, Unauthorized
+from homeassistant.helpers import instance_id
+import pytest
+import voluptuous as vol
+
+from custom_components.dropbox_backup.const import (
+    CONF_KEEP,
+    CONF_UPLOAD_AUTOMATICALLY,
+    DEFAULT_FOLDER,
+    DOMAIN,
+)
+from custom_components.dropbox_backup.dropbox_api import client
+
+from .dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
+from .world import (
+    MIB,
+    make_backup,
+    put_backup,
+    reconciler_of,
+    set_up_entry,
+    state_of,
+    wait_until,
+    wait_until_idle,
+)
+
+pytestmark = pytest.mark.usefixtures("quick_worker")
+
+MANUAL = {CONF_UPLOAD_AUTOMATICALLY: False}
+
+
+async def ask(hass: HomeAssistant, action: str, **data: Any) -> Any:
+    """Call an action and return its response."""
+    return await hass.services.async_call(DOMAIN, action, data, blocking=True, return_response=True)
+
+
+async def tell(hass: HomeAssistant, action: str, **data: Any) -> None:
+    """Call an action as an automation does that wants no response."""
+    await hass.services.async_call(DOMAIN, action, data, blocking=True)
+
+
+# upload
+
+
+async def test_upload_without_more_uploads_all_that_is_missing(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
+    made = [await make_backup(hass, name) for name in ("One", "Two")]
+
+    response = await ask(hass, "upload")
+
+    files = {file.path: file for file in dropbox_server.account.files.list(DEFAULT_FOLDER)}
+    assert [one["name"] for one in response["backups"]] == ["One", "Two"]
+    for one, backup in zip(response["backups"], made, strict=True):
+        file = files[one["path"]]
+        assert one["backup_id"] == backup.backup_id
+        assert one["size"] == backup.size == file.size
+        assert one["content_hash"] == file.content_hash
+        assert one["verified"] is True
+        assert one["of_this_home_assistant"] is True
+    assert len(state_of(entry).backups) == 2
+
+
+async def test_upload_of_the_newest_uploads_only_that(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
+    for name in ("Older", "Newer"):
+        await make_backup(hass, name)
+
+    response = await ask(hass, "upload", latest=True)
+
+    assert [one["name"] for one in response["backups"]] == ["Newer"]
+    assert [one.backup.name for one in state_of(entry).backups] == ["Newer"]
+
+
+async def test_upload_by_id_uploads_only_these(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
+    wanted = await make_backup(hass, "Wanted")
+    await make_backup(hass, "Not wanted")
+
+    # Ids that happen to be given as one text, or twice, mean the same.
+    response = await ask(hass, "upload", backup_ids=wanted.backup_id)
+    again = await ask(hass, "upload", backup_ids=[wanted.backup_id, wanted.backup_id])
+
+    assert response == again
+    assert [one["backup_id"] for one in response["backups"]] == [wanted.backup_id]
+    assert [one.backup.name for one in state_of(entry).backups] == ["Wanted"]
+
+
+async def test_upload_brings_back_what_was_deleted_on_purpose(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    backup = await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    await tell(hass, "delete", backup_ids=[backup.backup_id])
+
+    await tell(hass, "upload")
+    assert not state_of(entry).backups
+    await tell(hass, "upload", backup_ids=[backup.backup_id])
+    assert len(state_of(entry).backups) == 1
+
+
+async def test_upload_that_does_not_wait_returns_at_once(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
+    await make_backup(hass)
+    dropbox_server.faults.add(Fault(FaultKind.STALL, "files/upload", seconds=0.5))
+
+    assert await ask(hass, "upload", wait=False) == {"backups": []}
+    assert not state_of(entry).backups
+
+    await wait_until_idle(hass, entry)
+    assert len(state_of(entry).backups) == 1
+
+
+async def test_a_failed_upload_fails_the_action_and_names_the_backup(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    await set_up_entry(hass, dropbox_server, options=MANUAL)
+    backup = await make_backup(hass, "Too large", size=MIB)
+    await make_backup(hass, "Waits behind it")
+    dropbox_server.account.quota = dropbox_server.account.used + 1000
+
+    with pytest.raises(HomeAssistantError, match=r"Too large: .*insufficient_space") as raised:
+        await tell(hass, "upload")
+    assert "Waits behind it" in str(raised.value)
+    assert raised.value.translation_key == "upload_failed"
+
+    response = await ask(hass, "upload", backup_ids=[backup.backup_id])
+    (one,) = response["backups"]
+    assert one["name"] == "Too large"
+    assert "insufficient_space" in one["error"]
+
+
+async def test_upload_of_an_unknown_backup_is_refused_before_anything_is_sent(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
+    backup = await make_backup(hass)
+
+    with pytest.raises(ServiceValidationError, match="no backup with this ID: 12345678"):
+        await tell(hass, "upload", backup_ids=[backup.backup_id, "12345678"])
+
+    await wait_until_idle(hass, entry)
+    assert not state_of(entry).backups
+
+
+async def test_upload_takes_ids_or_the_newest_but_not_both(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    await set_up_entry(hass, dropbox_server, options=MANUAL)
+    backup = await make_backup(hass)
+
+    with pytest.raises(ServiceValidationError, match="not both"):
+        await tell(hass, "upload", backup_ids=[backup.backup_id], latest=True)
+    with pytest.raises(vol.Invalid):
+        await tell(hass, "upload", backup_ids=[])
+
+
+async def test_upload_of_the_newest_says_that_there_is_none(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    await set_up_entry(hass, dropbox_server)
+
+    with pytest.raises(HomeAssistantError, match="no backup on this Home Assistant"):
+        await tell(hass, "upload", latest=True)
+    assert await ask(hass, "upload") == {"backups": []}
+
+
+async def test_an_upload_that_is_interrupted_by_a_reload_says_so_and_goes_on_after_it(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    stalled = asyncio.get_running_loop().time()
+    dropbox_server.faults.add(Fault(FaultKind.STALL, "files/upload", seconds=1.0))
+    backup = await make_backup(hass)
+    uploading = hass.async_create_task(ask(hass, "upload", backup_ids=[backup.backup_id]))
+    await wait_until(lambda: state_of(entry).progress is not None)
+    queued = hass.async_create_task(ask(hass, "upload", backup_ids=[backup.backup_id]))
+    await asyncio.sleep(0.1)
+
+    await hass.config_entries.async_reload(entry.entry_id)
+
+    for waiting in (uploading, queued):
+        with pytest.raises(HomeAssistantError, match="reloaded or stopped"):
+            await waiting
+    await wait_until_idle(hass, entry)
+    assert len(state_of(entry).backups) == 1
+    # The local Dropbox has to come to its end too.
+    await asyncio.sleep(stalled + 2 - asyncio.get_running_loop().time())
+
+
+async def test_an_automation_that_stops_waiting_does_not_stop_the_upload(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
+    backup = await make_backup(hass)
+    dropbox_server.faults.add(Fault(FaultKind.STALL, "files/upload", seconds=0.3))
+    uploading = hass.async_create_task(ask(hass, "upload", backup_ids=[backup.backup_id]))
+    await wait_until(lambda: state_of(entry).progress is not None)
+
+    uploading.cancel()
+
+    await wait_until_idle(hass, entry)
+    assert len(state_of(entry).backups) == 1
+
+
+# list_backups
+
+
+async def test_list_backups_tells_everything_about_each(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    put_backup(dropbox_server, "Theirs", backup_id="aaaa1111", instance_id="another")
+    entry = await set_up_entry(hass, dropbox_server)
+    backup = await make_backup(hass, "Ours")
+    await wait_until_idle(hass, entry)
+
+    ours, theirs = (await ask(hass, "list_backups"))["backups"]
+
+    file = dropbox_server.account.files.get_file(ours["path"])
+    assert ours["backup_id"] == backup.backup_id
+    assert ours["name"] == "Ours"
+    assert ours["size"] == file.size
+    assert ours["content_hash"] == file.content_hash
+    assert ours["verified"] is True
+    assert ours["verified_at"] is not None
+    assert ours["encrypted"] is False
+    assert ours["pinned"] is False
+    assert ours["of_this_home_assistant"] is True
+    assert ours["homeassistant_version"] == backup.homeassistant_version
+    assert ours["keep"] is True
+    assert ours["reason"] == "one of the newest 10"
+    assert theirs["path"] == f"{DEFAULT_FOLDER}/aaaa1111.tar"
+    assert theirs["verified"] is False
+    assert theirs["of_this_home_assistant"] is False
+    assert theirs["keep"] is True
+    assert theirs["reason"] == "belongs to another Home Assistant"
+
+
+async def test_list_backups_answers_from_memory(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    await dropbox_server.stop()
+
+    assert len((await ask(hass, "list_backups"))["backups"]) == 1
+
+
+# delete
+
+
+async def test_delete_moves_backups_to_the_deleted_files_and_lists_them(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    backup = await make_backup(hass, "Unwanted")
+    await make_backup(hass, "Stays")
+    await wait_until_idle(hass, entry)
+
+    response = await ask(hass, "delete", backup_ids=[backup.backup_id])
+
+    (deleted,) = response["deleted"]
+    assert deleted["name"] == "Unwanted"
+    assert not dropbox_server.account.files.exists(deleted["path"])
+    assert [one.backup.name for one in state_of(entry).backups] == ["Stays"]
+    reconciler_of(entry).request("does not come back")
+    await wait_until_idle(hass, entry)
+    assert [one.backup.name for one in state_of(entry).backups] == ["Stays"]
+
+
+async def test_delete_of_an_unknown_backup_deletes_none(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    backup = await make_backup(hass)
+    await wait_until_idle(hass, entry)
+
+    with pytest.raises(ServiceValidationError, match="no backup with this ID: 12345678"):
+        await tell(hass, "delete", backup_ids=[backup.backup_id, "12345678"])
+
+    assert len(state_of(entry).backups) == 1
+
+
+async def test_delete_refuses_what_has_been_changed_in_dropbox_meanwhile(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    backup = await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    (one,) = state_of(entry).backups
+    path = f"{DEFAULT_FOLDER}/{one.file.name}"
+    dropbox_server.account.files.put(path, b"something else")
+
+    with pytest.raises(HomeAssistantError, match="Dropbox did not do it"):
+        await tell(hass, "delete", backup_ids=[backup.backup_id])
+
+    assert dropbox_server.account.files.read(path) == b"something else"
+
+
+# apply_retention
+
+
+async def old_backups(hass: HomeAssistant, server: DropboxServer, count: int) -> list[str]:
+    """Put backups into Dropbox that this Home Assistant made long ago."""
+    ours = await instance_id.async_get(hass)
+    return [
+        put_backup(server, f"Old {one}", date=f"2026-01-{one + 1:02}T00:00:00Z", instance_id=ours)
+        for one in range(count)
+    ]
+
+
+async def test_a_dry_run_of_apply_retention_tells_all_and_does_nothing(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    await old_backups(hass, dropbox_server, 5)
+    put_backup(dropbox_server, "Theirs", instance_id="another")
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_KEEP: 1, **MANUAL})
+    await make_backup(hass, "New")
+    await tell(hass, "upload", latest=True)
+    await make_backup(hass, "Newer")
+    before = dropbox_server.account.files.list()
+
+    response = await ask(hass, "apply_retention", dry_run=True)
+
+    assert [one["name"] for one in response["delete"]] == [f"Old {n}" for n in (4, 3, 2, 1, 0)]
+    assert {one["reason"] for one in response["delete"]} == {"older than the newest 1"}
+    assert {one["name"]: one["reason"] for one in response["keep"]} == {
+        "New": "one of the newest 1",
+        "Theirs": "belongs to another Home Assistant",
+    }
+    assert response["upload"] == []
+    assert {one["name"]: one["reason"] for one in response["skipped"]} == {
+        "Newer": "new backups are not uploaded automatically"
+    }
+    await wait_until_idle(hass, entry)
+    assert dropbox_server.account.files.list() == before
+
+
+async def test_apply_retention_deletes_what_the_dry_run_said_without_further_confirmation(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    old = await old_backups(hass, dropbox_server, 5)
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_KEEP: 1})
+    await make_backup(hass, "New")
+    await wait_until_idle(hass, entry)
+    assert len(state_of(entry).unconfirmed) == 5
+
+    response = await ask(hass, "apply_retention")
+
+    assert {one["backup_id"] for one in response["delete"]} == set(old)
+    assert [one["name"] for one in response["keep"]] == ["New"]
+    assert "upload" not in response
+    assert [one.backup.name for one in state_of(entry).backups] == ["New"]
+    assert not state_of(entry).unconfirmed
+
+
+# All actions
+
+
+@pytest.mark.parametrize("action", ["upload", "list_backups", "delete", "apply_retention"])
+async def test_actions_are_for_administrators(
+    hass: HomeAssistant, dropbox_server: DropboxServer, hass_read_only_user: User, action: str
+) -> None:
+    await set_up_entry(hass, dropbox_server)
+    data = {"backup_ids": ["12345678"]} if action == "delete" else {}
+
+    with pytest.raises(Unauthorized):
+        await hass.services.async_call(
+            DOMAIN,
+            action,
+            data,
+            blocking=True,
+            return_response=True,
+            context=Context(user_id=hass_read_only_user.id),
+        )
+
+
+async def test_actions_need_to_know_which_of_several_accounts(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    first = await set_up_entry(hass, dropbox_server, options=MANUAL)
+    bob = dropbox_server.add_account(DropboxAccount(email="bob@example.com", name="Bob"))
+    second = await set_up_entry(hass, dropbox_server, account=bob, options=MANUAL)
+    await make_backup(hass)
+
+    with pytest.raises(ServiceValidationError):
+        await tell(hass, "upload")
+    await tell(hass, "upload", config_entry_id=second.entry_id)
+
+    assert len(state_of(second).backups) == 1
+    assert not state_of(first).backups
+
+
+async def test_actions_need_a_loaded_account(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    await hass.config_entries.async_unload(entry.entry_id)
+
+    with pytest.raises(ServiceValidationError, match="not loaded"):
+        await ask(hass, "list_backups", config_entry_id=entry.entry_id)
+
+
+async def test_a_refused_sign_in_is_told_and_can_be_renewed(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    await set_up_entry(hass, dropbox_server, options=MANUAL)
+    await make_backup(hass)
+    dropbox_server.tokens.revoke_all()
+
+    with pytest.raises(HomeAssistantError) as raised:
+        await tell(hass, "apply_retention")
+    assert raised.value.translation_key == "sign_in_needed"
+    with pytest.raises(HomeAssistantError) as raised:
+        await tell(hass, "upload")
+    assert raised.value.translation_key == "sign_in_needed"
+    assert len(hass.config_entries.flow.async_progress()) == 1
+
+
+async def test_a_dropbox_that_is_away_is_told(
+    hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await set_up_entry(hass, dropbox_server)
+    monkeypatch.setattr(client, "_FIRST_WAIT", 1e6)  # longer than any patience
+    dropbox_server.faults.add(Fault(FaultKind.STATUS, times=None))
+
+    for action in ("apply_retention", "upload"):
+        with pytest.raises(HomeAssistantError) as raised:
+            await tell(hass, action)
+        assert raised.value.translation_key == "cannot_connect"
