@@ -1,1 +1,1 @@
-"""Makes this folder the package that Home Assistant finds custom integrations in, also under pytest."""
+"""Makes this folder the package that Home Assistant finds custom integrations in."""

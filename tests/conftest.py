@@ -5,7 +5,6 @@ from pathlib import Path
 
 from homeassistant.helpers.entity import Entity
 from hypothesis import settings
-from hypothesis import settings
 import pytest
 
 # Home Assistant looks for custom integrations in the first `custom_components` that is imported,

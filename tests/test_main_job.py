@@ -51,9 +51,14 @@ async def test_a_new_backup_arrives_byte_for_byte(
     entry = await set_up_entry(hass, dropbox_server)
     made = await make_backup(hass, "Nightly", size=9 * MIB)
     await wait_until_idle(hass, entry)
-    path = async_get_manager(hass).local_backup_agents["backup.local"].get_backup_path(made.backup_id)
+    path = (
+        async_get_manager(hass).local_backup_agents["backup.local"].get_backup_path(made.backup_id)
+    )
     [remote] = state_of(entry).backups
-    assert dropbox_server.account.files.read(f"{DEFAULT_FOLDER}/{remote.file.name}") == path.read_bytes()
+    assert (
+        dropbox_server.account.files.read(f"{DEFAULT_FOLDER}/{remote.file.name}")
+        == path.read_bytes()
+    )
     assert remote.verified
     assert remote.owner == await instance_id.async_get(hass)
     assert state_of(entry).status is Status.UP_TO_DATE
@@ -107,7 +112,12 @@ async def test_many_deletions_after_a_change_wait_for_the_user(
 ) -> None:
     us = await instance_id.async_get(hass)
     for number in range(6):
-        put_backup(dropbox_server, f"Old {number}", instance_id=us, date=f"2025-01-0{number + 1}T00:00:00+00:00")
+        put_backup(
+            dropbox_server,
+            f"Old {number}",
+            instance_id=us,
+            date=f"2025-01-0{number + 1}T00:00:00+00:00",
+        )
     entry = await set_up_entry(hass, dropbox_server, options={CONF_KEEP: 1})
     await make_backup(hass, "New")
     await wait_until_idle(hass, entry)

@@ -95,6 +95,18 @@ async def test_a_full_dropbox_is_an_issue_until_there_is_room(
     assert not issues(hass)
 
 
+async def test_a_full_dropbox_with_backups_from_elsewhere_is_set_up_all_the_same(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    put_backup(dropbox_server, "From elsewhere")
+    dropbox_server.account.quota = 0
+
+    entry = await set_up_entry(hass, dropbox_server)
+
+    assert [one.backup.name for one in state_of(entry).backups] == ["From elsewhere"]
+    assert not issues(hass)
+
+
 async def test_a_folder_that_may_not_be_written_is_an_issue(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:

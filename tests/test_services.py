@@ -1,6 +1,7 @@
 """The actions upload, list and delete backups, and say exactly what became of each."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from homeassistant.auth.models import User
@@ -310,6 +311,49 @@ async def test_delete_refuses_what_has_been_changed_in_dropbox_meanwhile(
         await tell(hass, "delete", backup_ids=[backup.backup_id])
 
     assert dropbox_server.account.files.read(path) == b"something else"
+
+
+async def test_delete_makes_room_in_a_full_dropbox(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    made = [await make_backup(hass, name) for name in ("One", "Two", "Stays")]
+    await wait_until_idle(hass, entry)
+    dropbox_server.account.quota = 0
+
+    await tell(hass, "delete", backup_ids=[one.backup_id for one in made[:2]])
+
+    assert [one.backup.name for one in state_of(entry).backups] == ["Stays"]
+
+
+async def test_delete_refuses_pinned_backups(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    backup = await make_backup(hass, "Precious")
+    await wait_until_idle(hass, entry)
+    (one,) = state_of(entry).backups
+    await reconciler_of(entry).folder.record(replace(one, pinned=True))
+
+    with pytest.raises(ServiceValidationError, match="Pinned backups are not deleted: Precious"):
+        await tell(hass, "delete", backup_ids=[backup.backup_id])
+
+    assert len(state_of(entry).backups) == 1
+
+
+async def test_of_two_who_delete_the_same_backup_one_is_told_that_it_is_gone(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    backup = await make_backup(hass)
+    await wait_until_idle(hass, entry)
+
+    deleting = [ask(hass, "delete", backup_ids=[backup.backup_id]) for _ in range(2)]
+    first, second = await asyncio.gather(*deleting, return_exceptions=True)
+
+    assert isinstance(first, dict)
+    assert len(first["deleted"]) == 1
+    assert isinstance(second, ServiceValidationError)
 
 
 # apply_retention

@@ -17,7 +17,6 @@ from homeassistant.helpers.config_entry_oauth2_flow import (
 )
 from homeassistant.helpers.typing import ConfigType
 
-from . import repairs, watch
 from .auth import EntryToken
 from .backup import agent_id_of, async_notify_agents_changed
 from .const import (
@@ -28,18 +27,20 @@ from .const import (
     DEFAULT_CHECK_INTERVAL,
     DEFAULT_KEEP,
     DOMAIN,
-    SCOPES,
 )
 from .coordinator import DropboxBackupConfigEntry, DropboxBackupCoordinator
 from .dropbox_api.client import DropboxClient
 from .dropbox_api.errors import DropboxError, SignInError
+from .repairs import async_delete_issues, async_update_issues
 from .services import async_register_services
+from .sync.account import missing_permissions
 from .sync.journal import Journal
 from .sync.local import LocalBackups
 from .sync.models import Policy
 from .sync.reconciler import Reconciler
 from .sync.remote import BackupFolder
 from .sync.state import State
+from .watch import async_watch_backups
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 
@@ -58,12 +59,11 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
 
 async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> bool:
     """Set up one Dropbox account."""
-    token = entry.data[CONF_TOKEN]
-    if missing := set(SCOPES) - set(token.get("scope", "").split()):
+    if missing := missing_permissions(entry.data[CONF_TOKEN]):
         raise ConfigEntryAuthFailed(
             translation_domain=DOMAIN,
             translation_key="missing_scopes",
-            translation_placeholders={"scopes": ", ".join(sorted(missing))},
+            translation_placeholders={"scopes": ", ".join(missing)},
         )
     implementation = await async_get_config_entry_implementation(hass, entry)
     session = OAuth2Session(hass, entry, implementation)
@@ -76,7 +76,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
 
     def published(state: State) -> None:
         coordinator.async_set_updated_data(state)
-        repairs.async_update_issues(hass, entry, state)
+        async_update_issues(hass, entry, state)
 
     reconciler = Reconciler(
         hass,
@@ -109,7 +109,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
     entry.runtime_data = coordinator
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     entry.async_create_background_task(hass, reconciler.run(), f"{DOMAIN} worker")
-    watch.async_watch_backups(hass, entry, reconciler)
+    async_watch_backups(hass, entry, reconciler)
     async_notify_agents_changed(hass, entry)
     return True
 
@@ -133,4 +133,4 @@ async def async_unload_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntr
 async def async_remove_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> None:
     """Forget what was kept for the account. The backups in Dropbox stay."""
     await Journal(hass, entry.entry_id).remove()
-    repairs.async_delete_issues(hass, entry)
+    async_delete_issues(hass, entry)

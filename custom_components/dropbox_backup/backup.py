@@ -65,7 +65,9 @@ def async_notify_agents_changed(hass: HomeAssistant, entry: DropboxBackupConfigE
 
     @callback
     def notify() -> None:
-        for listener in list(hass.data.get(_LISTENERS, [])):
+        if (listeners := hass.data.get(_LISTENERS)) is None:
+            return
+        for listener in tuple(listeners):
             listener()
 
     entry.async_on_unload(entry.async_on_state_change(notify))

@@ -29,7 +29,7 @@ from homeassistant.helpers.selector import (
     NumberSelectorMode,
     TextSelector,
 )
-import probatio as vol
+import voluptuous as vol
 
 from .application_credentials import console_url
 from .auth import EntryToken

@@ -11,7 +11,7 @@ from homeassistant.components.repairs import RepairsFlow, RepairsFlowResult
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
-import probatio as vol
+import voluptuous as vol
 
 from .const import CONF_FOLDER, DOMAIN
 from .coordinator import DropboxBackupConfigEntry

@@ -16,7 +16,7 @@ from homeassistant.core import (
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import config_validation as cv, service
 from homeassistant.util.json import JsonObjectType
-import probatio as vol
+import voluptuous as vol
 
 from . import responses
 from .const import DOMAIN
@@ -191,15 +191,10 @@ async def _run(handler: Handler, call: ServiceCall) -> ServiceResponse:
     )
     try:
         return await handler(entry.runtime_data.reconciler, call)
-    except SignInError as err:
-        entry.async_start_reauth(call.hass)
-        raise _error("sign_in_needed", str(err)) from err
-    except FullError as err:
-        raise _error("dropbox_full", str(err)) from err
-    except (UnreachableError, RateLimitedError) as err:
-        raise _error("cannot_connect", str(err)) from err
     except DropboxError as err:
-        raise _error("dropbox_error", str(err)) from err
+        if isinstance(err, SignInError):
+            entry.async_start_reauth(call.hass)
+        raise _error(_KEYS_OF_ERRORS.get(type(err), "dropbox_error"), str(err)) from err
 
 
 def _backup_ids(call: ServiceCall) -> list[BackupId]:
@@ -215,7 +210,13 @@ def _raise_unknown(backup_ids: Iterable[BackupId]) -> Never:
     )
 
 
-_KEYS = {
+_KEYS_OF_ERRORS: dict[type[DropboxError], str] = {
+    SignInError: "sign_in_needed",
+    FullError: "dropbox_full",
+    UnreachableError: "cannot_connect",
+    RateLimitedError: "cannot_connect",
+}
+_KEYS_OF_PROBLEMS = {
     ProblemKind.SIGN_IN: "sign_in_needed",
     ProblemKind.FULL: "dropbox_full",
     ProblemKind.UNREACHABLE: "cannot_connect",
@@ -223,7 +224,7 @@ _KEYS = {
 
 
 def _error_of(problem: Problem) -> HomeAssistantError:
-    return _error(_KEYS.get(problem.kind, "dropbox_error"), problem.detail)
+    return _error(_KEYS_OF_PROBLEMS.get(problem.kind, "dropbox_error"), problem.detail)
 
 
 def _error(key: str, reason: str) -> HomeAssistantError:

@@ -10,7 +10,7 @@ URL_PATH = "dropbox-backup"
 
 _PROTECTED = ("status", "problem", "last_backup", "last_upload", "next_check", "waiting")
 _SPACE = ("backups_in_dropbox", "backups_size", "space_used", "space_free")
-_HISTORY = ("status", "upload_progress", "backups_in_dropbox", "backups_size")
+_HISTORY = ("upload_progress", "backups_in_dropbox")
 _BUTTONS = ("back_up_now", "upload_now")
 
 
@@ -29,22 +29,22 @@ async def add_dashboard(world: World) -> str:
 
 
 def _view(entities: Mapping[str, str]) -> JsonObject:
-    def present(*keys: str) -> list[str]:
-        return [entities[key] for key in keys if key in entities]
+    def rows(*keys: str) -> list[JsonObject]:
+        # Without the name of the device, which would be the same in every row.
+        return [
+            {"entity": entities[key], "name": {"type": "entity"}} for key in keys if key in entities
+        ]
 
     overview: list[JsonObject] = [
         {"type": "heading", "heading": "Backups in Dropbox", "icon": "mdi:dropbox"},
-        {"type": "entities", "entities": present(*_PROTECTED)},
-        *({"type": "button", "entity": entity} for entity in present(*_BUTTONS)),
+        {"type": "entities", "entities": rows(*_PROTECTED)},
+        *({"type": "button", **row} for row in rows(*_BUTTONS)),
     ]
     details: list[JsonObject] = [
         {"type": "heading", "heading": "Upload and space", "icon": "mdi:cloud-upload"},
-        *(
-            {"type": "gauge", "entity": entity, "min": 0, "max": 100}
-            for entity in present("upload_progress")
-        ),
-        {"type": "entities", "entities": present(*_SPACE)},
-        {"type": "history-graph", "hours_to_show": 1, "entities": present(*_HISTORY)},
+        *({"type": "gauge", "min": 0, "max": 100, **row} for row in rows("upload_progress")),
+        {"type": "entities", "entities": rows(*_SPACE)},
+        {"type": "history-graph", "hours_to_show": 0.1, "entities": rows(*_HISTORY)},
     ]
     return {
         "title": "Backups",

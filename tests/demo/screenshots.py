@@ -18,15 +18,19 @@ import time
 
 from playwright.async_api import BrowserContext, Page, ViewportSize, async_playwright, expect
 
-from tests.home_assistant import LOCAL, until
+from tests.home_assistant import LOCAL, free_port, until
 
 from .dashboard import add_dashboard
-from .story import MIB
+from .story import MIB, number
 from .world import DOMAIN, World, world
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 NAME = "Dropbox Backup"
 SIZE = ViewportSize(width=1280, height=900)
+# For a dialog that is long, and best seen as a whole.
+TALL = ViewportSize(width=1280, height=1240)
+# The usual one, because it is to be seen in the address that users register.
+PORT = 8123
 
 # Enough to make the pages look lived in.
 BACKUPS = (
@@ -35,6 +39,11 @@ BACKUPS = (
     ("Before moving the dashboards", 14 * MIB),
 )
 
+# One more, to be seen on its way: slow enough to have a picture taken.
+UNDER_WAY = ("Before the big update", 60 * MIB)
+_LINE = 60.0
+_HALFWAY = 45.0
+
 # Cards animate and icons are fetched after a page has opened.
 _CALM = 1500
 _TIMEOUT = 30_000
@@ -42,7 +51,10 @@ _TIMEOUT = 30_000
 
 async def take(to: Path, browser: str, directory: Path) -> None:
     """Take all pictures."""
-    async with world(directory) as running, _browser(browser, running) as context:
+    async with (
+        world(directory, port=free_port(PORT), line_mbit=_LINE) as running,
+        _browser(browser, running) as context,
+    ):
         page = await context.new_page()
         page.set_default_timeout(_TIMEOUT)
         expect.set_options(timeout=_TIMEOUT)
@@ -60,13 +72,19 @@ async def _live_a_little(running: World) -> None:
         schedule={"recurrence": "daily"},
     )
     for name, length in BACKUPS:
-        data = running.home.config / "www" / "floor_plan.bin"
-        await asyncio.to_thread(data.write_bytes, os.urandom(length))
-        await _uploaded(running, await running.backups.create(name))
-    await _uploaded(running, await running.backups.create_automatic())
+        await uploaded(running, await make_backup(running, name, length))
+    await uploaded(running, await running.backups.create_automatic())
 
 
-async def _uploaded(running: World, backup: str) -> None:
+async def make_backup(running: World, name: str, length: int) -> str:
+    """Make a backup of about `length` bytes, in the local location only."""
+    data = running.home.config / "www" / "floor_plan.bin"
+    await asyncio.to_thread(data.write_bytes, os.urandom(length))
+    return await running.backups.create(name)
+
+
+async def uploaded(running: World, backup: str) -> None:
+    """Wait until a backup is in Dropbox."""
     agent = await running.agent()
 
     async def is_uploaded() -> bool:
@@ -94,7 +112,9 @@ class _Camera:
         dialog = page.locator("dialog-add-application-credential")
         await dialog.locator("input[name=name]").fill("My Dropbox app")
         await dialog.locator("input[name=clientId]").fill(self._running.dropbox.app_key)
+        await page.set_viewport_size(TALL)
         await self._picture("application-credentials")
+        await page.set_viewport_size(SIZE)
         await dialog.locator("input[name=clientSecret]").fill(self._running.dropbox.app_secret)
         async with page.expect_popup() as opening:
             await dialog.get_by_role("button", name="Add", exact=True).click()
@@ -125,14 +145,27 @@ class _Camera:
         await self._picture("backups")
         await self._page.locator("ha-data-table").get_by_text(BACKUPS[-1][0]).click()
         await self._picture("backup-details")
-        await self._open(await add_dashboard(self._running))
-        await self._picture("dashboard")
+        await self._uploading()
 
     async def _options(self) -> None:
         flow = self._page.locator("dialog-data-entry-flow")
         await self._page.get_by_role("button", name="Configure").first.click()
         await flow.get_by_role("button", name="Submit").wait_for()
         await self._picture("options")
+
+    async def _uploading(self) -> None:
+        """Take the picture of the dashboard while a backup is on its way."""
+        running = self._running
+        await self._open(await add_dashboard(running))
+        progress = (await running.entities())["upload_progress"]
+
+        async def is_halfway() -> bool:
+            return number(await running.client.state(progress)) >= _HALFWAY
+
+        backup = await make_backup(running, *UNDER_WAY)
+        await until(is_halfway)
+        await self._picture("dashboard")
+        await uploaded(running, backup)
 
     async def _device(self) -> str:
         devices = await self._running.client.ws("config/device_registry/list")

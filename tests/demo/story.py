@@ -128,7 +128,7 @@ class Story:
         sensor = self._entities.get("upload_progress")
         seen, moved_at = 0.0, time.monotonic()
         while not await self._is_uploaded():
-            percent = _number(await self._world.client.state(sensor)) if sensor else 0.0
+            percent = number(await self._world.client.state(sensor)) if sensor else 0.0
             if percent > seen:
                 seen, moved_at = percent, time.monotonic()
             bar.show(seen)
@@ -184,7 +184,7 @@ class Story:
 
     async def _has_settled(self) -> bool:
         count = self._entities.get("backups_in_dropbox")
-        return count is None or _number(await self._world.client.state(count)) >= 1
+        return count is None or number(await self._world.client.state(count)) >= 1
 
     async def lose(self, local: Path) -> None:
         """Remove the local archive, as a broken disk would, and change the marker."""
@@ -238,7 +238,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _number(state: JsonObject) -> float:
+def number(state: JsonObject) -> float:
     """Return a sensor's number; 0 while it has none."""
     try:
         return float(state["state"])
@@ -250,6 +250,6 @@ def _shown(state: JsonObject) -> str:
     """Return a state as people read it: long fractions are for computers."""
     unit = state["attributes"].get("unit_of_measurement", "")
     text = str(state["state"])
-    if "." in text and _number(state):
-        text = f"{_number(state):.2f}"
+    if "." in text and number(state):
+        text = f"{number(state):.2f}"
     return f"{text} {unit}".strip()

@@ -1,6 +1,7 @@
 """Uploads: chunks in flight, resume, verification, and everything a bad line does to them."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from copy import deepcopy
 import tracemalloc
 
@@ -91,13 +92,15 @@ async def test_memory_is_bounded_by_the_chunks_in_flight(client: DropboxClient) 
     class Endless:
         size = 40 * BLOCK_SIZE
 
-        async def read(self):  # noqa: ANN202
+        async def read(self) -> AsyncGenerator[bytes]:
             piece = bytes(256 * 1024)
             for _ in range(self.size // len(piece)):
                 yield piece
 
     limits = UploadLimits(parallel=2)
-    await upload(client, Bytes(bytes(BLOCK_SIZE + 1)), COMMIT, limits=limits)  # everything is loaded
+    await upload(
+        client, Bytes(bytes(BLOCK_SIZE + 1)), COMMIT, limits=limits
+    )  # everything is loaded
     tracemalloc.start()
     await upload(client, Endless(), UploadCommit("/endless"), limits=limits)
     peak = tracemalloc.get_traced_memory()[1]
@@ -112,7 +115,9 @@ async def test_two_uploads_share_the_chunks_in_flight(
     limits = UploadLimits(parallel=2)
     await asyncio.gather(
         *(
-            upload(client, Bytes(some_bytes(4 * BLOCK_SIZE, n)), UploadCommit(f"/{n}"), limits=limits)
+            upload(
+                client, Bytes(some_bytes(4 * BLOCK_SIZE, n)), UploadCommit(f"/{n}"), limits=limits
+            )
             for n in range(3)
         )
     )
@@ -302,7 +307,7 @@ async def test_chunks_are_the_stream_cut_in_even_pieces(pieces: list[bytes], siz
         def __init__(self) -> None:
             self.size = sum(map(len, pieces))
 
-        async def read(self):  # noqa: ANN202
+        async def read(self) -> AsyncGenerator[bytes]:
             for piece in pieces:
                 yield piece
 

@@ -55,6 +55,7 @@ class Control:
             ("POST", "expire_access_tokens", self._expire_access_tokens),
             ("POST", "revoke_grants", self._revoke_grants),
             ("POST", "expire_cursors", self._expire_cursors),
+            ("POST", "purge", self._purge),
             ("GET", "files", self._list_files),
             ("GET", "file", self._read_file),
             ("PUT", "file", self._put_file),
@@ -158,6 +159,10 @@ class Control:
 
     async def _expire_cursors(self, request: web.Request) -> web.Response:
         self._tree(request).expire_cursors()
+        return _json({})
+
+    async def _purge(self, request: web.Request) -> web.Response:
+        self._tree(request).purge()
         return _json({})
 
     async def _list_files(self, request: web.Request) -> web.Response:

@@ -117,6 +117,10 @@ class ControlClient:
         """Make all cursors of the first account answer `reset`."""
         self._json("POST", "expire_cursors")
 
+    def purge(self) -> None:
+        """Free the disk space of the first account's deleted files and old revisions."""
+        self._json("POST", "purge")
+
     def files(self, path: str = "") -> list[dict[str, Any]]:
         """List the files of the first account, with where they lie on disk."""
         answer: list[dict[str, Any]] = self._json("GET", "files", query={"path": path})

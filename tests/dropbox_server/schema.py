@@ -15,6 +15,7 @@ from typing import Any
 files: Any = importlib.import_module("dropbox.files")
 users: Any = importlib.import_module("dropbox.users")
 users_common: Any = importlib.import_module("dropbox.users_common")
+team_common: Any = importlib.import_module("dropbox.team_common")
 common: Any = importlib.import_module("dropbox.common")
 auth: Any = importlib.import_module("dropbox.auth")
 _serializers: Any = importlib.import_module("stone.backends.python_rsrc.stone_serializers")

@@ -277,6 +277,25 @@ class FileTree:
         below = (entry for entry in self.descendants(path) if isinstance(entry, StoredFile))
         return sorted(below, key=lambda file: paths.key(file.path))
 
+    def purge(self) -> None:
+        """Free the disk space of deleted files and old revisions; they cannot be restored then."""
+        kept = {entry.blob for entry in self.entries.values() if isinstance(entry, StoredFile)}
+        for file in self.revisions.values():
+            if file.blob not in kept:
+                self.blob_path(file).unlink(missing_ok=True)
+        self._forget_purged()
+
+    def _forget_purged(self) -> None:
+        self.revisions = {
+            rev: file for rev, file in self.revisions.items() if self.blob_path(file).exists()
+        }
+        for path_key, history in self.history.items():
+            self.history[path_key] = [
+                entry
+                for entry in history
+                if isinstance(entry, Tombstone) or entry.rev in self.revisions
+            ]
+
     def expire_cursors(self) -> None:
         """Make every cursor of this namespace answer `reset`."""
         self.cursor_epoch += 1
@@ -314,6 +333,7 @@ class FileTree:
             for line in journal:
                 if line.endswith("\n"):  # a torn last line was never answered
                     self._apply(from_json(json.loads(line)))
+        self._forget_purged()
 
     # -- rules -----------------------------------------------------------------------------------
 
@@ -362,7 +382,7 @@ class FileTree:
 
     def _new_rev(self) -> str:
         """Dropbox's revs are at least nine hex digits and are not comparable."""
-        return f"{len(self.revisions) + 1:08x}{secrets.token_hex(8)}"
+        return f"{self.head + 1:08x}{secrets.token_hex(8)}"
 
 
 def _new_id() -> str:

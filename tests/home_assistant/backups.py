@@ -12,7 +12,9 @@ from .process import HomeAssistant
 
 LOCAL = "backup.local"
 
+# Both depend on the size of the backup; these do for tens of gigabytes.
 CREATE_TIMEOUT = 1800.0
+RESTORE_TIMEOUT = 1800.0
 
 
 class BackupError(Exception):
@@ -123,7 +125,7 @@ class Backups:
                 await self._client.ws("backup/restore", **request)
         except ApiError as error:
             raise BackupError(f"restore was refused: {error}") from error
-        await self._home.wait_until_running(starts=starts + 2)
+        await self._home.wait_until_running(starts=starts + 2, within=RESTORE_TIMEOUT)
         last = (await self.info())["last_action_event"]
         if last is None or (last["manager_state"], last["state"]) != (
             "restore_backup",

@@ -63,10 +63,13 @@ class Account:
         return jwt.encode(claims, self.jwt_key, algorithm="HS256")
 
 
-def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on now."""
+def free_port(wanted: int = 0) -> int:
+    """Return a port on loopback that nobody listens on now: the wanted one, or any other."""
     with socket.socket() as listener:
-        listener.bind((LOOPBACK, 0))
+        try:
+            listener.bind((LOOPBACK, wanted))
+        except OSError:
+            return free_port()
         port: int = listener.getsockname()[1]
         return port
 

@@ -219,6 +219,21 @@ async def test_revisions_by_id_follow_a_move(
     assert old.json["is_deleted"]
 
 
+async def test_purge_frees_the_disk_and_leaves_what_is_live(
+    server: DropboxServer, api: Api, file: StoredFile
+) -> None:
+    tree = server.account.files
+    tree.put("/gone", b"gone")
+    tree.delete("/gone")
+    live = tree.put(file.path, b"newer")
+    tree.purge()
+    assert [path.name for path in tree.blobs.iterdir()] == [live.blob]
+    revisions = await api.rpc("files/list_revisions", {"path": file.path})
+    assert [entry["rev"] for entry in revisions.json["entries"]] == [live.rev]
+    restore = await api.rpc("files/restore", {"path": file.path, "rev": file.rev})
+    assert restore.tags == "invalid_revision"
+
+
 async def test_restore_of_a_revision(server: DropboxServer, api: Api, file: StoredFile) -> None:
     server.account.files.put(file.path, b"newer")
     answer = await api.rpc("files/restore", {"path": file.path, "rev": file.rev})

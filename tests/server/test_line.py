@@ -125,7 +125,7 @@ def test_rates_hold_within_two_percent_although_the_event_loop_is_late(
     monkeypatch.setattr(line, "time", clock)
     monkeypatch.setattr(line, "asyncio", clock)
     rates = {f"{direction}_per_connection": per_connection, f"{direction}_total": total}
-    shaper = line.Shaper(Line(**rates))
+    shaper = line.Shaper(Line.from_json(rates))
     size = 5_000_000  # a second of 40 Mbit/s
 
     async def transfer(connection: object) -> None:

@@ -232,6 +232,8 @@ async def test_a_wrong_path_root_is_answered_with_the_right_one(
     listed = await in_thread(lambda: client.with_path_root(root(right)).files_list_folder(""))
     assert [entry.name for entry in listed.entries] == ["shared"]
     assert (await in_thread(lambda: client.files_list_folder(""))).entries == []
+    space = await in_thread(client.users_get_space_usage)
+    assert space.allocation.get_team().allocated == member.quota
     client.close()
 
 

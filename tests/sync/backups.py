@@ -3,17 +3,19 @@
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
+from homeassistant.components.backup import AddonInfo, AgentBackup, Folder
 from hypothesis import strategies as st
 
 from custom_components.dropbox_backup.sync.models import LocalBackup, RemoteBackup, RemoteFile
-from homeassistant.components.backup import AddonInfo, AgentBackup, Folder
 
 US = "instance-of-this-house"
 THEM = "instance-of-the-neighbours"
 FIRST_DAY = datetime(2026, 1, 1, 3, 0, tzinfo=UTC)
 
 
-def backup(number: int = 0, *, day: int | None = None, owner: str | None = US, **more: object) -> AgentBackup:
+def backup(
+    number: int = 0, *, day: int | None = None, owner: str | None = US, **more: object
+) -> AgentBackup:
     """Return backup number N, made on day N unless told otherwise."""
     date = FIRST_DAY + timedelta(days=number if day is None else day)
     values: dict[str, object] = {
@@ -70,7 +72,10 @@ folders = st.lists(remotes, max_size=25, unique_by=lambda one: one.backup.backup
 
 locals_ = st.lists(
     st.builds(
-        local, st.integers(0, 40), day=st.integers(0, 40), owner=st.sampled_from([US, US, THEM, None])
+        local,
+        st.integers(0, 40),
+        day=st.integers(0, 40),
+        owner=st.sampled_from([US, US, THEM, None]),
     ),
     max_size=15,
     unique_by=lambda one: one.backup.backup_id,
@@ -103,7 +108,9 @@ agent_backups = st.builds(
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=5)
+    ),
     max_leaves=20,
 )
 """Any JSON."""

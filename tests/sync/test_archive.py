@@ -1,11 +1,15 @@
 """Archives are read as Core and Supervisor write them, and damaged ones are told apart."""
 
+from functools import partial
 import io
 import json
 from pathlib import Path
 import tarfile
+import tempfile
 from typing import Any
 
+from homeassistant.components.backup import AgentBackup
+from homeassistant.components.backup.util import read_backup
 from hypothesis import example, given, strategies as st
 import pytest
 
@@ -16,8 +20,6 @@ from custom_components.dropbox_backup.sync.archive import (
     check_whole,
     read_metadata,
 )
-from homeassistant.components.backup import AgentBackup
-from homeassistant.components.backup.util import read_backup
 
 from .backups import agent_backups, json_values
 
@@ -50,7 +52,11 @@ SUPERVISOR = {
 def archive(metadata: Any, *, last: bool = False) -> bytes:
     """Return a tar with its backup.json first, as Core's, or last, as Supervisor's."""
     text = metadata if isinstance(metadata, bytes) else json.dumps(metadata).encode()
-    members = [("./backup.json", text), ("./homeassistant.tar.gz", bytes(20_000)), ("./a.tar.gz", b"x")]
+    members = [
+        ("./backup.json", text),
+        ("./homeassistant.tar.gz", bytes(20_000)),
+        ("./a.tar.gz", b"x"),
+    ]
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:") as tar:
         for name, data in reversed(members) if last else members:
@@ -76,13 +82,11 @@ def test_we_read_an_archive_as_home_assistant_does(
 @given(st.integers(0, 40_000))
 def test_an_archive_without_its_end_is_noticed(cut: int) -> None:
     whole = archive(CORE)
-    path = Path("/dev/shm") / f"cut_{cut}.tar" if Path("/dev/shm").is_dir() else Path(f"cut_{cut}.tar")
-    path.write_bytes(whole[: min(cut, _end_of_members(whole) + 1023)])
-    try:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "cut.tar"
+        path.write_bytes(whole[: min(cut, _end_of_members(whole) + 1023)])
         with pytest.raises(ArchiveError):
             check_whole(path)
-    finally:
-        path.unlink()
 
 
 def _end_of_members(data: bytes) -> int:
@@ -100,9 +104,12 @@ def test_home_assistants_own_form_is_read_back(made: AgentBackup) -> None:
 @example({**CORE, "extra": None})
 @example([])
 def test_any_json_is_a_backup_or_a_clear_error(value: Any) -> None:
-    for read in (lambda: backup_from_dict(value), lambda: backup_from_json(json.dumps(value).encode(), 1)):
+    for made in (
+        partial(backup_from_dict, value),
+        partial(backup_from_json, json.dumps(value).encode(), 1),
+    ):
         try:
-            assert isinstance(read(), AgentBackup)
+            assert isinstance(made(), AgentBackup)
         except ArchiveError as err:
             assert str(err)
 

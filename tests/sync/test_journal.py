@@ -3,12 +3,18 @@
 import json
 from typing import Any
 
+from homeassistant.core import HomeAssistant
 from hypothesis import given, strategies as st
 
 from custom_components.dropbox_backup.dropbox_api.upload import UploadSession
-from custom_components.dropbox_backup.sync.journal import Journal, Notes, Results, parse_notes, write_notes
+from custom_components.dropbox_backup.sync.journal import (
+    Journal,
+    Notes,
+    Results,
+    parse_notes,
+    write_notes,
+)
 from custom_components.dropbox_backup.sync.models import BackupId
-from homeassistant.core import HomeAssistant
 
 from .backups import FIRST_DAY, json_values
 

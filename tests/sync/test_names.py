@@ -3,11 +3,11 @@
 import re
 import unicodedata
 
+from homeassistant.components.backup import AgentBackup
 from hypothesis import given
 import pytest
 
 from custom_components.dropbox_backup.sync.names import file_name
-from homeassistant.components.backup import AgentBackup
 
 from .backups import agent_backups, backup
 

@@ -46,7 +46,9 @@ def test_what_was_deleted_on_purpose_stays_deleted_until_somebody_asks_for_it() 
     plan = make_plan([local(1)], [], Policy(), US, dismissed=dismissed)
     assert uploads(plan) == []
     assert plan.skipped[0].reason == "it was deleted from Dropbox on purpose"
-    assert uploads(make_plan([local(1)], [], Policy(), US, dismissed=dismissed, wanted=dismissed)) == [1]
+    assert uploads(
+        make_plan([local(1)], [], Policy(), US, dismissed=dismissed, wanted=dismissed)
+    ) == [1]
 
 
 def test_nothing_is_uploaded_by_itself_when_that_is_switched_off() -> None:
@@ -77,9 +79,7 @@ def test_nothing_is_uploaded_that_would_be_deleted_at_once(
     wanted: frozenset[BackupId],
 ) -> None:
     plan = make_plan(here, there, policy, US, dismissed=dismissed, wanted=wanted)
-    doomed = {
-        id_of(one.backup.backup) for one in plan.expected_verdicts if not one.keep
-    }
+    doomed = {id_of(one.backup.backup) for one in plan.expected_verdicts if not one.keep}
     assert not doomed & ({id_of(one.backup) for one in plan.upload} - wanted)
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 import json
 
+from homeassistant.components.backup import AgentBackup
 import pytest
 
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
@@ -16,7 +17,6 @@ from custom_components.dropbox_backup.dropbox_api.errors import (
 from custom_components.dropbox_backup.sync.models import RemoteBackup, id_of
 from custom_components.dropbox_backup.sync.names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.remote import BackupFolder, remote_file
-from homeassistant.components.backup import AgentBackup
 from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
 
 from .backups import THEM, US, backup

@@ -93,6 +93,8 @@ def test_every_backup_gets_one_verdict_and_a_second_look_says_the_same(
     folder: list[RemoteBackup], keep: int
 ) -> None:
     verdicts = judge(folder, keep, US)
-    assert sorted(one.backup.file.name for one in verdicts) == sorted(one.file.name for one in folder)
+    assert sorted(one.backup.file.name for one in verdicts) == sorted(
+        one.file.name for one in folder
+    )
     left = [one.backup for one in verdicts if one.keep]
     assert all(one.keep for one in judge(left, keep, US)), "carrying it out leaves nothing to do"

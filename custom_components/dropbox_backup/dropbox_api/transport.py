@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 import json
+import re
 import time
 from typing import Any, override
 
@@ -36,6 +37,7 @@ _ANSWER_TIMEOUT = 300.0
 # One write to TLS is encrypted in one go in the event loop: 64 KiB take well under a millisecond.
 _WRITE_SIZE = 64 * 1024
 _LONGEST_REASON = 200
+_REQUIRED_SCOPE = re.compile(r"required scope '([\w.]+)'")
 
 
 class Body(aiohttp.payload.Payload):
@@ -151,6 +153,9 @@ async def _error_of(response: aiohttp.ClientResponse) -> DropboxError:
         # Dropbox tells in plain text what is wrong with the request. A page of somebody's proxy is
         # not Dropbox's.
         case 400 if request_id is not None:
+            # An app that lost a permission is told so in plain text only.
+            if scope := _REQUIRED_SCOPE.search(text):
+                return SignInError(f"missing_scope/{scope[1]}", request_id)
             return RefusedError(_one_line(text) or "bad request", request_id)
         case status:
             return UnreachableError(f"unexpected answer with status {status}", request_id)

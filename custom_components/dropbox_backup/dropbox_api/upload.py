@@ -210,9 +210,7 @@ class _SessionUpload:
         self._on_session(session)
         return session
 
-    async def _next(
-        self, chunks: AsyncGenerator[bytes | bytearray]
-    ) -> tuple[bytes | bytearray, list[bytes]]:
+    async def _next(self, chunks: AsyncGenerator[bytearray]) -> tuple[bytearray, list[bytes]]:
         """Return the next chunk and the digests of its blocks.
 
         A slot is taken before it is read: there are never more chunks in memory than slots.
@@ -247,9 +245,7 @@ class _SessionUpload:
         self._session.acknowledged[index] = chunk_hash
         self._on_session(self._session)
 
-    async def _append(
-        self, index: int, chunk: bytearray, chunk_hash: str, *, close: bool
-    ) -> None:
+    async def _append(self, index: int, chunk: bytearray, chunk_hash: str, *, close: bool) -> None:
         offset = index * self._session.chunk_size
         for last_try in (False,) * (_TRIES_OF_A_CORRUPT_CHUNK - 1) + (True,):
             attempt = _Attempt(self._sent, len(chunk))
@@ -315,7 +311,7 @@ async def read_chunks(source: Source, chunk_size: int) -> AsyncGenerator[bytearr
             view = memoryview(piece)
             while view:
                 if not chunk:
-                    # Made at once and here: growing one, or making it in a thread, leaves holes in memory.
+                    # At once and here: growing it, or making it in a thread, leaves holes in memory.
                     chunk = bytearray(min(chunk_size, max(0, source.size - total)))
                     if not chunk:
                         _check_size(total + len(view), source.size)

@@ -45,6 +45,13 @@ _PATIENCE_FOR_HOME_ASSISTANT = 3600.0
 _RETRY_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 20, 30, 60))
 # So many deletions are normal; more of them after a change of policy want to be confirmed.
 _FEW = 3
+# Dropbox's reasons why a folder can't be written to.
+_NOT_WRITABLE = (
+    "no_write_permission",
+    "access_restricted",
+    "team_folder",
+    "conflict/file_ancestor",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -541,7 +548,7 @@ def _problem_of(err: Exception) -> Problem:
             return Problem(ProblemKind.SIGN_IN, f"Dropbox wants you to sign in again: {err}")
         case FullError():
             return Problem(ProblemKind.FULL, "There is no room left in your Dropbox")
-        case RefusedError() if "no_write_permission" in err.reason or "access" in err.reason:
+        case RefusedError() if err.reason.endswith(_NOT_WRITABLE):
             return Problem(ProblemKind.NOT_WRITABLE, f"The backup folder is not writable: {err}")
         case RefusedError() | CorruptError() | BackupAgentError() | OSError() | NotFoundError():
             return Problem(ProblemKind.UPLOAD_FAILED, str(err) or type(err).__name__)

@@ -14,7 +14,7 @@ from homeassistant.components.backup import AgentBackup
 from ..dropbox_api.client import DropboxClient, FileMetadata, UploadCommit
 from ..dropbox_api.content_hash import block_digests, content_hash
 from ..dropbox_api.download import read_range
-from ..dropbox_api.errors import NotFoundError, RefusedError
+from ..dropbox_api.errors import DropboxError, NotFoundError, RefusedError
 from ..dropbox_api.sdk import files
 from .archive import ArchiveError, backup_from_dict, read_metadata
 from .catalog import Catalog, CatalogEntry, parse_catalog, write_catalog
@@ -105,7 +105,9 @@ class BackupFolder:
             adopted = await self._adopt()
             self._update()
         if adopted:
-            await self._save_catalog([one for one in self.backups if one.file.name in adopted])
+            await self._try_to_save_catalog(
+                [one for one in self.backups if one.file.name in adopted]
+            )
 
     # Changing
 
@@ -129,7 +131,7 @@ class BackupFolder:
         except NotFoundError:
             _LOGGER.debug("%s was deleted by somebody else", backup.file.name)
         self._forget(backup)
-        await self._save_catalog([])
+        await self._try_to_save_catalog([])
 
     # Listing
 
@@ -176,6 +178,14 @@ class BackupFolder:
             loop = asyncio.get_running_loop()
             self._catalog = await loop.run_in_executor(None, parse_catalog, text)
             self._catalog_rev = file.rev
+
+    async def _try_to_save_catalog(self, changed: Iterable[RemoteBackup]) -> None:
+        """Write the catalog if that can be done: what is in it is in the archives as well."""
+        try:
+            await self._save_catalog(changed)
+        except DropboxError as err:
+            # A full Dropbox must neither hide its backups nor keep anybody from deleting some.
+            _LOGGER.info("The catalog could not be written, it will be later: %s", err)
 
     async def _save_catalog(self, changed: Iterable[RemoteBackup]) -> None:
         """Write the catalog; `changed` is put on top of what others wrote meanwhile."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..accounts import DropboxAccount
 from ..calls import Call
-from ..schema import common, users, users_common
+from ..schema import common, team_common, users, users_common
 
 
 def root_info(account: DropboxAccount) -> Any:
@@ -42,10 +42,18 @@ async def get_current_account(call: Call, _: Any) -> Any:
 
 async def get_space_usage(call: Call, _: Any) -> Any:
     """Say how many bytes are used and allowed."""
-    allocation = users.IndividualSpaceAllocation(allocated=call.account.quota)
-    return users.SpaceUsage(
-        used=call.account.used, allocation=users.SpaceAllocation.individual(allocation)
-    )
+    used, allocated = call.account.used, call.account.quota
+    if call.account.team:
+        team = users.TeamSpaceAllocation(
+            used=used,
+            allocated=allocated,
+            user_within_team_space_allocated=0,
+            user_within_team_space_limit_type=team_common.MemberSpaceLimitType.off,
+            user_within_team_space_used_cached=used,
+        )
+        return users.SpaceUsage(used, users.SpaceAllocation.team(team))
+    individual = users.IndividualSpaceAllocation(allocated=allocated)
+    return users.SpaceUsage(used, users.SpaceAllocation.individual(individual))
 
 
 async def token_revoke(call: Call, _: Any) -> None:
