@@ -78,7 +78,7 @@ class Story:
     async def sign_in(self) -> None:
         """Add credentials, press Allow at the local Dropbox, confirm the folder."""
         entry = await self._world.sign_in()
-        self._agent = await _until(self._find_agent, "a location for backups")
+        self._agent = await self._world.agent()
         self._entities = await self._world.entities()
         self._say.good(f"signed in as {entry['title']}")
         self._say.note(f"{len(self._entities)} entities, and a location for backups: {self._agent}")
@@ -214,10 +214,6 @@ class Story:
         if problems:
             raise DemoError(f"{len(problems)} warnings or errors of the integration in the log")
         self._say.good("no warning and no error of the integration")
-
-    async def _find_agent(self) -> str:
-        agents = await self._world.backups.agents()
-        return next((agent for agent in agents if agent.startswith(f"{DOMAIN}.")), "")
 
 
 async def _until[T](ask: Callable[[], Awaitable[T]], wanted: str) -> T:

@@ -5,7 +5,7 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.home_assistant import Backups, Client, Flows, HomeAssistant, JsonObject, free_port
+from tests.home_assistant import Backups, Client, Flows, HomeAssistant, JsonObject, free_port, until
 
 from .local_dropbox import LocalDropbox
 
@@ -29,6 +29,8 @@ KEYS = (
     "back_up_now",
     "upload_now",
 )
+
+_SOON = 30.0
 
 
 class WorldError(Exception):
@@ -84,11 +86,19 @@ class World:
         return {key: found[key] for key in KEYS if key in found}
 
     async def agent(self) -> str:
-        """Return the id under which Home Assistant's backups know the integration."""
-        ours = [agent for agent in await self.backups.agents() if agent.startswith(f"{DOMAIN}.")]
-        if len(ours) != 1:
-            raise WorldError(f"not one location for backups in Dropbox, but {ours}")
-        return ours[0]
+        """Return the id under which Home Assistant's backups know the integration.
+
+        Home Assistant asks for locations a little after it has loaded the integration.
+        """
+
+        async def ours() -> list[str]:
+            return [one for one in await self.backups.agents() if one.startswith(f"{DOMAIN}.")]
+
+        try:
+            (agent,) = await until(ours, within=_SOON)
+        except TimeoutError:
+            raise WorldError("Home Assistant has no location for backups in Dropbox") from None
+        return agent
 
 
 def defaults(form: JsonObject) -> JsonObject:

@@ -22,6 +22,7 @@ from custom_components.dropbox_backup.dropbox_api.errors import (
 )
 from custom_components.dropbox_backup.dropbox_api.sdk import content_hash as sdk_content_hash
 from custom_components.dropbox_backup.dropbox_api.upload import (
+    OnSession,
     UploadLimits,
     UploadSession,
     read_chunks,
@@ -35,6 +36,15 @@ COMMIT = UploadCommit(f"{FOLDER}/backup.tar")
 APPEND = "files/upload_session/append_v2"
 START = "files/upload_session/start"
 FINISH = "files/upload_session/finish"
+
+
+def keep_in(kept: list[UploadSession | None]) -> OnSession:
+    """Note every state of the session, as a journal does."""
+
+    async def keep(session: UploadSession | None) -> None:
+        kept.append(deepcopy(session))
+
+    return keep
 
 
 def stored(account: DropboxAccount) -> bytes:
@@ -241,20 +251,47 @@ async def test_an_upload_goes_on_where_it_stopped(
             Bytes(data),
             COMMIT,
             limits=UploadLimits(parallel=1),
-            on_session=lambda session: kept.append(deepcopy(session)),
+            on_session=keep_in(kept),
         )
     dropbox_server.faults.clear()
     session = kept[-1]
     assert session is not None
-    arrived = len(session.acknowledged)
+    arrived = session.arrived
     assert arrived == 4
     dropbox_server.log.clear()
 
-    await upload(client, Bytes(data), COMMIT, session=session, on_session=kept.append)
+    await upload(client, Bytes(data), COMMIT, session=session, on_session=keep_in(kept))
     assert stored(account) == data
     assert dropbox_server.log.count(START) == 0
     assert dropbox_server.log.count(APPEND) == 6 - arrived
     assert kept[-1] is None
+
+
+@pytest.mark.parametrize("stop_after", range(7))
+async def test_at_whatever_chunk_it_stops_no_other_is_sent_twice(
+    client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer, stop_after: int
+) -> None:
+    """As a power cut would: what the journal took note of last is all that is left."""
+    data = some_bytes(6 * BLOCK_SIZE + 5)
+    limits = UploadLimits(parallel=3)
+    kept: list[UploadSession | None] = []
+    cut = asyncio.Event()
+
+    async def keep(session: UploadSession | None) -> None:
+        kept.append(deepcopy(session))
+        if session is None or session.arrived + len(session.ahead) >= stop_after:
+            cut.set()
+
+    task = asyncio.create_task(upload(client, Bytes(data), COMMIT, limits=limits, on_session=keep))
+    await cut.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    await asyncio.sleep(0.2)  # what was on its way arrives, or not
+    before = dropbox_server.log.bytes_received(APPEND)
+    await upload(client, Bytes(data), COMMIT, session=kept[-1], limits=limits)
+    assert stored(account) == data
+    assert dropbox_server.log.bytes_received(APPEND) <= len(data) + 3 * BLOCK_SIZE
+    assert before <= dropbox_server.log.bytes_received(APPEND)
 
 
 async def test_a_changed_source_is_never_mixed_with_what_was_sent(
@@ -267,7 +304,7 @@ async def test_a_changed_source_is_never_mixed_with_what_was_sent(
             client.with_patience(0.1),
             Bytes(some_bytes(3 * BLOCK_SIZE, seed=1)),
             COMMIT,
-            on_session=lambda session: sessions.append(deepcopy(session)),
+            on_session=keep_in(sessions),
         )
     dropbox_server.faults.clear()
     other = some_bytes(3 * BLOCK_SIZE, seed=2)

@@ -1,6 +1,6 @@
 """Answers that say no, in Dropbox's shapes.
 
-Source of the shapes: the SDK's `raise_dropbox_error_for_resp` and bodies quoted in public issues.
+Source of the shapes: the SDK's `raise_dropbox_error_for_resp` and bodies quoted in bug reports.
 """
 
 from __future__ import annotations

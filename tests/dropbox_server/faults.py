@@ -51,9 +51,10 @@ _ids = count(1)
 class Fault:
     """One rule. It applies to requests whose route matches, at most `times` times.
 
-    `route` is a name such as `files/upload` or a glob such as `files/upload_session/*`; several are
-    separated by commas. `skip` lets the first matching requests pass. `probability` is decided by a
-    generator seeded with `seed`, so a run repeats. `times=None` is for ever.
+    `route` is a name such as `files/upload` or `oauth2/token`, or a glob such as
+    `files/upload_session/*`; several are separated by commas. `skip` lets the first matching
+    requests pass. `probability` is decided by a generator seeded with `seed`, so a run repeats.
+    `times=None` is for ever.
     """
 
     kind: FaultKind

@@ -1,6 +1,6 @@
 """Dropbox's OAuth: the authorize page and the token endpoint.
 
-Source: Dropbox's OAuth guide, RFC 6749 and RFC 7636; error texts as quoted in public issues.
+Source: Dropbox's OAuth guide, RFC 6749 and RFC 7636; error texts as quoted in bug reports.
 """
 
 from __future__ import annotations

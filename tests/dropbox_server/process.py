@@ -76,14 +76,18 @@ class DropboxProcess:
         try:
             self._process.wait(_STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
-            self.kill()
-        finally:
-            if self._process is not None and self._process.stdout:
-                self._process.stdout.close()
-            self._process = None
+            self._process.kill()
+        self._forget()
 
     def kill(self) -> None:
-        """End it at once, as a power cut would."""
+        """End it at once, as a power cut would; `start` brings it back."""
         if self._process is not None:
             self._process.kill()
+            self._forget()
+
+    def _forget(self) -> None:
+        if self._process is not None:
             self._process.wait()
+            if self._process.stdout:
+                self._process.stdout.close()
+        self._process = None

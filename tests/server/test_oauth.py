@@ -47,11 +47,12 @@ class SignIn:
         return {name: values[0] for name, values in parse_qs(target.query).items()}
 
     async def token(
-        self, auth: aiohttp.BasicAuth | None = None, **form: str
+        self, authorization: str | None = None, **form: str
     ) -> tuple[int, dict[str, Any]]:
         """Ask the token endpoint."""
         url = f"{self.server.url}/oauth2/token"
-        async with self.session.post(url, data=form, auth=auth) as answer:
+        headers = {"Authorization": authorization} if authorization else {}
+        async with self.session.post(url, data=form, headers=headers) as answer:
             assert answer.headers["Content-Type"] == "application/json"
             return answer.status, await answer.json()
 
@@ -135,7 +136,7 @@ async def test_without_pkce_the_secret_is_needed(sign_in: SignIn) -> None:
     code = (await sign_in.decide("allow"))["code"]
     app = sign_in.server.app
     status, tokens = await sign_in.token(
-        aiohttp.BasicAuth(app.key, app.secret),
+        aiohttp.encode_basic_auth(app.key, app.secret),
         grant_type="authorization_code",
         code=code,
         redirect_uri=REDIRECT,

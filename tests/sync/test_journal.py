@@ -25,7 +25,9 @@ sessions = st.builds(
     session_id=st.text(max_size=20),
     size=st.integers(0, 2**40),
     chunk_size=st.integers(1, 2**30),
-    acknowledged=st.dictionaries(st.integers(0, 100), st.text(max_size=10), max_size=5),
+    arrived=st.integers(0, 1000),
+    arrived_hash=st.text(max_size=64),
+    ahead=st.dictionaries(st.integers(0, 100), st.text(max_size=10), max_size=5),
 )
 any_notes = st.builds(
     Notes,
@@ -53,7 +55,7 @@ async def test_notes_outlive_the_object_that_wrote_them(hass: HomeAssistant) -> 
     journal = Journal(hass, "entry")
     await journal.load()
     journal.notes.dismissed.add(BackupId("x"))
-    await journal.flush()
+    await journal.save()
 
     again = Journal(hass, "entry")
     await again.load()

@@ -5,9 +5,10 @@ https://www.dropbox.com/developers/documentation/http/documentation#files-upload
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Protocol
 
 from .client import DropboxClient, FileMetadata, UploadCommit
@@ -52,14 +53,30 @@ class UploadLimits:
 class UploadSession:
     """What the server is known to have of an upload: enough to go on after a restart.
 
-    `acknowledged` maps the index of each chunk that arrived to its content hash. Going on reads the
+    The first `arrived` chunks are there, and `arrived_hash` is the SHA-256 of their content hashes;
+    `ahead` holds the content hashes of those that overtook others, by index. Going on reads the
     source again and compares: a source that changed is never mixed with what was sent before.
+    However large the upload, this stays small: it is written after every chunk.
     """
 
     session_id: str
     size: int
     chunk_size: int
-    acknowledged: dict[int, str] = field(default_factory=dict)
+    arrived: int = 0
+    arrived_hash: str = ""
+    ahead: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks there are in all."""
+        return -(-self.size // self.chunk_size)
+
+
+type OnSession = Callable[[UploadSession | None], Awaitable[None]]
+
+
+async def _forget(_: UploadSession | None) -> None:
+    """Take no note of the session: nobody will go on with it."""
 
 
 @dataclass(slots=True)
@@ -86,16 +103,17 @@ async def upload(
     limits: UploadLimits | None = None,
     session: UploadSession | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
-    on_session: Callable[[UploadSession | None], None] = lambda _: None,
+    on_session: OnSession | None = None,
 ) -> FileMetadata:
     """Upload everything that `source` yields; return the `files.FileMetadata` of the verified file.
 
     `session` continues an earlier upload. `on_session` is told whenever the session changed, and
-    `None` when it is of no further use. `on_progress` gets the bytes sent so far, out of
-    `source.size`. A file that is there already with the same content is success; with other content
-    it is a `RefusedError`.
+    `None` when it is of no further use; no further chunk is sent in the place of one that it has
+    not taken note of. `on_progress` gets the bytes sent so far, out of `source.size`. A file that
+    is there already with the same content is success; with other content it is a `RefusedError`.
     """
     limits = limits or UploadLimits()
+    on_session = on_session or _forget
     if source.size <= limits.chunk_size:
         async with limits.slots:
             return await _upload_small(client, source, commit, on_progress)
@@ -106,11 +124,11 @@ async def upload(
             metadata = await run.finish(commit, content_hash(digests))
         except _SessionLostError as err:
             session = None
-            on_session(None)
+            await on_session(None)
             if last_try:
                 raise CorruptError("the upload session was lost again and again") from err
         else:
-            on_session(None)
+            await on_session(None)
             return metadata
     raise AssertionError("unreachable")
 
@@ -147,12 +165,13 @@ class _SessionUpload:
         limits: UploadLimits,
         session: UploadSession | None,
         on_progress: Callable[[int], None],
-        on_session: Callable[[UploadSession | None], None],
+        on_session: OnSession,
     ) -> None:
         self._client = client
         self._source = source
         self._limits = limits
         self._earlier = session
+        self._arrived = sha256()
         self._sent = _Sent(on_progress)
         self._on_session = on_session
         self._session: UploadSession
@@ -165,12 +184,15 @@ class _SessionUpload:
         try:
             async with aclosing(chunks), asyncio.TaskGroup() as tasks:
                 under_way: set[asyncio.Task[None]] = set()
-                for index in range(-(-self._session.size // self._session.chunk_size)):
+                for index in range(self._session.chunks):
                     chunk, chunk_digests = await self._next(chunks)
                     digests += chunk_digests
-                    task = tasks.create_task(
-                        self._send(index, chunk, content_hash(chunk_digests), set(under_way))
-                    )
+                    chunk_hash = content_hash(chunk_digests)
+                    if self._is_there(index, chunk_hash):
+                        self._sent.add(len(chunk))
+                        self._limits.slots.release()
+                        continue
+                    task = tasks.create_task(self._send(index, chunk, chunk_hash, set(under_way)))
                     del chunk
                     under_way.add(task)
                     task.add_done_callback(under_way.discard)
@@ -201,14 +223,39 @@ class _SessionUpload:
     async def _open(self) -> UploadSession:
         session = self._earlier
         if session is not None and session.size == self._source.size:
-            return replace(session, acknowledged=dict(session.acknowledged))
+            self._known = session.arrived
+            return replace(session, ahead=dict(session.ahead))
         session = UploadSession(
             await self._client.upload_session_start(),
             self._source.size,
             self._limits.chunk_size,
         )
-        self._on_session(session)
+        self._known = 0
+        await self._on_session(session)
         return session
+
+    def _is_there(self, index: int, chunk_hash: str) -> bool:
+        """Tell whether an earlier upload brought the chunk. Raises `_SessionLostError` if it
+        brought another.
+        """
+        if index < self._known:
+            self._arrived.update(chunk_hash.encode())
+            last = index == self._known - 1
+            if last and self._arrived.hexdigest() != self._session.arrived_hash:
+                raise _SessionLostError
+            return True
+        known = self._session.ahead.get(index)
+        if known is not None and known != chunk_hash:
+            raise _SessionLostError
+        return known is not None
+
+    def _take_note(self, index: int, chunk_hash: str) -> None:
+        session = self._session
+        session.ahead[index] = chunk_hash
+        while session.arrived in session.ahead:
+            self._arrived.update(session.ahead.pop(session.arrived).encode())
+            session.arrived += 1
+        session.arrived_hash = self._arrived.hexdigest()
 
     async def _next(self, chunks: AsyncGenerator[bytearray]) -> tuple[bytearray, list[bytes]]:
         """Return the next chunk and the digests of its blocks.
@@ -230,20 +277,14 @@ class _SessionUpload:
         chunk_hash: str,
         earlier: set[asyncio.Task[None]],
     ) -> None:
-        """Send one chunk unless the server has it."""
-        known = self._session.acknowledged.get(index)
-        if known is not None:
-            if known != chunk_hash:
-                raise _SessionLostError
-            self._sent.add(len(chunk))
-            return
+        """Send one chunk."""
         closes = index * self._session.chunk_size + len(chunk) == self._session.size
         if closes and earlier:
             # No chunk may follow the one that closes the session.
             await asyncio.wait(earlier)
         await self._append(index, chunk, chunk_hash, close=closes)
-        self._session.acknowledged[index] = chunk_hash
-        self._on_session(self._session)
+        self._take_note(index, chunk_hash)
+        await self._on_session(self._session)
 
     async def _append(self, index: int, chunk: bytearray, chunk_hash: str, *, close: bool) -> None:
         offset = index * self._session.chunk_size
@@ -311,7 +352,8 @@ async def read_chunks(source: Source, chunk_size: int) -> AsyncGenerator[bytearr
             view = memoryview(piece)
             while view:
                 if not chunk:
-                    # At once and here: growing it, or making it in a thread, leaves holes in memory.
+                    # At once and here: growing it, or making it in a thread, leaves holes in
+                    # memory.
                     chunk = bytearray(min(chunk_size, max(0, source.size - total)))
                     if not chunk:
                         _check_size(total + len(view), source.size)

@@ -1,5 +1,6 @@
 """What must survive a restart of Home Assistant, in one file of its storage per config entry."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -74,7 +75,9 @@ _SESSION = vol.Schema(
         vol.Required("session_id"): str,
         vol.Required("size"): _count,
         vol.Required("chunk_size"): vol.All(int, vol.Range(min=1)),
-        vol.Required("acknowledged"): [vol.ExactSequence([_count, str])],
+        vol.Required("arrived"): _count,
+        vol.Required("arrived_hash"): str,
+        vol.Required("ahead"): [vol.ExactSequence([_count, str])],
     },
     extra=vol.REMOVE_EXTRA,
 )
@@ -110,7 +113,9 @@ def parse_notes(data: object) -> Notes:
                 session_id=one["session_id"],
                 size=one["size"],
                 chunk_size=one["chunk_size"],
-                acknowledged=dict(one["acknowledged"]),
+                arrived=one["arrived"],
+                arrived_hash=one["arrived_hash"],
+                ahead=dict(one["ahead"]),
             )
             for one in values["sessions"]
         },
@@ -137,7 +142,9 @@ def write_notes(notes: Notes) -> dict[str, Any]:
                 "session_id": session.session_id,
                 "size": session.size,
                 "chunk_size": session.chunk_size,
-                "acknowledged": [list(item) for item in sorted(session.acknowledged.items())],
+                "arrived": session.arrived,
+                "arrived_hash": session.arrived_hash,
+                "ahead": [list(item) for item in sorted(session.ahead.items())],
             }
             for backup_id, session in notes.sessions.items()
         ],
@@ -156,6 +163,9 @@ class Journal:
             hass, _VERSION, f"{DOMAIN}.{entry_id}", private=True
         )
         self.notes = Notes()
+        self._changes = 0
+        self._written = 0
+        self._writing = asyncio.Lock()
 
     async def load(self) -> None:
         """Read what an earlier run wrote."""
@@ -165,9 +175,18 @@ class Journal:
         """Save the notes within a second."""
         self._store.async_delay_save(lambda: write_notes(self.notes), _SAVE_DELAY)
 
-    async def flush(self) -> None:
-        """Save the notes now: before an unload."""
-        await self._store.async_save(write_notes(self.notes))
+    async def save(self) -> None:
+        """Return when the notes as they are now have been written. Many that wait share one
+        writing.
+        """
+        self._changes += 1
+        mine = self._changes
+        async with self._writing:
+            if self._written >= mine:
+                return
+            written = self._changes
+            await self._store.async_save(write_notes(self.notes))
+            self._written = written
 
     async def remove(self) -> None:
         """Delete the file: the config entry is gone."""

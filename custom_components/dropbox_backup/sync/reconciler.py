@@ -269,7 +269,7 @@ class Reconciler:
 
     async def save(self) -> None:
         """Write down what must survive: before an unload."""
-        await self._journal.flush()
+        await self._journal.save()
 
     @callback
     def forget_missing_folder(self) -> None:

@@ -99,12 +99,13 @@ class Transfers:
         backup_id = id_of(backup)
         notes = self._journal.notes
 
-        def keep_session(session: UploadSession | None) -> None:
+        async def keep_session(session: UploadSession | None) -> None:
             if session is None:
                 notes.sessions.pop(backup_id, None)
+                self._journal.changed()
             else:
                 notes.sessions[backup_id] = session
-            self._journal.changed()
+                await self._journal.save()
 
         metadata = await upload(
             self._client.with_patience(patience),
