@@ -1,6 +1,7 @@
 """Fixtures that every test may use."""
 
 from collections.abc import AsyncIterator
+import os
 from pathlib import Path
 
 from homeassistant.helpers.entity import Entity
@@ -10,7 +11,7 @@ import pytest
 # Home Assistant looks for custom integrations in the first `custom_components` that is imported,
 # and the pytest plugin has one of its own.
 import custom_components  # noqa: F401
-from custom_components.dropbox_backup.sync import reconciler
+from custom_components.dropbox_backup.sync import publisher, reconciler
 
 from .before_home_assistant import PORT, TLS
 from .dropbox_server import DropboxServer
@@ -18,6 +19,25 @@ from .dropbox_server import DropboxServer
 # A busy machine is no failure; and what failed by lot can be repeated.
 settings.register_profile("unhurried", settings(), deadline=None, print_blob=True)
 settings.load_profile("unhurried")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run be as thorough as it has time for. `scripts/test` takes what comes first."""
+    thorough = os.environ.get("CI") == "true"
+    faults = parser.getgroup("faults", "tests/faults")
+    faults.addoption(
+        "--kills",
+        type=int,
+        default=30 if thorough else 6,
+        help="how often to kill Home Assistant at a random moment (6, in CI 30)",
+    )
+    faults.addoption(
+        "--every-fault",
+        action="store_true",
+        default=thorough,
+        help="try every fault at every request, not only some drawn by lot (always in CI)",
+    )
+    faults.addoption("--seed", type=int, help="repeat what was drawn by lot")
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +66,7 @@ async def dropbox_server(tmp_path: Path, socket_enabled: None) -> AsyncIterator[
 def quick_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the worker begin at once, and publish every step of an upload."""
     monkeypatch.setattr(reconciler, "_DEBOUNCE", 0.01)
-    monkeypatch.setattr(reconciler, "_PROGRESS_INTERVAL", 0.0)
+    monkeypatch.setattr(publisher, "_PROGRESS_INTERVAL", 0.0)
 
 
 @pytest.fixture

@@ -22,12 +22,13 @@ from custom_components.dropbox_backup.const import (
     DEFAULT_FOLDER,
 )
 from custom_components.dropbox_backup.sync.models import BackupId
-from custom_components.dropbox_backup.sync.reconciler import Selection
 from custom_components.dropbox_backup.sync.state import ProblemKind, Status
+from custom_components.dropbox_backup.sync.wishes import Selection
 
 from .dropbox_server import DropboxServer, Fault, FaultKind
 from .world import (
     MIB,
+    archives,
     local_backups,
     make_backup,
     put_backup,
@@ -37,12 +38,6 @@ from .world import (
     wait_until,
     wait_until_idle,
 )
-
-
-def archives(server: DropboxServer, folder: str = DEFAULT_FOLDER) -> list[str]:
-    return sorted(
-        entry.path for entry in server.account.files.list(folder) if entry.path.endswith(".tar")
-    )
 
 
 async def test_a_new_backup_arrives_byte_for_byte(
@@ -151,7 +146,7 @@ async def test_what_the_user_deleted_from_dropbox_stays_deleted(
     entry = await set_up_entry(hass, dropbox_server)
     made = await make_backup(hass)
     await wait_until_idle(hass, entry)
-    await reconciler_of(entry).delete([BackupId(made.backup_id)])
+    await reconciler_of(entry).keeper.delete([BackupId(made.backup_id)])
     await hass.config_entries.async_reload(entry.entry_id)
     await wait_until_idle(hass, entry)
     assert archives(dropbox_server) == []
@@ -216,7 +211,9 @@ async def test_an_archive_without_its_end_is_not_uploaded_and_does_not_stop_othe
     await make_backup(hass, "Good")
     await wait_until_idle(hass, entry)
     assert [one.backup.name for one in state_of(entry).backups] == ["Good"]
-    assert "end" in state_of(entry).refused[broken.backup_id]
+    [refused] = state_of(entry).refused
+    assert refused.local.backup == broken
+    assert "end" in refused.reason
     assert state_of(entry).status is Status.NEEDS_ATTENTION
 
 

@@ -235,7 +235,7 @@ async def test_the_progress_of_an_upload_does_not_touch_the_issues(
     events: list[Event[Any]] = async_capture_events(hass, "repairs_issue_registry_updated")
 
     for _ in range(10):
-        reconciler_of(entry)._progressed()
+        reconciler_of(entry).publisher.progressed(())
 
     assert not events
 

@@ -163,6 +163,13 @@ def put_backup(
     return backup_id
 
 
+def archives(server: DropboxServer, folder: str = DEFAULT_FOLDER) -> list[str]:
+    """Return the paths of the archives that lie in Dropbox."""
+    return sorted(
+        entry.path for entry in server.account.files.list(folder) if entry.path.endswith(".tar")
+    )
+
+
 async def wait_until_idle(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> None:
     """Wait until the worker has done all that it was asked for, and everybody heard of it."""
     await wait_until(lambda: _is_idle(hass, entry))

@@ -20,10 +20,12 @@ from homeassistant.helpers.typing import ConfigType
 from .auth import EntryToken
 from .backup import agent_id_of, async_notify_agents_changed
 from .const import (
+    CONF_ALARM_AFTER,
     CONF_CHECK_INTERVAL,
     CONF_FOLDER,
     CONF_KEEP,
     CONF_UPLOAD_AUTOMATICALLY,
+    DEFAULT_ALARM_AFTER,
     DEFAULT_CHECK_INTERVAL,
     DEFAULT_KEEP,
     DOMAIN,
@@ -44,7 +46,7 @@ from .watch import async_watch_backups
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 
-PLATFORMS = (Platform.BINARY_SENSOR, Platform.BUTTON, Platform.SENSOR)
+PLATFORMS = (Platform.BINARY_SENSOR, Platform.BUTTON, Platform.EVENT, Platform.SENSOR)
 
 # Home Assistant's start must not wait long for a Dropbox that is away: it tries the setup again by
 # itself.
@@ -117,10 +119,12 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
 def policy_of(entry: DropboxBackupConfigEntry) -> Policy:
     """Return what the user chose in the options."""
     options = entry.options
+    days = options.get(CONF_ALARM_AFTER, DEFAULT_ALARM_AFTER)
     return Policy(
         upload_automatically=options.get(CONF_UPLOAD_AUTOMATICALLY, True),
         check_interval=timedelta(hours=options.get(CONF_CHECK_INTERVAL, DEFAULT_CHECK_INTERVAL)),
         keep=int(options.get(CONF_KEEP, DEFAULT_KEEP)),
+        alarm_after=timedelta(days=days) if days else None,
     )
 
 

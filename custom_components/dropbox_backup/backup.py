@@ -136,7 +136,7 @@ class DropboxBackupAgent(BackupAgent):
     async def async_get_backup(self, backup_id: str, **kwargs: Any) -> AgentBackup:
         """Return one backup."""
         with _in_home_assistants_words(self):
-            return self._reconciler.find(BackupId(backup_id)).backup
+            return self._reconciler.folder.find(BackupId(backup_id)).backup
 
     @override
     async def async_download_backup(self, backup_id: str, **kwargs: Any) -> AsyncIterator[bytes]:
@@ -150,7 +150,7 @@ class DropboxBackupAgent(BackupAgent):
     async def async_delete_backup(self, backup_id: str, **kwargs: Any) -> None:
         """Delete a backup."""
         with _in_home_assistants_words(self):
-            await self._reconciler.delete([BackupId(backup_id)])
+            await self._reconciler.keeper.delete([BackupId(backup_id)])
 
 
 async def _translated_stream(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -12,7 +12,6 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinator import DropboxBackupConfigEntry
 from .entity import DropboxBackupEntity
-from .sync.state import State
 
 PARALLEL_UPDATES = 0
 
@@ -35,26 +34,14 @@ class DropboxBackupProblem(DropboxBackupEntity, BinarySensorEntity):
     @override
     def is_on(self) -> bool:
         """Return whether there is a problem."""
-        return _problem(self.coordinator.data) is not None
+        return self.coordinator.data.alarm is not None
 
     @property
     @override
     def extra_state_attributes(self) -> dict[str, Any]:
         """Return what the problem is: a word for automations and a text for people."""
-        kind, detail = _problem(self.coordinator.data) or (None, None)
-        return {"kind": kind, "detail": detail}
-
-
-def _problem(state: State) -> tuple[str, str] | None:
-    """Return the gravest problem."""
-    if state.problem is not None:
-        return state.problem.kind.value, state.problem.detail
-    if state.refused:
-        reasons = (f"{name}: {reason}" for name, reason in sorted(state.refused.items()))
-        return "backup_refused", "; ".join(reasons)
-    if state.unconfirmed:
-        return (
-            "confirm_retention",
-            f"{len(state.unconfirmed)} backups would be deleted, which needs your confirmation",
-        )
-    return None
+        alarm = self.coordinator.data.alarm
+        return {
+            "kind": alarm.kind.value if alarm else None,
+            "detail": alarm.detail if alarm else None,
+        }

@@ -12,7 +12,8 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from .const import DOMAIN
 from .coordinator import DropboxBackupConfigEntry
 from .entity import DropboxBackupEntity
-from .sync.reconciler import Reconciler, Selection
+from .sync.reconciler import Reconciler
+from .sync.wishes import Selection
 
 PARALLEL_UPDATES = 0
 

@@ -34,10 +34,12 @@ import voluptuous as vol
 from .application_credentials import console_url
 from .auth import EntryToken
 from .const import (
+    CONF_ALARM_AFTER,
     CONF_CHECK_INTERVAL,
     CONF_FOLDER,
     CONF_KEEP,
     CONF_UPLOAD_AUTOMATICALLY,
+    DEFAULT_ALARM_AFTER,
     DEFAULT_CHECK_INTERVAL,
     DEFAULT_FOLDER,
     DEFAULT_KEEP,
@@ -81,6 +83,9 @@ _OPTIONS = vol.Schema(
         vol.Required(CONF_KEEP, default=DEFAULT_KEEP): _whole_number(0, 1000),
         vol.Required(CONF_CHECK_INTERVAL, default=DEFAULT_CHECK_INTERVAL): _whole_number(
             1, 168, UnitOfTime.HOURS
+        ),
+        vol.Required(CONF_ALARM_AFTER, default=DEFAULT_ALARM_AFTER): _whole_number(
+            0, 365, UnitOfTime.DAYS
         ),
     }
 )

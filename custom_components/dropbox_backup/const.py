@@ -8,10 +8,12 @@ CONF_FOLDER: Final = "folder"
 CONF_UPLOAD_AUTOMATICALLY: Final = "upload_automatically"
 CONF_CHECK_INTERVAL: Final = "check_interval"  # hours
 CONF_KEEP: Final = "keep"
+CONF_ALARM_AFTER: Final = "alarm_after"  # days
 
 DEFAULT_FOLDER: Final = "/HomeAssistant/Backups"
 DEFAULT_CHECK_INTERVAL: Final = 24
 DEFAULT_KEEP: Final = 10
+DEFAULT_ALARM_AFTER: Final = 3
 
 SCOPES: Final = (
     "account_info.read",

@@ -38,10 +38,12 @@ async def async_get_config_entry_diagnostics(
 
 def _state(state: State) -> dict[str, Any]:  # Any: JSON
     problem, progress, space = state.problem, state.progress, state.space
+    alarm = state.alarm
     return {
         "status": state.status.value,
         "problem": {"kind": problem.kind.value, "detail": problem.detail} if problem else None,
-        "refused": dict(state.refused),
+        "alarm": {"kind": alarm.kind.value, "detail": alarm.detail} if alarm else None,
+        "refused": {one.local.backup.backup_id: one.reason for one in state.refused},
         "unconfirmed": [one.backup.backup_id for one in state.unconfirmed],
         "folder_was_missing": state.folder_was_missing,
         "waiting": [one.backup.backup_id for one in state.waiting],
@@ -63,5 +65,5 @@ def _backups(reconciler: Reconciler) -> list[dict[str, Any]]:  # Any: JSON
             "keep": one.keep,
             "reason": one.reason,
         }
-        for one in reconciler.verdicts
+        for one in reconciler.keeper.verdicts
     ]

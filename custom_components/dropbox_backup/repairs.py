@@ -38,7 +38,7 @@ class Issue:
 
 
 def _has(kind: ProblemKind) -> Callable[[State], bool]:
-    return lambda state: state.problem is not None and state.problem.kind is kind
+    return lambda state: state.alarm is not None and state.alarm.kind is kind
 
 
 def _unconfirmed(state: State) -> Placeholders:
@@ -48,8 +48,24 @@ def _unconfirmed(state: State) -> Placeholders:
     return {"count": str(len(state.unconfirmed)), "backups": "\n".join(names)}
 
 
+def _detail(state: State) -> Placeholders:
+    return {"detail": state.alarm.detail if state.alarm else ""}
+
+
+def _alarm(kind: ProblemKind) -> Issue:
+    """Return the issue of an alarm that says itself what is the matter."""
+    return Issue(kind=kind.value, cause=_has(kind), about=_detail)
+
+
 ISSUES = (
-    Issue(kind="dropbox_full", cause=_has(ProblemKind.FULL)),
+    _alarm(ProblemKind.OVERDUE),
+    _alarm(ProblemKind.NO_BACKUP),
+    _alarm(ProblemKind.UNREACHABLE),
+    _alarm(ProblemKind.UPLOAD_FAILED),
+    _alarm(ProblemKind.VERIFICATION_FAILED),
+    _alarm(ProblemKind.REFUSED),
+    _alarm(ProblemKind.ALMOST_FULL),
+    Issue(kind="dropbox_full", cause=_has(ProblemKind.FULL), about=_detail),
     Issue(kind="folder_not_writable", cause=_has(ProblemKind.NOT_WRITABLE)),
     Issue(
         kind="folder_was_missing",

@@ -30,8 +30,9 @@ from .dropbox_api.errors import (
     UnreachableError,
 )
 from .sync.models import BackupId
-from .sync.reconciler import Outcome, Outcomes, Reconciler, Selection
+from .sync.reconciler import Reconciler
 from .sync.state import Problem, ProblemKind
+from .sync.wishes import Outcome, Outcomes, Selection
 
 CONF_CONFIG_ENTRY_ID: Final = "config_entry_id"
 CONF_BACKUP_IDS: Final = "backup_ids"
@@ -100,7 +101,7 @@ async def _list_backups(reconciler: Reconciler, call: ServiceCall) -> ServiceRes
                 "keep": one.keep,
                 "reason": one.reason,
             }
-            for one in reconciler.verdicts
+            for one in reconciler.keeper.verdicts
         ]
     }
 
@@ -117,7 +118,7 @@ async def _delete(reconciler: Reconciler, call: ServiceCall) -> ServiceResponse:
             translation_placeholders={"backups": ", ".join(sorted(pinned))},
         )
     try:
-        deleted = await reconciler.delete(ids)
+        deleted = await reconciler.keeper.delete(ids)
     except NotFoundError:  # somebody was faster
         _raise_unknown(ids)
     return {"deleted": [responses.remote_backup(one, reconciler) for one in deleted]}

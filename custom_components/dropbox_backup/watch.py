@@ -14,7 +14,9 @@ from .sync.reconciler import Reconciler
 # homeassistant/components/hassio/const.py; importing hassio would load it on installations that
 # have no Supervisor.
 _SUPERVISOR_EVENT = "supervisor_event"
-_SUPERVISOR_BACKUP_JOBS = "backup_manager_"
+_BACKUP_JOBS = "backup_manager_"
+# Backups may lie on a network share that was connected just now.
+_MOUNT_JOB = "mount_manager_create_mount"
 
 
 @callback
@@ -37,8 +39,8 @@ def async_watch_backups(
         job = event.get("data")
         if event.get("event") != "job" or not isinstance(job, dict) or job.get("done") is not True:
             return
-        if str(job.get("name", "")).startswith(_SUPERVISOR_BACKUP_JOBS):
-            reconciler.request("Supervisor has finished with a backup")
+        if str(job.get("name")).startswith((_BACKUP_JOBS, _MOUNT_JOB)):
+            reconciler.request("Supervisor has finished with a backup or a network share")
 
     @callback
     def started(_hass: HomeAssistant) -> None:

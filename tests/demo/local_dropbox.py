@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.dropbox_server import DropboxProcess, Line
+from tests.dropbox_server import ControlClient, DropboxProcess, Line
 
 # The way to Dropbox and back, in seconds.
 _ROUND_TRIP = 0.02
@@ -54,6 +54,11 @@ class LocalDropbox:
         traceback: TracebackType | None,
     ) -> None:
         await asyncio.to_thread(self._process.stop)
+
+    @property
+    def control(self) -> ControlClient:
+        """Its switches: faults, and what was asked of it. They block, for milliseconds."""
+        return self._process.control
 
     @property
     def url(self) -> str:

@@ -21,6 +21,7 @@ from ..dropbox_api.errors import (
     UnreachableError,
 )
 from ..dropbox_api.upload import upload
+from .state import Space
 
 # A person waits for the answer.
 _LONGEST_WAIT = 60.0
@@ -187,3 +188,15 @@ def _obstacle_named(reason: str) -> Obstacle:
     if tags & _NOT_WRITABLE:
         return Obstacle.NOT_WRITABLE
     return Obstacle.UNEXPECTED
+
+
+async def ask_space(client: DropboxClient) -> Space:
+    """Return how much room the account has: its own, or its team's. Raises `DropboxError`."""
+    usage = await client.get_space_usage()
+    allocation = usage.allocation
+    if allocation.is_individual():
+        return Space(usage.used, allocation.get_individual().allocated)
+    if allocation.is_team():
+        team = allocation.get_team()
+        return Space(team.used, team.allocated)
+    return Space(usage.used, usage.used)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -21,11 +21,13 @@ _SAVE_DELAY = 1.0
 
 @dataclass(slots=True)
 class Results:
-    """When what happened last."""
+    """When what happened last, or began: `failing_since` the first of the checks that failed."""
 
     last_attempt: datetime | None = None
     last_check: datetime | None = None
     last_upload: datetime | None = None
+    failing_since: datetime | None = None
+    watching_since: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -39,6 +41,7 @@ class Notes:
     `sessions`: open upload sessions, by backup id.
     `confirmed_keep`: the number of backups to keep that has been carried out, or confirmed, before.
     `folder_seen`: the backup folder was there once, so that its absence is news.
+    `folder_was_missing`: it vanished, and the user has not said yet that they know.
     """
 
     results: Results = field(default_factory=Results)
@@ -47,10 +50,12 @@ class Notes:
     sessions: dict[BackupId, UploadSession] = field(default_factory=dict)
     confirmed_keep: int | None = None
     folder_seen: bool = False
+    folder_was_missing: bool = False
 
 
 def _date(value: object) -> datetime | None:
-    return dt_util.parse_datetime(value) if isinstance(value, str) else None
+    date = dt_util.parse_datetime(value) if isinstance(value, str) else None
+    return date if date and date.tzinfo else None  # a time of no known zone can't be compared
 
 
 def _only(item: Callable[[Any], Any]) -> Callable[[object], list[Any]]:
@@ -83,14 +88,13 @@ _SESSION = vol.Schema(
 )
 _NOTES = vol.Schema(
     {
-        vol.Optional("last_attempt", default=None): _date,
-        vol.Optional("last_check", default=None): _date,
-        vol.Optional("last_upload", default=None): _date,
+        **{vol.Optional(item.name, default=None): _date for item in fields(Results)},
         vol.Optional("uploaded", default=list): _only(vol.ExactSequence([str, str])),
         vol.Optional("dismissed", default=list): _only(str),
         vol.Optional("sessions", default=list): _only(_SESSION),
         vol.Optional("confirmed_keep", default=None): vol.Any(None, _count),
         vol.Optional("folder_seen", default=False): bool,
+        vol.Optional("folder_was_missing", default=False): bool,
     },
     extra=vol.REMOVE_EXTRA,
 )
@@ -105,7 +109,7 @@ def parse_notes(data: object) -> Notes:
     except vol.Invalid:
         return Notes()
     return Notes(
-        results=Results(values["last_attempt"], values["last_check"], values["last_upload"]),
+        results=Results(**{item.name: values[item.name] for item in fields(Results)}),
         uploaded={BackupId(key): value for key, value in values["uploaded"]},
         dismissed={BackupId(one) for one in values["dismissed"]},
         sessions={
@@ -121,19 +125,15 @@ def parse_notes(data: object) -> Notes:
         },
         confirmed_keep=values["confirmed_keep"],
         folder_seen=values["folder_seen"],
+        folder_was_missing=values["folder_was_missing"],
     )
 
 
 def write_notes(notes: Notes) -> dict[str, Any]:
     """Return the notes as JSON data."""
-
-    def text(date: datetime | None) -> str | None:
-        return date.isoformat() if date else None
-
+    dates: dict[str, datetime | None] = asdict(notes.results)
     return {
-        "last_attempt": text(notes.results.last_attempt),
-        "last_check": text(notes.results.last_check),
-        "last_upload": text(notes.results.last_upload),
+        **{name: date.isoformat() if date else None for name, date in dates.items()},
         "uploaded": [list(item) for item in sorted(notes.uploaded.items())],
         "dismissed": sorted(notes.dismissed),
         "sessions": [
@@ -150,6 +150,7 @@ def write_notes(notes: Notes) -> dict[str, Any]:
         ],
         "confirmed_keep": notes.confirmed_keep,
         "folder_seen": notes.folder_seen,
+        "folder_was_missing": notes.folder_was_missing,
     }
 
 

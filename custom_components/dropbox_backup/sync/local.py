@@ -23,6 +23,7 @@ from homeassistant.helpers.hassio import is_hassio
 
 from .archive import ArchiveError, check_whole
 from .models import BackupId, LocalBackup, id_of
+from .plan import Skipped
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -60,17 +61,17 @@ class LocalBackups:
         ]
         return sorted(agents, key=lambda one: one.agent_id not in _PREFERRED_AGENTS)
 
-    async def list(self) -> tuple[list[LocalBackup], dict[BackupId, str]]:
-        """Return the good backups, each once, and why the others can't be uploaded.
+    async def list(self) -> tuple[list[LocalBackup], list[Skipped]]:
+        """Return the good backups, each once, and those that can't be uploaded.
 
         An agent that fails is left out: the next check asks it again.
         """
         good: dict[BackupId, LocalBackup] = {}
-        bad: dict[BackupId, str] = {}
+        bad: dict[BackupId, Skipped] = {}
         for agent in self.agents:
             try:
                 backups = await agent.async_list_backups()
-            except (HomeAssistantError, OSError) as err:
+            except Exception as err:  # noqa: BLE001  (Supervisor's client has errors of its own)
                 _LOGGER.warning("Can't list the backups of %s: %s", agent.agent_id, err)
                 continue
             for backup in backups:
@@ -80,18 +81,28 @@ class LocalBackups:
                 try:
                     exists = await self._check(agent, backup)
                 except (ArchiveError, OSError) as err:
-                    bad[backup_id] = str(err)
+                    bad[backup_id] = Skipped(LocalBackup(backup, agent.agent_id), str(err))
                 else:
                     if exists:
                         good[backup_id] = LocalBackup(backup, agent.agent_id)
-        return list(good.values()), {key: bad[key] for key in bad.keys() - good.keys()}
+        return list(good.values()), [one for key, one in bad.items() if key not in good]
 
-    def source(self, local: LocalBackup) -> LocalSource:
-        """Return where to read a backup from. Raises `BackupAgentError` if it is gone."""
+    def source(
+        self, local: LocalBackup, password: str | None
+    ) -> tuple[AgentBackup, LocalSource | EncryptedSource]:
+        """Return a backup as it will lie in Dropbox, encrypted if there is a password, and its
+        bytes.
+
+        Raises `BackupAgentError` if its location is gone.
+        """
         agent = self._manager.backup_agents.get(local.agent_id)
         if agent is None:
             raise BackupAgentError(f"The location {local.agent_id} is not there any more")
-        return LocalSource(self._hass, agent, local.backup)
+        source = LocalSource(self._hass, agent, local.backup)
+        if local.backup.protected or password is None:
+            return local.backup, source
+        streamer = EncryptedBackupStreamer(self._hass, local.backup, source.open, password)
+        return streamer.backup(), EncryptedSource(streamer)
 
     async def create(self, own_agent_id: str) -> None:
         """Start a backup as the user has set up automatic ones, or a complete one; return when it
@@ -190,9 +201,15 @@ class LocalSource:
             reading = _read_file(self.hass, path)
         else:
             reading = _read_stream(lambda: self.agent.async_download_backup(self.backup.backup_id))
-        async with aclosing(reading) as stream:
-            async for piece in stream:
-                yield piece
+        try:
+            async with aclosing(reading) as stream:
+                async for piece in stream:
+                    yield piece
+        except BackupAgentError, OSError:
+            raise
+        except Exception as err:
+            # Supervisor's client lets errors of its own and of its connection through.
+            raise BackupAgentError(f"It can't be read: {err or type(err).__name__}") from err
 
 
 @dataclass(slots=True)

@@ -37,11 +37,15 @@ def made_by(backup: AgentBackup) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the user chose. `keep` is a number of backups, 0 keeps all."""
+    """What the user chose. `keep` is a number of backups, 0 keeps all.
+
+    `alarm_after`: for how long no new backup may be in Dropbox; None never alarms for that.
+    """
 
     upload_automatically: bool = True
     check_interval: timedelta = timedelta(hours=24)
     keep: int = 10
+    alarm_after: timedelta | None = timedelta(days=3)
 
 
 @dataclass(frozen=True, slots=True)

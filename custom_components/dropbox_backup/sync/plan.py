@@ -32,11 +32,15 @@ class Skipped:
 class Plan:
     """What to upload (newest first), what not, and what retention says.
 
+    `verify` are in Dropbox already, but not proven to be what lies here: a restart came in between,
+    or somebody else uploaded them.
+
     `verdicts` are about what is in Dropbox now, `expected_verdicts` about what will be there after
     the uploads.
     """
 
     upload: tuple[LocalBackup, ...]
+    verify: tuple[LocalBackup, ...]
     skipped: tuple[Skipped, ...]
     conflicts: tuple[Skipped, ...]
     verdicts: tuple[Verdict, ...]
@@ -66,6 +70,7 @@ def make_plan(
     skipped: list[Skipped] = []
     conflicts: list[Skipped] = []
     candidates: list[LocalBackup] = []
+    verify: list[LocalBackup] = []
     for one in sorted(local, key=lambda one: date_of(one.backup), reverse=True):
         backup_id = id_of(one.backup)
         if (there := in_dropbox.get(backup_id)) is not None:
@@ -73,6 +78,8 @@ def make_plan(
                 conflicts.append(
                     Skipped(one, "another backup with the same id is in Dropbox already")
                 )
+            elif there.verified is None and there.file.size == one.backup.size:
+                verify.append(one)
         elif backup_id in wanted:
             candidates.append(one)
         elif not policy.upload_automatically:
@@ -98,6 +105,7 @@ def make_plan(
     uploaded = {id_of(one.backup) for one in upload} | set(in_dropbox)
     return Plan(
         upload=tuple(upload),
+        verify=tuple(verify),
         skipped=tuple(skipped),
         conflicts=tuple(conflicts),
         verdicts=judge(remote, policy.keep, instance_id),

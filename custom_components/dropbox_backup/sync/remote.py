@@ -85,6 +85,12 @@ class BackupFolder:
         """Return one backup as of the last refresh."""
         return self._backups.get(BackupId(backup_id))
 
+    def find(self, backup_id: str) -> RemoteBackup:
+        """Return one backup as of the last refresh. Raises `NotFoundError`."""
+        if (backup := self.get(backup_id)) is None:
+            raise NotFoundError(f"there is no backup {backup_id} in Dropbox")
+        return backup
+
     def path_of(self, name: str) -> str:
         """Return the Dropbox path of a file in the folder."""
         return f"{self.path}/{name}"
@@ -122,7 +128,7 @@ class BackupFolder:
 
     async def delete(self, backup: RemoteBackup) -> None:
         """Delete a backup, only with the content it had when it was judged. It being gone already
-        is fine.
+        is fine. The catalog is to be saved afterwards.
 
         Raises `RefusedError` if another file has taken its place.
         """
@@ -131,6 +137,9 @@ class BackupFolder:
         except NotFoundError:
             _LOGGER.debug("%s was deleted by somebody else", backup.file.name)
         self._forget(backup)
+
+    async def save_catalog(self) -> None:
+        """Write what is known into the catalog, if Dropbox lets us: it only saves work."""
         await self._try_to_save_catalog([])
 
     # Listing

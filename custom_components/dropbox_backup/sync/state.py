@@ -1,11 +1,11 @@
 """What the worker knows, for everybody who shows it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from .models import LocalBackup, RemoteBackup
-from .plan import Plan
+from .plan import Plan, Skipped
 
 
 class Status(StrEnum):
@@ -26,6 +26,12 @@ class ProblemKind(StrEnum):
     NOT_WRITABLE = "folder_not_writable"
     UNREACHABLE = "unreachable"
     UPLOAD_FAILED = "upload_failed"
+    VERIFICATION_FAILED = "verification_failed"
+    REFUSED = "backup_refused"
+    OVERDUE = "upload_overdue"
+    NO_BACKUP = "no_recent_backup"
+    ALMOST_FULL = "dropbox_almost_full"
+    CONFIRM_RETENTION = "confirm_retention"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +73,9 @@ class Progress:
 class State:
     """A snapshot.
 
-    `waiting` are the local backups that are still to be uploaded. `refused` says why others can't
-    be, by name.
-    `unconfirmed` would be deleted by a changed number of backups to keep, which the user has yet to
-    confirm.
+    `problem` is what stopped the last check, `alarm` what a person must know now. `waiting` are the
+    local backups that are still to be uploaded, `refused` those that can't be. `unconfirmed` would
+    be deleted by a changed number of backups to keep, which the user has yet to confirm.
     `folder_was_missing`: the backup folder had vanished and was made again. `backups` are all in
     the backup folder, newest first; those of the Home Assistant with `instance_id` are ours.
     """
@@ -78,9 +83,10 @@ class State:
     status: Status
     instance_id: str
     problem: Problem | None = None
+    alarm: Problem | None = None
     backups: tuple[RemoteBackup, ...] = ()
     waiting: tuple[LocalBackup, ...] = ()
-    refused: dict[str, str] = field(default_factory=dict)
+    refused: tuple[Skipped, ...] = ()
     unconfirmed: tuple[RemoteBackup, ...] = ()
     progress: Progress | None = None
     space: Space | None = None

@@ -41,7 +41,7 @@ class Transfers:
         folder: BackupFolder,
         journal: Journal,
         instance_id: str,
-        on_change: Callable[[], None],
+        on_change: Callable[[Collection[Transfer]], None],
     ) -> None:
         """`on_change` is told about every step, several times a second."""
         self._client = client
@@ -80,14 +80,14 @@ class Transfers:
             def progressed(sent: int) -> None:
                 transfer.sent = sent
                 on_progress(sent)
-                self._on_change()
+                self._on_change(self.active)
 
             try:
-                self._on_change()
+                self._on_change(self.active)
                 return await self._upload(backup, source, patience, progressed)
             finally:
                 del self._active[backup_id]
-                self._on_change()
+                self._on_change(self.active)
 
     async def _upload(
         self,

@@ -1,0 +1,1 @@
+"""Reproducible measurements against peers: `scripts/bench`, results in docs/performance.md."""

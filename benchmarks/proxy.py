@@ -1,0 +1,55 @@
+"""A proxy that leads Dropbox's names to the local Dropbox, for programs that know no other names.
+
+It hands bytes on as they come: TLS stays between the program and the local Dropbox.
+"""
+
+import asyncio
+from contextlib import suppress
+import threading
+from typing import Self
+
+PROXIED_HOSTS = ("api.dropboxapi.com", "content.dropboxapi.com", "notify.dropboxapi.com")
+_BUFFER = 256 * 1024
+
+
+class Proxy:
+    """Runs in a thread of its own, while it is entered."""
+
+    def __init__(self, target_port: int) -> None:
+        """Every connection goes to `target_port` of this machine."""
+        self._target_port = target_port
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        """The value for HTTPS_PROXY."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    async def _listen(self) -> None:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_BUFFER)
+        self._port = server.sockets[0].getsockname()[1]
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        there, back = await asyncio.open_connection("127.0.0.1", self._target_port, limit=_BUFFER)
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await asyncio.gather(_pump(reader, back), _pump(there, writer))
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while data := await reader.read(_BUFFER):
+            writer.write(data)
+            await writer.drain()
+    writer.close()

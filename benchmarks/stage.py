@@ -1,0 +1,184 @@
+"""Where the contenders meet: a local Dropbox of its own process, files to send, and a table."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+import json
+import os
+from pathlib import Path
+import platform
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+from tests.dropbox_server import ControlClient, DropboxProcess, Line
+
+from .contenders import Job
+from .measure import Figures
+from .proxy import PROXIED_HOSTS, Proxy
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+REPOSITORY = Path(__file__).parents[1]
+SHAPED = Line(
+    latency=0.05,
+    server_time=0.2,
+    upload_per_connection=40e6,
+    upload_total=200e6,
+    download_per_connection=40e6,
+    download_total=200e6,
+)
+THIN = Line(latency=0.08, upload_total=2e6, download_total=2e6)
+FREE = Line()
+
+
+@dataclass
+class Stage:
+    """A local Dropbox with an empty account, and a folder for files."""
+
+    dropbox: DropboxProcess
+    folder: Path
+    token: str
+    runs: int
+    quick: bool
+
+    @property
+    def control(self) -> ControlClient:
+        """The switches of the local Dropbox."""
+        return self.dropbox.control
+
+    def file(self, size: int) -> Path:
+        """Return a file of random bytes, or of zeros where only the size counts (over 2 GiB)."""
+        path = self.folder / f"{size}.tar"
+        if not path.exists():
+            with path.open("wb") as file:
+                if size > 2 * GIB:
+                    file.truncate(size)
+                else:
+                    for start in range(0, size, MIB):
+                        file.write(os.urandom(min(MIB, size - start)))
+        return path
+
+    def upload(
+        self, who: str, size: int, line: Line, *, options: dict[str, int] | None = None
+    ) -> Figures:
+        """Let somebody upload a file over the line, and take it away again."""
+        self.control.set_line(line)
+        path = "/backup.tar"
+        job = Job(f"upload_with_{who}", self.token, path, str(self.file(size)), size, "", "")
+        try:
+            if who == "rclone":
+                return self._rclone(["copyto", str(self.file(size)), f"local:{path}"])
+            return self.run(replace(job, options=options))
+        finally:
+            self.control.set_line(FREE)
+            self.control.delete(path)
+            self.control.purge()
+
+    def put(self, size: int) -> Job:
+        """Lay a file into Dropbox; return the job to fetch it."""
+        path = f"/{size}.tar"
+        job = Job("upload_with_us", self.token, path, str(self.file(size)), size)
+        stored = [one for one in self.control.files() if one["path"] == path]
+        if not stored:
+            self.run(job)
+            stored = [one for one in self.control.files() if one["path"] == path]
+        target = str(self.folder / "restored.tar")
+        return replace(
+            job, file=target, rev=stored[0]["rev"], content_hash=stored[0]["content_hash"]
+        )
+
+    def download(
+        self, who: str, size: int, line: Line, *, options: dict[str, int] | None = None
+    ) -> Figures:
+        """Let somebody download a file over the line."""
+        job = replace(self.put(size), contender=f"download_with_{who}", options=options)
+        self.control.set_line(line)
+        try:
+            if who == "rclone":
+                return self._rclone(["copyto", f"local:{job.path}", job.file])
+            return self.run(job)
+        finally:
+            self.control.set_line(FREE)
+
+    def run(self, job: Job) -> Figures:
+        """Run one contender in a process of its own."""
+        command = [sys.executable, "-m", "benchmarks.contenders", json.dumps(asdict(job))]
+        done = subprocess.run(
+            command,
+            cwd=REPOSITORY,
+            env=os.environ | self.dropbox.env,
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        return Figures(**json.loads(done.stdout))
+
+    def _rclone(self, arguments: list[str]) -> Figures:
+        token = {"access_token": self.token, "token_type": "bearer"}
+        with Proxy(self.dropbox.port) as proxy:
+            env = os.environ | {
+                "HTTPS_PROXY": proxy.url,
+                "RCLONE_CONFIG": str(self.folder / "rclone.conf"),
+                "RCLONE_CONFIG_LOCAL_TYPE": "dropbox",
+                "RCLONE_CONFIG_LOCAL_TOKEN": json.dumps(token),
+                "RCLONE_CA_CERT": self.dropbox.env["REQUESTS_CA_BUNDLE"],
+            }
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            begun = time.perf_counter()
+            subprocess.run(["rclone", "--quiet", *arguments], env=env, check=True)
+            seconds = time.perf_counter() - begun
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return Figures(seconds, cpu)
+
+
+def has_rclone() -> bool:
+    """Tell whether this peer is installed."""
+    return shutil.which("rclone") is not None
+
+
+@contextmanager
+def stage(*, runs: int, quick: bool) -> Iterator[Stage]:
+    """Set up a stage in a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="dropbox_backup_bench_") as name:
+        folder = Path(name)
+        tls = folder / "tls"
+        _make_certificates(tls)
+        with DropboxProcess(
+            folder / "dropbox", 0, "--quota", str(100 * GIB), tls_dir=tls
+        ) as dropbox:
+            token = dropbox.control.issue_tokens()["access_token"]
+            yield Stage(dropbox, folder, token, runs, quick)
+
+
+def _make_certificates(folder: Path) -> None:
+    """Make the local Dropbox answer for Dropbox's own names too: some peers know no others."""
+    import trustme
+
+    folder.mkdir()
+    authority = trustme.CA(organization_name="Local Dropbox")
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    certificate = authority.issue_cert("127.0.0.1", "localhost", *PROXIED_HOSTS)
+    certificate.private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+
+
+def machine() -> str:
+    """Describe this machine in one line."""
+    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+    name = cpu[1] if cpu else platform.machine()
+    return (
+        f"{os.cpu_count()} x {name}, {memory:.0f} GiB, {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def table(header: list[str], rows: list[list[Any]]) -> str:
+    """Return a table in Markdown."""
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)

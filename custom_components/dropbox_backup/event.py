@@ -1,0 +1,54 @@
+"""An event entity: what happened to backups, for automations and the logbook."""
+
+from typing import override
+
+from homeassistant.components.event import EventEntity, EventEntityDescription
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+from .coordinator import DropboxBackupConfigEntry
+from .entity import DropboxBackupEntity
+from .sync.publisher import BackupEvent, EventKind
+
+# Pushed by the worker.
+PARALLEL_UPDATES = 0
+
+BACKUP = EventEntityDescription(key="backup", event_types=[kind.value for kind in EventKind])
+
+
+async def async_setup_entry(
+    hass: HomeAssistant,
+    entry: DropboxBackupConfigEntry,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+) -> None:
+    """Add the event entity of one account."""
+    async_add_entities([DropboxBackupEvent(entry.runtime_data, BACKUP)])
+
+
+class DropboxBackupEvent(DropboxBackupEntity, EventEntity):
+    """The last thing that happened to a backup."""
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Listen to the worker."""
+        await super().async_added_to_hass()
+        publisher = self.coordinator.reconciler.publisher
+        self.async_on_remove(publisher.subscribe(self._happened))
+
+    @callback
+    def _happened(self, event: BackupEvent) -> None:
+        self._trigger_event(
+            event.kind.value,
+            {
+                "backup_id": event.backup_id,
+                "name": event.name,
+                "size": event.size,
+                "reason": event.reason,
+            },
+        )
+        self.async_write_ha_state()
+
+    @callback
+    @override
+    def _handle_coordinator_update(self) -> None:
+        """Show nothing of the worker's state but its events."""

@@ -1,0 +1,113 @@
+"""When to alarm the user, and why. Pure.
+
+An alarm must be trusted: it comes when backups stop arriving, whatever the cause, it goes away by
+itself, and it stays silent while a slow upload moves.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from .models import LocalBackup, RemoteBackup, date_of
+from .plan import Skipped
+from .state import Problem, ProblemKind, Space
+
+# A network that is away for less is everyday life.
+_UNREACHABLE_FOR = timedelta(hours=1)
+# An upload from which nothing was sent for so long does not move.
+_STILL_MOVING = timedelta(minutes=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """All that decides about an alarm.
+
+    `after`: how long no new backup may be in Dropbox, None for ever. `ours` are this Home
+    Assistant's backups in Dropbox. `watching_since`: when the integration was set up.
+    `failing_since`: since when no check has succeeded. `moved`: when bytes were sent last.
+    """
+
+    now: datetime
+    after: timedelta | None
+    ours: Collection[RemoteBackup]
+    waiting: Collection[LocalBackup]
+    refused: Collection[Skipped]
+    unconfirmed: Collection[RemoteBackup]
+    watching_since: datetime
+    problem: Problem | None
+    failing_since: datetime | None
+    moved: datetime | None
+    space: Space | None
+
+
+def alarm(situation: Situation) -> Problem | None:
+    """Return the gravest thing that the user must know, or None."""
+    return (
+        _failure(situation)
+        or _overdue(situation)
+        or _refused(situation)
+        or _unconfirmed(situation)
+        or _almost_full(situation)
+    )
+
+
+def _failure(at: Situation) -> Problem | None:
+    """Return what stops the uploads, if it will not pass by itself soon."""
+    if at.problem is None or at.problem.kind is not ProblemKind.UNREACHABLE:
+        return at.problem
+    lasting = at.failing_since is not None and at.now - at.failing_since >= _UNREACHABLE_FOR
+    return at.problem if lasting else None
+
+
+def _overdue(at: Situation) -> Problem | None:
+    """Return that no backup has arrived for too long, and whether any was made."""
+    if at.after is None:
+        return None
+    newest = max((date_of(one.backup) for one in at.ours), default=None)
+    safe_until = max(newest or at.watching_since, at.watching_since - at.after)
+    if at.now - safe_until < at.after:
+        return None
+    if at.moved is not None and at.now - at.moved < _STILL_MOVING:
+        return None
+    days = (at.now - safe_until).days
+    if at.waiting:
+        return Problem(
+            ProblemKind.OVERDUE,
+            f"Nothing has been uploaded for {days} days, and {len(at.waiting)} backups wait",
+        )
+    return Problem(ProblemKind.NO_BACKUP, f"No new backup has been made for {days} days")
+
+
+def _refused(at: Situation) -> Problem | None:
+    if not at.refused:
+        return None
+    reasons = (f"{one.local.backup.name}: {one.reason}" for one in at.refused)
+    return Problem(ProblemKind.REFUSED, "; ".join(sorted(reasons)))
+
+
+def _unconfirmed(at: Situation) -> Problem | None:
+    if not at.unconfirmed:
+        return None
+    count = len(at.unconfirmed)
+    return Problem(
+        ProblemKind.CONFIRM_RETENTION,
+        f"{count} backups would be deleted, which needs your confirmation",
+    )
+
+
+def _almost_full(at: Situation) -> Problem | None:
+    """Return that the next backup will probably not fit."""
+    if at.space is None or not at.ours:
+        return None
+    needed = max(at.ours, key=lambda one: date_of(one.backup)).file.size
+    if at.space.free >= needed:
+        return None
+    return Problem(
+        ProblemKind.ALMOST_FULL,
+        f"The next backup needs about {megabytes(needed)}, and {megabytes(at.space.free)} are left",
+    )
+
+
+def megabytes(size: int) -> str:
+    """Return a number of bytes as people read it."""
+    return f"{size / 1_000_000:,.0f} MB"

@@ -1,0 +1,174 @@
+"""Keeps the snapshot that everybody shows, and tells about it."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+import logging
+
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.helpers.event import async_track_time_interval
+from homeassistant.util import dt as dt_util
+
+from .alarm import Situation, alarm
+from .journal import Journal
+from .models import Policy, RemoteBackup, date_of
+from .remote import BackupFolder
+from .state import Problem, Progress, State, Status
+from .transfers import Transfer
+
+_LOGGER = logging.getLogger(__name__)
+
+_PROGRESS_INTERVAL = 1.0
+# Alarms come with time, also when nothing happens.
+_ALARM_INTERVAL = timedelta(minutes=15)
+
+
+class EventKind(StrEnum):
+    """What can happen to a backup."""
+
+    UPLOADED = "uploaded"
+    UPLOAD_FAILED = "upload_failed"
+    DELETED = "deleted"
+    VERIFIED = "verified"
+    VERIFICATION_FAILED = "verification_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class BackupEvent:
+    """Something happened to a backup. `size` in bytes; `reason` is for people."""
+
+    kind: EventKind
+    backup_id: str
+    name: str
+    size: int
+    reason: str | None = None
+
+
+class Publisher:
+    """Owns the state of one config entry."""
+
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        folder: BackupFolder,
+        journal: Journal,
+        policy: Policy,
+        *,
+        instance_id: str,
+        on_change: Callable[[State], None],
+    ) -> None:
+        """Publish nothing yet."""
+        self._hass = hass
+        self._folder = folder
+        self._journal = journal
+        self._policy = policy
+        self._on_change = on_change
+        self._active: Collection[Transfer] = ()
+        self._sent = 0
+        self._moved: datetime | None = None
+        self._published_at = 0.0
+        self._listeners: list[Callable[[BackupEvent], None]] = []
+        self.state = State(status=Status.CHECKING, instance_id=instance_id)
+
+    @callback
+    def watch_time(self) -> CALLBACK_TYPE:
+        """Look for alarms that come with time; return how to stop that."""
+
+        @callback
+        def time_passed(_now: datetime) -> None:
+            self.publish()
+
+        return async_track_time_interval(self._hass, time_passed, _ALARM_INTERVAL)
+
+    @callback
+    def subscribe(self, listener: Callable[[BackupEvent], None]) -> CALLBACK_TYPE:
+        """Tell the listener what happens to backups; return how to stop that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    @callback
+    def tell(self, kind: EventKind, remote: RemoteBackup, reason: str | None = None) -> None:
+        """Tell everybody what happened to a backup in Dropbox."""
+        backup = remote.backup
+        self.tell_of(BackupEvent(kind, backup.backup_id, backup.name, remote.file.size, reason))
+
+    @callback
+    def tell_of(self, event: BackupEvent) -> None:
+        """Tell everybody that something happened."""
+        for listener in tuple(self._listeners):
+            listener(event)
+
+    @callback
+    def progressed(self, active: Collection[Transfer]) -> None:
+        """Take note that uploads moved, began or ended; publish it not too often."""
+        self._active = active
+        sent = sum(one.sent for one in active)
+        if sent > self._sent:
+            self._moved = dt_util.utcnow()
+        self._sent = sent
+        due = self._hass.loop.time() - self._published_at >= _PROGRESS_INTERVAL
+        if due or not active:
+            self.publish()
+
+    @callback
+    def take_problem(self, problem: Problem | None) -> None:
+        """Publish a problem, and tell the log once that it came and once that it went."""
+        before = self.state.problem
+        results = self._journal.notes.results
+        if problem is None:
+            results.failing_since = None
+            if before is not None:
+                _LOGGER.info("Backups can be uploaded to Dropbox again")
+        else:
+            results.failing_since = results.failing_since or dt_util.utcnow()
+            if before is None or before.kind is not problem.kind:
+                _LOGGER.warning("Backups can't be uploaded to Dropbox now: %s", problem.detail)
+        self._journal.changed()
+        self.publish(problem=problem)
+
+    @callback
+    def publish(self, **changes: object) -> None:
+        """Publish a new snapshot."""
+        self._published_at = self._hass.loop.time()
+        notes = self._journal.notes
+        state = replace(
+            self.state,
+            backups=tuple(
+                sorted(self._folder.backups, key=lambda one: date_of(one.backup), reverse=True)
+            ),
+            progress=self._progress(),
+            last_attempt=notes.results.last_attempt,
+            last_check=notes.results.last_check,
+            last_upload=notes.results.last_upload,
+            folder_was_missing=notes.folder_was_missing,
+            **changes,  # type: ignore[arg-type]  # the fields of State, checked by its constructor
+        )
+        self.state = replace(state, alarm=alarm(self._situation(state)))
+        self._on_change(self.state)
+
+    def _progress(self) -> Progress | None:
+        if not self._active:
+            return None
+        return Progress(
+            names=tuple(one.backup.name for one in self._active),
+            size=sum(one.size for one in self._active),
+            sent=sum(one.sent for one in self._active),
+        )
+
+    def _situation(self, state: State) -> Situation:
+        results = self._journal.notes.results
+        now = dt_util.utcnow()
+        return Situation(
+            now=now,
+            after=self._policy.alarm_after,
+            ours=[one for one in state.backups if one.owner == state.instance_id],
+            waiting=state.waiting,
+            refused=state.refused,
+            unconfirmed=state.unconfirmed,
+            watching_since=results.watching_since or now,
+            problem=state.problem,
+            failing_since=results.failing_since,
+            moved=self._moved,
+            space=state.space,
+        )

@@ -1,0 +1,261 @@
+"""A real Home Assistant at a local Dropbox, whose power can be cut at any moment."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+import contextlib
+from dataclasses import dataclass
+import json
+from pathlib import Path
+import random
+from typing import Any, Self
+
+import aiohttp
+
+from custom_components.dropbox_backup.dropbox_api.upload import UploadLimits
+from custom_components.dropbox_backup.sync.names import CATALOG_NAME
+from tests.demo.world import DOMAIN, World, world
+from tests.dropbox_server import Fault, hash_file
+from tests.home_assistant import JsonObject, until
+
+MIB = 1 << 20
+
+# So slow that 64 MiB take three seconds and a half: time enough to be interrupted.
+LINE_MBIT = 160.0
+_BYTES_PER_SECOND = LINE_MBIT * 1e6 / 8
+
+# A retention of one: every new backup has the one before it deleted, so that this is tested too.
+_KEEP = 1
+
+_SETTLED_WITHIN = 60.0
+_REQUEST_WITHIN = 30.0
+_LOOK_AGAIN = 0.01
+
+_SEND = "files/upload_session/append_v2"
+_SEND_SMALL = "files/upload"
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """A backup as it lies in Home Assistant's own folder."""
+
+    backup_id: str
+    path: Path
+    size: int
+    content_hash: str
+
+
+def bytes_in_flight() -> int:
+    """Return how much may be on its way when the power goes: sent, and not yet noted as sent."""
+    limits = UploadLimits()
+    return limits.chunk_size * limits.slots._value
+
+
+class House:
+    """Home Assistant, signed in; and what it has to have in Dropbox."""
+
+    def __init__(self, running: World) -> None:
+        self.kills = 0
+        self._world = running
+        self._home = running.home
+        self._dropbox = running.dropbox.control
+        self._entry_id = ""
+        self._entities: dict[str, str] = {}
+        self._made: list[Archive] = []
+        self._arrived: set[str] = set()
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, directory: Path) -> AsyncGenerator[Self]:
+        """Start both programs, sign in, and have Home Assistant write that down."""
+        async with world(directory, line_mbit=LINE_MBIT) as running:
+            house = cls(running)
+            await house._sign_in()
+            yield house
+
+    async def _sign_in(self) -> None:
+        entry = await self._world.sign_in()
+        self._entry_id = entry["entry_id"]
+        options = await self._world.flows.options(self._entry_id)
+        await self._world.flows.answer_options(options, keep=_KEEP)
+        await until(self._is_loaded, within=_SETTLED_WITHIN)
+        self._entities = await self._world.entities()
+        # An orderly stop writes everything, which otherwise happens up to ten seconds late.
+        await self._home.stop()
+        await self._home.start()
+
+    async def _is_loaded(self) -> bool:
+        [entry] = await self._world.client.config_entries(DOMAIN)
+        return bool(entry["state"] == "loaded")
+
+    # What the user does
+
+    async def make_backup(self, size: int) -> Archive:
+        """Have Home Assistant make a backup with `size` bytes that no compression makes smaller.
+
+        The one before is removed from Home Assistant, not from Dropbox.
+        """
+        for earlier in self._made:
+            earlier.path.unlink(missing_ok=True)
+        self._dropbox.clear_log()
+        self.kills = 0
+        filling = self._home.config / "filling.bin"
+        filling.write_bytes(random.randbytes(size))
+        backup_id = await self._world.backups.create(f"Night {len(self._made) + 1}")
+        path = self._world.backups.local_file(backup_id)
+        archive = Archive(backup_id, path, path.stat().st_size, hash_file(path))
+        self._made.append(archive)
+        return archive
+
+    # Power cuts
+
+    async def cut_power_after(self, seconds: float) -> None:
+        """Kill Home Assistant so many seconds after it has begun to send, and start it again."""
+        await self._begun_to_send()
+        await asyncio.sleep(seconds)
+        await self._cut_power()
+
+    async def cut_power_at(self, fault: Fault) -> None:
+        """Kill Home Assistant when a request is where the fault holds it, and start it again."""
+        self._dropbox.add_fault(fault)
+        await self._soon(
+            lambda: any(self._is_held(one, fault) for one in self._dropbox.log(fault.route)),
+            f"{fault.route} is held",
+        )
+        await self._cut_power()
+
+    @staticmethod
+    def _is_held(request: JsonObject, fault: Fault) -> bool:
+        if fault.kind.value not in request["faults"] or request["duration"]:
+            return False
+        if fault.when == "after":
+            return bool(request["processed"])
+        return bool(request["bytes_received"] >= fault.after_bytes)
+
+    async def _begun_to_send(self) -> None:
+        """Wait until Home Assistant sends, or has no reason to any more."""
+        before = len(self._sending())
+        await self._soon(
+            lambda: len(self._sending()) > before or self._is_in_dropbox(self._made[-1]),
+            "an upload has begun",
+        )
+
+    async def _cut_power(self) -> None:
+        await self._home.kill()
+        self.kills += 1
+        self._dropbox.clear_faults()
+        self.check_dropbox()
+        await self._home.start()
+
+    async def _soon(self, condition: Any, wanted: str) -> None:
+        try:
+            async with asyncio.timeout(_REQUEST_WITHIN):
+                while not condition():  # noqa: ASYNC110  (the other side is a process)
+                    await asyncio.sleep(_LOOK_AGAIN)
+        except TimeoutError:
+            raise AssertionError(f"not within {_REQUEST_WITHIN:.0f} s: {wanted}") from None
+
+    # What must be so
+
+    def seconds_to_send(self, archive: Archive) -> float:
+        """Return how long it will take to send what is missing, and to note that it was sent."""
+        missing = max(0, archive.size - self._bytes_sent())
+        return missing / _BYTES_PER_SECOND + 0.5
+
+    def check_dropbox(self) -> None:
+        """Check what must be so at any moment: all archives are whole, the newest one stays."""
+        known = {one.content_hash: one.backup_id for one in self._made}
+        found = [file["content_hash"] for file in self._tars()]
+        assert set(found) <= set(known), "an archive in Dropbox is none of ours"
+        assert len(set(found)) == len(found), "a backup is in Dropbox twice"
+        ids = {known[content] for content in found}
+        assert not self._arrived or ids & self._arrived, "the only good backup was deleted"
+        self._arrived |= ids
+
+    async def check_arrived(self, archive: Archive) -> None:
+        """Check what must be so at last: one copy, the same, proven, and nothing else left over."""
+        await self._settled(archive)
+        self.check_dropbox()
+        [tar] = self._tars()
+        assert archive.backup_id in tar["path"]
+        assert hash_file(Path(tar["path_on_disk"])) == archive.content_hash
+        assert archive.path.exists(), "local backups are Home Assistant's own business"
+        others = {Path(file["path"]).name for file in self._dropbox.files()} - {
+            Path(tar["path"]).name
+        }
+        assert others == {CATALOG_NAME}
+        self._check_catalog(archive, Path(tar["path"]))
+        assert self._bytes_sent() <= archive.size + self.kills * bytes_in_flight()
+        await self._check_home_assistant(archive)
+
+    def _check_catalog(self, archive: Archive, tar: Path) -> None:
+        text = self._dropbox.read(str(tar.with_name(CATALOG_NAME)))
+        catalog = json.loads(text)["backups"]
+        assert list(catalog) == [tar.name]
+        entry = catalog[tar.name]
+        assert entry["content_hash"] == archive.content_hash
+        assert entry["backup"]["backup_id"] == archive.backup_id
+        assert entry["verified"]
+        assert entry["owner"]
+
+    async def _check_home_assistant(self, archive: Archive) -> None:
+        details = await self._world.backups.details(archive.backup_id)
+        assert details is not None
+        assert len(details["agents"]) == 2, "here and in Dropbox"
+        assert self._home.problems_of(DOMAIN) == []
+        assert self._dropbox.state()["violations"] == []
+
+        async def nothing_is_open() -> bool:
+            journal = self._home.config / ".storage" / f"{DOMAIN}.{self._entry_id}"
+            return not json.loads(journal.read_text())["data"]["sessions"]
+
+        await until(nothing_is_open, within=_REQUEST_WITHIN)
+
+    async def _settled(self, archive: Archive) -> None:
+        shown: dict[str, Any] = {}
+
+        async def sensors_are_right() -> bool:
+            with contextlib.suppress(aiohttp.ClientError):
+                shown.update(await self._sensors())
+            return (
+                shown.get("status") == "up_to_date"
+                and shown["problem"] == "off"
+                and shown["waiting"] == "0"
+                and float(shown["upload_progress"]) == 0
+                and shown["backups_in_dropbox"] == "1"
+                and shown["backups"] == {archive.backup_id: True}
+            )
+
+        try:
+            await until(sensors_are_right, within=_SETTLED_WITHIN)
+        except TimeoutError:
+            problems = "\n".join(str(one) for one in self._home.problems_of(DOMAIN))
+            raise AssertionError(
+                f"{archive.backup_id} did not arrive and settle: {shown}\n{problems}"
+            ) from None
+
+    async def _sensors(self) -> dict[str, Any]:
+        """Return the states, and which backups are listed and whether they are verified."""
+        states = await self._world.client.states()
+        found: dict[str, Any] = {
+            key: states[entity]["state"]
+            for key, entity in self._entities.items()
+            if entity in states
+        }
+        listed = states[self._entities["backups_in_dropbox"]]["attributes"].get("backups", [])
+        return found | {"backups": {one["backup_id"]: one["verified"] for one in listed}}
+
+    # What the local Dropbox has seen
+
+    def _tars(self) -> list[JsonObject]:
+        return [file for file in self._dropbox.files() if file["path"].endswith(".tar")]
+
+    def _is_in_dropbox(self, archive: Archive) -> bool:
+        return any(file["content_hash"] == archive.content_hash for file in self._tars())
+
+    def _sending(self) -> list[JsonObject]:
+        """Return the requests that carried parts of archives."""
+        small = [one for one in self._dropbox.log(_SEND_SMALL) if ".tar" in str(one["argument"])]
+        return self._dropbox.log(_SEND) + small
+
+    def _bytes_sent(self) -> int:
+        return sum(one["bytes_received"] for one in self._sending())

@@ -1,0 +1,16 @@
+"""A stand-in for Home Assistant's Supervisor, as far as backups go, over real HTTP.
+
+It has what Home Assistant's `hassio` integration asks for when it is set up, and everything about
+backups: real archives in real locations, written the way Supervisor writes them; jobs and their
+events; and faults on request. For tests only.
+
+Source of the interface: https://developers.home-assistant.io/docs/api/supervisor/endpoints, and the
+models of `aiohasupervisor`.
+"""
+
+from .archives import Contents
+from .backups import CLOUD, LOCAL, StoredBackup
+from .faults import Fault
+from .server import Supervisor
+
+__all__ = ["CLOUD", "LOCAL", "Contents", "Fault", "StoredBackup", "Supervisor"]

@@ -1,0 +1,455 @@
+"""Backups of a Supervisor, whoever had it make them, under Home Assistant's real `hassio`."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+import io
+from pathlib import Path
+import tarfile
+from typing import Any
+
+from homeassistant.components.backup import async_get_manager
+from homeassistant.components.backup.manager import BackupManagerState
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import instance_id
+from homeassistant.helpers.dispatcher import async_dispatcher_send
+from homeassistant.setup import async_setup_component
+from homeassistant.util import dt as dt_util
+import pytest
+from pytest_homeassistant_custom_component.common import async_fire_time_changed
+from pytest_homeassistant_custom_component.typing import (
+    ClientSessionGenerator,
+    WebSocketGenerator,
+)
+
+from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER
+from custom_components.dropbox_backup.sync import reconciler
+from custom_components.dropbox_backup.sync.names import CATALOG_NAME
+from custom_components.dropbox_backup.sync.state import ProblemKind, Status
+
+from .backup_page import BackupPage, last_result, own_agents
+from .dropbox_server import DropboxServer, Fault as DropboxFault, FaultKind
+from .supervisor import CLOUD, LOCAL, Contents, Fault, StoredBackup, Supervisor
+from .world import (
+    MIB,
+    archives,
+    put_backup,
+    reconciler_of,
+    set_up_entry,
+    state_of,
+    wait_until,
+    wait_until_idle,
+)
+
+pytestmark = pytest.mark.usefixtures("quick_worker")
+
+SUPERVISOR_AGENT = "hassio.local"
+
+
+@pytest.fixture
+async def supervisor(
+    hass: HomeAssistant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, socket_enabled: None
+) -> AsyncIterator[Supervisor]:
+    """Run a Supervisor, and Home Assistant's integration of it."""
+
+    @callback
+    def push(event: dict[str, Any]) -> None:
+        # Supervisor sends it over a WebSocket, whose command does just this.
+        async_dispatcher_send(hass, "supervisor_event", event)
+
+    # A Home Assistant that is still to be set up would first have Supervisor updated.
+    monkeypatch.setattr("homeassistant.components.hassio.async_is_onboarded", lambda _: True)
+    async with Supervisor(tmp_path / "supervisor", push) as running:
+        for name, value in running.env().items():
+            monkeypatch.setenv(name, value)
+        assert await async_setup_component(hass, "hassio", {})
+        await hass.async_block_till_done()
+        yield running
+
+
+def is_in_dropbox(server: DropboxServer, backup: StoredBackup) -> bool:
+    """Tell whether Dropbox holds the one archive, byte for byte."""
+    files = server.account.files
+    return [files.read(path) for path in archives(server)] == [backup.path().read_bytes()]
+
+
+async def test_a_backup_that_home_assistant_has_supervisor_make_arrives_byte_for_byte(
+    hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    hass_ws_client: WebSocketGenerator,
+    dropbox_server: DropboxServer,
+    supervisor: Supervisor,
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+
+    events = await page.make(SUPERVISOR_AGENT)
+    await wait_until_idle(hass, entry)
+
+    assert last_result(events) == ("completed", None)
+    (backup,) = supervisor.store.backups.values()
+    assert is_in_dropbox(dropbox_server, backup)
+    assert set((await page.the_backup())["agents"]) == {SUPERVISOR_AGENT, *own_agents(hass)}
+
+
+@pytest.mark.parametrize(
+    ("service", "data"), [("backup_full", {}), ("backup_partial", {"homeassistant": True})]
+)
+async def test_a_backup_that_an_automation_makes_through_supervisor_arrives(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    supervisor: Supervisor,
+    service: str,
+    data: dict[str, Any],
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+
+    answer = await hass.services.async_call(
+        "hassio", service, {"name": "From an automation", **data}, blocking=True,
+        return_response=True,
+    )
+    await wait_until_idle(hass, entry)
+
+    assert answer is not None
+    assert is_in_dropbox(dropbox_server, supervisor.store.get(str(answer["backup"])))
+
+
+async def test_the_backup_before_the_update_of_an_app_arrives(
+    hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    hass_ws_client: WebSocketGenerator,
+    dropbox_server: DropboxServer,
+    supervisor: Supervisor,
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+
+    await page.ask("hassio/update/addon", addon="core_mosquitto", backup=True)
+    await wait_until_idle(hass, entry)
+
+    (backup,) = supervisor.store.backups.values()
+    assert is_in_dropbox(dropbox_server, backup)
+    (remote,) = state_of(entry).backups
+    assert remote.backup.extra_metadata["supervisor.addon_update"] == "core_mosquitto"
+    assert not remote.backup.homeassistant_included
+
+
+async def test_a_backup_of_supervisors_command_line_arrives_with_all_that_is_known_of_it(
+    hass: HomeAssistant, dropbox_server: DropboxServer, supervisor: Supervisor
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+
+    backup = await supervisor.make_backup(
+        Contents(addons=("core_ssh",), folders=("addons/local", "ssl"), filling=2 * MIB)
+    )
+    await wait_until_idle(hass, entry)
+
+    assert backup.path().stat().st_size > 8 * MIB
+    assert is_in_dropbox(dropbox_server, backup)
+    (remote,) = state_of(entry).backups
+    assert remote.verified
+    assert [addon.slug for addon in remote.backup.addons] == ["core_ssh"]
+    assert [folder.value for folder in remote.backup.folders] == ["addons/local", "ssl"]
+
+
+async def test_a_backup_that_supervisor_has_encrypted_arrives_as_it_is(
+    hass: HomeAssistant, dropbox_server: DropboxServer, supervisor: Supervisor
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    async_get_manager(hass).config.update(create_backup={"password": "another one"})
+
+    backup = await supervisor.make_backup(Contents(password="correct horse"))
+    await wait_until_idle(hass, entry)
+
+    assert is_in_dropbox(dropbox_server, backup)
+    assert state_of(entry).backups[0].backup.protected
+
+
+async def test_a_plain_backup_of_supervisor_is_encrypted_on_its_way_and_can_be_read_again(
+    hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    hass_ws_client: WebSocketGenerator,
+    dropbox_server: DropboxServer,
+    supervisor: Supervisor,
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    async_get_manager(hass).config.update(create_backup={"password": "correct horse"})
+
+    backup = await supervisor.make_backup(Contents(addons=("core_ssh",), filling=MIB))
+    await wait_until_idle(hass, entry)
+
+    (remote,) = state_of(entry).backups
+    assert remote.backup.protected
+    (agent_id,) = own_agents(hass)
+    _, data = await page.download(backup.slug, agent_id, "correct horse")
+    assert parts(data) == parts(backup.path().read_bytes())
+
+
+def parts(archive: bytes) -> dict[str, bytes]:
+    """Return what is in the inner archives, by their names."""
+    found = {}
+    with tarfile.open(fileobj=io.BytesIO(archive)) as outer:
+        for member in outer:
+            file = outer.extractfile(member)
+            if not member.name.endswith(".tar.gz") or file is None:
+                continue
+            with tarfile.open(fileobj=io.BytesIO(file.read())) as inner:
+                (content,) = inner.getmembers()
+                data = inner.extractfile(content)
+                assert data is not None
+                found[member.name] = data.read()
+    return found
+
+
+async def test_a_backup_in_two_locations_is_fetched_and_uploaded_once(
+    hass: HomeAssistant, dropbox_server: DropboxServer, supervisor: Supervisor
+) -> None:
+    supervisor.add_mount("nas")
+    entry = await set_up_entry(hass, dropbox_server)
+    assert "hassio.nas" in async_get_manager(hass).backup_agents
+
+    backup = await supervisor.make_backup(Contents(), LOCAL, "nas")
+    await wait_until_idle(hass, entry)
+
+    assert is_in_dropbox(dropbox_server, backup)
+    assert supervisor.downloads(backup.slug) == 1
+
+
+async def test_a_backup_that_lies_only_on_a_network_share_arrives(
+    hass: HomeAssistant, dropbox_server: DropboxServer, supervisor: Supervisor
+) -> None:
+    supervisor.add_mount("nas")
+    entry = await set_up_entry(hass, dropbox_server)
+
+    backup = await supervisor.make_backup(Contents(), "nas")
+    await wait_until_idle(hass, entry)
+
+    assert is_in_dropbox(dropbox_server, backup)
+
+
+@pytest.fixture
+def unhurried_worker(quick_worker: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Home Assistant ask for Supervisor's locations while the worker waits, for a second in
+    real life.
+    """
+    monkeypatch.setattr(reconciler, "_DEBOUNCE", 0.3)
+
+
+@pytest.mark.usefixtures("unhurried_worker")
+async def test_backups_on_a_network_share_that_is_connected_later_arrive(
+    hass: HomeAssistant, dropbox_server: DropboxServer, supervisor: Supervisor
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    supervisor.store.add_location("nas")
+    backup = await supervisor.make_backup(Contents(), "nas")
+    await wait_until_idle(hass, entry)
+    assert not archives(dropbox_server)
+
+    supervisor.add_mount("nas")
+    await wait_until_idle(hass, entry)
+
+    assert is_in_dropbox(dropbox_server, backup)
+
+
+@pytest.mark.usefixtures("unhurried_worker")
+async def test_a_start_without_supervisors_locations_is_made_up_for_when_they_appear(
+    hass: HomeAssistant, dropbox_server: DropboxServer, supervisor: Supervisor
+) -> None:
+    # Home Assistant asks for the mounts once, in a task whose error nobody takes: without an
+    # answer it has no location of Supervisor at all.
+    hass.loop.set_exception_handler(lambda *_: None)
+    supervisor.faults.append(Fault("mounts"))
+    entry = await set_up_entry(hass, dropbox_server)
+    assert SUPERVISOR_AGENT not in async_get_manager(hass).backup_agents
+    backup = await supervisor.make_backup(Contents())
+    await wait_until_idle(hass, entry)
+    assert not archives(dropbox_server)
+
+    supervisor.add_mount("nas")
+    await wait_until_idle(hass, entry)
+
+    assert is_in_dropbox(dropbox_server, backup)
+
+
+@pytest.mark.parametrize("status", [None, 500, 503])
+async def test_a_supervisor_that_is_away_is_no_error_and_its_backups_arrive_when_it_is_back(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    supervisor: Supervisor,
+    caplog: pytest.LogCaptureFixture,
+    status: int | None,
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    away = Fault("backups*", status=status or 0, times=None)
+    if status is None:
+        await supervisor.stop()
+    else:
+        supervisor.faults.append(away)
+    backup = await supervisor.make_backup(Contents())
+    await wait_until_idle(hass, entry)
+    assert not archives(dropbox_server)
+    assert "Unexpected error" not in caplog.text
+
+    if status is None:
+        await supervisor.start()
+    supervisor.faults.clear()
+    reconciler_of(entry).request("Supervisor is back")
+    await wait_until_idle(hass, entry)
+    assert is_in_dropbox(dropbox_server, backup)
+
+
+@pytest.mark.parametrize("password", [None, "correct horse"])
+async def test_a_transfer_from_supervisor_that_breaks_off_leaves_nothing_half_and_is_repeated(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    supervisor: Supervisor,
+    caplog: pytest.LogCaptureFixture,
+    password: str | None,
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    async_get_manager(hass).config.update(create_backup={"password": password})
+    supervisor.faults.append(Fault("backups/*/download", cut_after=5 * MIB))
+
+    broken = await supervisor.make_backup(Contents(name="Broken", filling=4 * MIB))
+    await wait_until_idle(hass, entry)
+
+    assert not archives(dropbox_server)
+    problem = state_of(entry).problem
+    assert problem
+    assert problem.kind in {ProblemKind.UPLOAD_FAILED, ProblemKind.VERIFICATION_FAILED}
+    assert [one.backup.name for one in state_of(entry).waiting] == ["Broken"]
+    assert "Unexpected error" not in caplog.text
+
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=2))
+    await wait_until(lambda: archives(dropbox_server))
+    await wait_until_idle(hass, entry)
+    (remote,) = state_of(entry).backups
+    assert remote.verified
+    assert password or is_in_dropbox(dropbox_server, broken)
+    assert state_of(entry).problem is None
+
+
+async def test_a_backup_that_supervisor_deletes_before_it_is_fetched_does_not_stop_others(
+    hass: HomeAssistant, dropbox_server: DropboxServer, supervisor: Supervisor
+) -> None:
+    gone = await supervisor.make_backup(Contents(name="Gone", date="2026-11-06T04:45:00+00:00"))
+    supervisor.faults.append(Fault(f"backups/{gone.slug}/download", status=404))
+    other = await supervisor.make_backup(Contents(name="Other"))
+
+    entry = await set_up_entry(hass, dropbox_server)
+    await wait_until_idle(hass, entry)
+
+    assert is_in_dropbox(dropbox_server, other)
+    assert state_of(entry).status is Status.UP_TO_DATE
+    assert state_of(entry).waiting == ()
+
+
+async def test_home_assistant_uploads_a_backup_that_goes_only_to_dropbox(
+    hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    hass_ws_client: WebSocketGenerator,
+    dropbox_server: DropboxServer,
+    supervisor: Supervisor,
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+
+    events = await page.make(*own_agents(hass))
+    await wait_until_idle(hass, entry)
+
+    assert last_result(events) == ("completed", None)
+    assert len(archives(dropbox_server)) == 1
+    assert not supervisor.store.backups, "what Supervisor kept for the upload is gone"
+    assert list((await page.the_backup())["agents"]) == own_agents(hass)
+
+
+async def test_a_backup_is_restored_from_dropbox_through_supervisor(
+    hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    hass_ws_client: WebSocketGenerator,
+    dropbox_server: DropboxServer,
+    supervisor: Supervisor,
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    backup = await supervisor.make_backup(Contents(filling=3 * MIB))
+    await wait_until_idle(hass, entry)
+    archive = backup.path().read_bytes()
+    supervisor.store.remove(backup.slug)
+
+    (agent_id,) = own_agents(hass)
+    await page.ask(
+        "backup/restore", backup_id=backup.slug, agent_id=agent_id, restore_database=False
+    )
+
+    assert [one["slug"] for one in supervisor.restored] == [backup.slug]
+    assert supervisor.store.get(backup.slug).path(CLOUD).read_bytes() == archive
+    await wait_until_idle(hass, entry)
+
+
+async def test_a_damaged_backup_never_gets_into_supervisor(
+    hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    hass_ws_client: WebSocketGenerator,
+    dropbox_server: DropboxServer,
+    supervisor: Supervisor,
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    backup = await supervisor.make_backup(Contents(filling=3 * MIB))
+    await wait_until_idle(hass, entry)
+    supervisor.store.remove(backup.slug)
+    dropbox_server.faults.add(
+        DropboxFault(FaultKind.CORRUPT_DOWNLOAD, "files/download", after_bytes=MIB)
+    )
+
+    (agent_id,) = own_agents(hass)
+    answer = await page.send(
+        "backup/restore", backup_id=backup.slug, agent_id=agent_id, restore_database=False
+    )
+
+    assert not answer["success"]
+    assert not supervisor.restored
+    assert not supervisor.store.backups
+    assert async_get_manager(hass).state is BackupManagerState.IDLE
+    await wait_until_idle(hass, entry)
+
+
+async def test_what_we_uploaded_for_supervisor_is_ours_also_when_the_catalog_is_lost(
+    hass: HomeAssistant, dropbox_server: DropboxServer, supervisor: Supervisor
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_KEEP: 1})
+    old = await supervisor.make_backup(Contents(name="Old"))
+    await wait_until_idle(hass, entry)
+    foreign = put_backup(dropbox_server, "Nobody knows whose")
+    dropbox_server.account.files.delete(f"{DEFAULT_FOLDER}/{CATALOG_NAME}")
+    await hass.config_entries.async_reload(entry.entry_id)
+    await wait_until_idle(hass, entry)
+    us = await instance_id.async_get(hass)
+    owners = {one.backup.backup_id: one.owner for one in state_of(entry).backups}
+    assert owners == {old.slug: us, foreign: None}
+
+    new = await supervisor.make_backup(Contents(name="New", date="2026-11-06T04:45:00+00:00"))
+    await wait_until_idle(hass, entry)
+
+    left = {one.backup.backup_id for one in state_of(entry).backups}
+    assert left == {new.slug, foreign}, "retention takes ours and leaves what may be anybody's"
+
+
+async def test_events_of_supervisor_about_other_things_start_no_check(
+    hass: HomeAssistant, dropbox_server: DropboxServer, supervisor: Supervisor
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    for event in (
+        {},
+        {"event": "job"},
+        {"event": "job", "data": None},
+        {"event": "job", "data": {"name": None, "done": True}},
+        {"event": "job", "data": {"name": "addon_update", "done": True}},
+        {"event": "job", "data": {"name": "backup_manager_full_backup", "done": False}},
+        {"event": "supervisor_update", "data": {}},
+    ):
+        async_dispatcher_send(hass, "supervisor_event", event)
+    assert not reconciler_of(entry)._requested.is_set()
+    await asyncio.sleep(0)
