@@ -1,5 +1,6 @@
 """The binary sensor `problem` is on while something keeps backups from being safe in Dropbox."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from homeassistant.core import HomeAssistant, State
@@ -103,9 +104,15 @@ async def test_a_dropbox_that_is_away_is_a_problem_until_it_is_back(
     reconciler_of(entry).request("test")
     await wait_until_idle(hass, entry)
 
+    assert problem(hass, entry).state == "off", "for a while that is everyday life"
+    assert entity(hass, entry, "sensor", "status").state == "retrying"
+
+    results = reconciler_of(entry)._journal.notes.results
+    assert results.failing_since is not None
+    results.failing_since -= timedelta(hours=1)
+    reconciler_of(entry).publisher.publish()
     assert problem(hass, entry).state == "on"
     assert problem(hass, entry).attributes["kind"] == "unreachable"
-    assert entity(hass, entry, "sensor", "status").state == "retrying"
 
     dropbox_server.faults.clear()
     reconciler_of(entry).request("test")

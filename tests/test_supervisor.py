@@ -289,7 +289,7 @@ async def test_a_supervisor_that_is_away_is_no_error_and_its_backups_arrive_when
     backup = await supervisor.make_backup(Contents())
     await wait_until_idle(hass, entry)
     assert not archives(dropbox_server)
-    assert "Unexpected error" not in caplog.text
+    assert "Unexpected error while checking" not in caplog.text
 
     if status is None:
         await supervisor.start()
@@ -319,7 +319,7 @@ async def test_a_transfer_from_supervisor_that_breaks_off_leaves_nothing_half_an
     assert problem
     assert problem.kind in {ProblemKind.UPLOAD_FAILED, ProblemKind.VERIFICATION_FAILED}
     assert [one.backup.name for one in state_of(entry).waiting] == ["Broken"]
-    assert "Unexpected error" not in caplog.text
+    assert "Unexpected error while checking" not in caplog.text
 
     async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=2))
     await wait_until(lambda: archives(dropbox_server))

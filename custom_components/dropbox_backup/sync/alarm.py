@@ -64,7 +64,7 @@ def _overdue(at: Situation) -> Problem | None:
     if at.after is None:
         return None
     newest = max((date_of(one.backup) for one in at.ours), default=None)
-    safe_until = max(newest or at.watching_since, at.watching_since - at.after)
+    safe_until = max(newest or at.watching_since, at.watching_since)
     if at.now - safe_until < at.after:
         return None
     if at.moved is not None and at.now - at.moved < _STILL_MOVING:
@@ -104,10 +104,15 @@ def _almost_full(at: Situation) -> Problem | None:
         return None
     return Problem(
         ProblemKind.ALMOST_FULL,
-        f"The next backup needs about {megabytes(needed)}, and {megabytes(at.space.free)} are left",
+        f"The next backup needs about {size_text(needed)}, and {size_text(at.space.free)} are free",
     )
 
 
-def megabytes(size: int) -> str:
-    """Return a number of bytes as people read it."""
-    return f"{size / 1_000_000:,.0f} MB"
+def size_text(size: int) -> str:
+    """Return a number of bytes as people read it, in decimal units as Dropbox shows them."""
+    amount, unit = float(size), "bytes"
+    for larger in ("KB", "MB", "GB", "TB"):
+        if amount < 1000:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{amount:.0f} {unit}" if amount >= 10 or unit == "bytes" else f"{amount:.1f} {unit}"

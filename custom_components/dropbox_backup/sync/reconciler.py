@@ -21,7 +21,7 @@ from ..dropbox_api.errors import (
     RefusedError,
 )
 from .account import ask_space
-from .alarm import megabytes
+from .alarm import size_text
 from .journal import Journal
 from .keeper import Keeper
 from .local import LocalBackups, OpenStream, StreamSource
@@ -309,7 +309,7 @@ class Reconciler:
         """Raise `FullError` before anything is sent if it can't fit."""
         space = self.state.space
         if space is not None and space.free < size:
-            raise FullError(f"{megabytes(size)} are needed, {megabytes(space.free)} are free")
+            raise FullError(f"{size_text(size)} are needed, {size_text(space.free)} are free")
 
     # Deciding
 

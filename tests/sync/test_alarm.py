@@ -1,0 +1,148 @@
+"""The alarm comes when it must, goes by itself, and never cries wolf."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from hypothesis import given, strategies as st
+import pytest
+
+from custom_components.dropbox_backup.sync.alarm import Situation, alarm, size_text
+from custom_components.dropbox_backup.sync.models import RemoteBackup
+from custom_components.dropbox_backup.sync.plan import Skipped
+from custom_components.dropbox_backup.sync.state import Problem, ProblemKind, Space
+
+from .backups import FIRST_DAY, local, remote
+
+DAY = timedelta(days=1)
+NOW = FIRST_DAY + 30 * DAY
+
+FINE = Situation(
+    now=NOW,
+    after=3 * DAY,
+    ours=[remote(29)],
+    waiting=[],
+    refused=[],
+    unconfirmed=[],
+    watching_since=FIRST_DAY,
+    problem=None,
+    failing_since=None,
+    moved=None,
+    space=Space(used=0, total=10**9),
+)
+
+
+def kind(situation: Situation) -> ProblemKind | None:
+    found = alarm(situation)
+    return found.kind if found else None
+
+
+def test_nothing_is_wrong() -> None:
+    assert alarm(FINE) is None
+
+
+@pytest.mark.parametrize(
+    "stops",
+    [
+        ProblemKind.SIGN_IN,
+        ProblemKind.FULL,
+        ProblemKind.NOT_WRITABLE,
+        ProblemKind.UPLOAD_FAILED,
+        ProblemKind.VERIFICATION_FAILED,
+    ],
+)
+def test_what_needs_a_person_alarms_at_once(stops: ProblemKind) -> None:
+    assert kind(replace(FINE, problem=Problem(stops, "x"), failing_since=NOW)) is stops
+
+
+@pytest.mark.parametrize(
+    ("minutes", "alarmed"), [(0, False), (59, False), (60, True), (9999, True)]
+)
+def test_a_network_that_is_away_alarms_after_an_hour(minutes: int, alarmed: bool) -> None:
+    away = replace(
+        FINE,
+        problem=Problem(ProblemKind.UNREACHABLE, "x"),
+        failing_since=NOW - timedelta(minutes=minutes),
+    )
+    assert (kind(away) is ProblemKind.UNREACHABLE) == alarmed
+
+
+@pytest.mark.parametrize(("newest", "alarmed"), [(29, False), (28, False), (27, True), (1, True)])
+def test_backups_that_stopped_arriving_alarm_after_the_chosen_days(
+    newest: int, alarmed: bool
+) -> None:
+    assert (alarm(replace(FINE, ours=[remote(newest)])) is not None) == alarmed
+
+
+def test_the_alarm_says_whether_no_backup_was_made_or_none_was_uploaded() -> None:
+    old = replace(FINE, ours=[remote(20)])
+    assert kind(old) is ProblemKind.NO_BACKUP
+    assert kind(replace(old, waiting=[local(28)])) is ProblemKind.OVERDUE
+
+
+def test_a_house_without_any_backup_alarms_too() -> None:
+    assert kind(replace(FINE, ours=[])) is ProblemKind.NO_BACKUP
+    assert alarm(replace(FINE, ours=[], watching_since=NOW - DAY)) is None
+
+
+def test_old_backups_do_not_alarm_on_the_day_of_the_installation() -> None:
+    assert alarm(replace(FINE, ours=[remote(1)], watching_since=NOW)) is None
+
+
+@pytest.mark.parametrize(("minutes", "alarmed"), [(1, False), (29, False), (31, True)])
+def test_a_slow_upload_is_no_alarm_while_it_moves(minutes: int, alarmed: bool) -> None:
+    slow = replace(
+        FINE,
+        ours=[remote(20)],
+        waiting=[local(28)],
+        moved=NOW - timedelta(minutes=minutes),
+    )
+    assert (alarm(slow) is not None) == alarmed
+
+
+def test_the_alarm_for_days_can_be_switched_off() -> None:
+    assert alarm(replace(FINE, ours=[], after=None)) is None
+
+
+def test_a_dropbox_that_will_not_take_the_next_backup_is_told_before() -> None:
+    size = remote(29).file.size
+    assert alarm(replace(FINE, space=Space(used=0, total=size))) is None
+    assert kind(replace(FINE, space=Space(used=1, total=size))) is ProblemKind.ALMOST_FULL
+
+
+def test_a_bad_backup_is_named_with_its_reason() -> None:
+    found = alarm(replace(FINE, refused=[Skipped(local(3), "its end is missing")]))
+    assert found == Problem(ProblemKind.REFUSED, "Backup 3: its end is missing")
+
+
+def test_deletions_that_wait_for_a_word_are_told() -> None:
+    assert kind(replace(FINE, unconfirmed=[remote(1)])) is ProblemKind.CONFIRM_RETENTION
+
+
+@given(st.datetimes(min_value=datetime(2026, 1, 1), max_value=datetime(2040, 1, 1)))  # noqa: DTZ001  (a zone is given below)
+def test_the_alarm_ages_while_home_assistant_is_down_and_never_goes_without_a_backup(
+    later: datetime,
+) -> None:
+    now = later.replace(tzinfo=NOW.tzinfo)
+    situation = replace(FINE, now=now, ours=[remote(0)])
+    expected = now - FIRST_DAY >= 3 * DAY
+    assert (alarm(situation) is not None) == expected
+    assert alarm(replace(situation, ours=[remote(0), _made_at(now)])) is None
+
+
+def _made_at(date: datetime) -> RemoteBackup:
+    made = remote(1)
+    return replace(made, backup=replace(made.backup, date=date.isoformat()))
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1000, "1.0 KB"),
+        (123_456, "123 KB"),
+        (2_500_000_000, "2.5 GB"),
+    ],
+)
+def test_sizes_are_written_for_people(size: int, text: str) -> None:
+    assert size_text(size) == text

@@ -1,0 +1,680 @@
+"""Dropbox as a location of Home Assistant's own backups, seen from its page of backups."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+import io
+from pathlib import Path
+import tarfile
+
+import aiohttp
+from homeassistant.components.backup import BackupAgent, BackupNotFound, async_get_manager
+from homeassistant.components.backup.config import AgentParametersDict
+from homeassistant.components.backup.manager import BackupManagerState
+from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntryState
+from homeassistant.core import Event, HomeAssistant, ServiceCall
+import pytest
+from pytest_homeassistant_custom_component.common import async_mock_service
+from pytest_homeassistant_custom_component.typing import (
+    ClientSessionGenerator,
+    WebSocketGenerator,
+)
+
+from custom_components.dropbox_backup.const import (
+    CONF_UPLOAD_AUTOMATICALLY,
+    DEFAULT_FOLDER,
+    DOMAIN,
+)
+from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
+from custom_components.dropbox_backup.sync import reconciler
+
+from .backup_page import BackupPage, last_result, own_agents
+from .dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
+from .world import (
+    LOCAL_AGENT,
+    MIB,
+    archives,
+    local_backups,
+    make_backup,
+    put_backup,
+    reconciler_of,
+    set_up_entry,
+    state_of,
+    wait_until,
+    wait_until_idle,
+)
+
+pytestmark = pytest.mark.usefixtures("quick_worker")
+
+MANUAL = {CONF_UPLOAD_AUTOMATICALLY: False}
+PASSWORD = "correct horse"
+
+
+@pytest.fixture
+async def entry(hass: HomeAssistant, dropbox_server: DropboxServer) -> DropboxBackupConfigEntry:
+    """Sign in, and leave all uploads to Home Assistant."""
+    return await set_up_entry(hass, dropbox_server, options=MANUAL)
+
+
+@pytest.fixture
+async def page(
+    hass: HomeAssistant,
+    entry: DropboxBackupConfigEntry,
+    hass_client: ClientSessionGenerator,
+    hass_ws_client: WebSocketGenerator,
+) -> BackupPage:
+    """Open the page of backups."""
+    return await BackupPage.open(hass, hass_client, hass_ws_client)
+
+
+@pytest.fixture
+def dropbox(page: BackupPage, hass: HomeAssistant) -> str:
+    """Return the id of our location."""
+    (agent_id,) = own_agents(hass)
+    return agent_id
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give up at once: an upload through Home Assistant tries for an hour."""
+    monkeypatch.setattr(reconciler, "_PATIENCE_FOR_HOME_ASSISTANT", 0.0)
+
+
+def fill(hass: HomeAssistant, size: int) -> None:
+    """Make the next backups that large."""
+    Path(hass.config.path("filling.bin")).write_bytes(bytes(range(256)) * (size // 256))
+
+
+def the_file(server: DropboxServer) -> bytes:
+    """Return the only archive in Dropbox."""
+    (path,) = archives(server)
+    return server.account.files.read(path)
+
+
+def inner(archive: bytes, size: int = -1) -> bytes:
+    """Return the archive of Home Assistant within a backup."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as outer:
+        name = next(one for one in outer.getnames() if "homeassistant.tar" in one)
+        file = outer.extractfile(name)
+        assert file is not None
+        return file.read(size)
+
+
+# The location
+
+
+async def test_every_account_is_a_location_named_after_it_as_long_as_it_is_loaded(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    entry: DropboxBackupConfigEntry,
+    page: BackupPage,
+) -> None:
+    bob = dropbox_server.add_account(DropboxAccount("bob@example.com", "Bob"))
+    second = await set_up_entry(hass, dropbox_server, account=bob)
+
+    async def names() -> set[str]:
+        agents = (await page.ask("backup/agents/info"))["agents"]
+        return {one["name"] for one in agents if one["agent_id"].startswith(f"{DOMAIN}.")}
+
+    assert await names() == {"Ada Example", "Bob"}
+    await hass.config_entries.async_unload(entry.entry_id)
+    await hass.async_block_till_done()
+    assert await names() == {"Bob"}
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    assert await names() == {"Ada Example", "Bob"}
+    await hass.config_entries.async_remove(second.entry_id)
+    await hass.async_block_till_done()
+    assert await names() == {"Ada Example"}
+
+
+async def test_the_id_of_the_location_tells_nothing_of_the_account_and_outlives_the_entry(
+    hass: HomeAssistant, dropbox_server: DropboxServer, entry: DropboxBackupConfigEntry
+) -> None:
+    before = own_agents(hass)
+    account_id = dropbox_server.account.account_id
+    assert account_id.removeprefix("dbid:")[:8] not in before[0]
+
+    await hass.config_entries.async_remove(entry.entry_id)
+    await set_up_entry(hass, dropbox_server)
+
+    assert own_agents(hass) == before
+
+
+# Making backups
+
+
+async def test_a_backup_only_for_dropbox_arrives_with_its_metadata_and_can_be_downloaded(
+    hass: HomeAssistant, dropbox_server: DropboxServer, page: BackupPage, dropbox: str
+) -> None:
+    fill(hass, 5 * MIB)
+
+    events = await page.make(dropbox)
+
+    assert last_result(events) == ("completed", None)
+    assert await local_backups(hass) == []
+    backup = await page.the_backup()
+    assert backup["name"] == "Nightly"
+    assert backup["failed_agent_ids"] == []
+    archive = the_file(dropbox_server)
+    assert backup["agents"] == {dropbox: {"protected": False, "size": len(archive)}}
+    details = await page.ask("backup/details", backup_id=backup["backup_id"])
+    assert details["backup"] == backup
+    assert await page.download(backup["backup_id"], dropbox) == (HTTPStatus.OK, archive)
+
+
+async def test_a_backup_for_both_locations_is_the_same_in_both(
+    hass: HomeAssistant, dropbox_server: DropboxServer, page: BackupPage, dropbox: str
+) -> None:
+    events = await page.make(LOCAL_AGENT, dropbox)
+
+    assert last_result(events) == ("completed", None)
+    backup = await page.the_backup()
+    assert set(backup["agents"]) == {LOCAL_AGENT, dropbox}
+    local = async_get_manager(hass).local_backup_agents[LOCAL_AGENT]
+    assert the_file(dropbox_server) == local.get_backup_path(backup["backup_id"]).read_bytes()
+
+
+async def test_the_progress_of_an_upload_is_shown_up_to_the_last_byte(
+    hass: HomeAssistant, dropbox_server: DropboxServer, page: BackupPage, dropbox: str
+) -> None:
+    fill(hass, 9 * MIB)
+    # Home Assistant tells at most one step a second.
+    dropbox_server.faults.add(
+        Fault(FaultKind.STALL, "files/upload_session/append_v2", seconds=1.2, skip=1)
+    )
+
+    events = await page.make(dropbox)
+
+    steps = [one for one in events if one.get("agent_id") == dropbox]
+    sent = [one["uploaded_bytes"] for one in steps]
+    assert {one["total_bytes"] for one in steps} == {len(the_file(dropbox_server))}
+    assert sent == sorted(sent)
+    assert sent[-1] == steps[-1]["total_bytes"]
+    assert any(0 < one < sent[-1] for one in sent)
+
+
+async def test_a_backup_with_a_password_is_encrypted_in_dropbox_and_decrypted_for_a_download(
+    hass: HomeAssistant, dropbox_server: DropboxServer, page: BackupPage, dropbox: str
+) -> None:
+    fill(hass, MIB)
+
+    events = await page.make(LOCAL_AGENT, dropbox, password=PASSWORD)
+
+    assert last_result(events) == ("completed", None)
+    backup = await page.the_backup()
+    assert backup["agents"][dropbox]["protected"]
+    assert inner(the_file(dropbox_server), 9) == b"SecureTar"
+    status, data = await page.download(backup["backup_id"], dropbox, PASSWORD)
+    assert status == HTTPStatus.OK
+    assert inner(data, 2) == b"\x1f\x8b", "gzip"
+    with tarfile.open(fileobj=io.BytesIO(inner(data))) as archive:
+        filling = archive.extractfile("data/filling.bin")
+        assert filling is not None
+        assert filling.read() == Path(hass.config.path("filling.bin")).read_bytes()
+
+
+async def test_encryption_can_be_switched_off_for_dropbox_alone(
+    hass: HomeAssistant, dropbox_server: DropboxServer, page: BackupPage, dropbox: str
+) -> None:
+    async_get_manager(hass).config.update(
+        agents={dropbox: AgentParametersDict(protected=False, retention=None)}
+    )
+
+    await page.make(LOCAL_AGENT, dropbox, password=PASSWORD)
+
+    backup = await page.the_backup()
+    protected = {name: one["protected"] for name, one in backup["agents"].items()}
+    assert protected == {LOCAL_AGENT: True, dropbox: False}
+    assert inner(the_file(dropbox_server), 2) == b"\x1f\x8b", "gzip"
+
+
+async def test_an_archive_that_a_person_uploads_arrives_as_it_is(
+    hass: HomeAssistant, dropbox_server: DropboxServer, page: BackupPage, dropbox: str
+) -> None:
+    await page.make(LOCAL_AGENT, name="Elsewhere")
+    (made,) = await local_backups(hass)
+    local = async_get_manager(hass).local_backup_agents[LOCAL_AGENT]
+    archive = local.get_backup_path(made.backup_id).read_bytes()
+
+    assert await page.upload(archive, dropbox) == made.backup_id
+
+    assert the_file(dropbox_server) == archive
+    assert dropbox in (await page.the_backup())["agents"]
+
+
+@pytest.mark.parametrize("password", [None, PASSWORD])
+async def test_the_same_backup_is_sent_once_when_home_assistant_and_the_worker_both_want_it(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    page: BackupPage,
+    dropbox: str,
+    entry: DropboxBackupConfigEntry,
+    password: str | None,
+) -> None:
+    hass.config_entries.async_update_entry(entry, options={})  # upload automatically
+    await hass.config_entries.async_reload(entry.entry_id)
+    await wait_until_idle(hass, entry)
+    async_get_manager(hass).config.update(create_backup={"password": password})
+    dropbox_server.log.clear()
+
+    await page.make(LOCAL_AGENT, dropbox, password=password)
+    await wait_until_idle(hass, entry)
+
+    assert len(archives(dropbox_server)) == 1
+    uploads = [
+        one.argument["path"]
+        for one in dropbox_server.log.of("files/upload")
+        if isinstance(one.argument, dict)
+    ]
+    assert len([one for one in uploads if one.endswith(".tar")]) == 1
+
+
+async def test_two_uploads_of_one_backup_at_once_are_one(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    page: BackupPage,
+    entry: DropboxBackupConfigEntry,
+) -> None:
+    made = await make_backup(hass, size=5 * MIB)
+    path = async_get_manager(hass).local_backup_agents[LOCAL_AGENT].get_backup_path(made.backup_id)
+    dropbox_server.log.clear()
+
+    async def upload() -> None:
+        async def stream() -> AsyncBytes:
+            return AsyncBytes(path.read_bytes())
+
+        await reconciler_of(entry).upload_for_home_assistant(made, stream, lambda _: None)
+
+    await asyncio.gather(upload(), upload())
+
+    assert the_file(dropbox_server) == path.read_bytes()
+    assert dropbox_server.log.count("files/upload_session/finish") == 1
+
+
+class AsyncBytes:
+    """Bytes as Home Assistant hands them out."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __aiter__(self) -> AsyncBytes:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._data:
+            raise StopAsyncIteration
+        piece, self._data = self._data[:MIB], self._data[MIB:]
+        return piece
+
+
+# What can go wrong
+
+
+type Trouble = Callable[[DropboxServer], None]
+
+
+def fill_up(server: DropboxServer) -> None:
+    server.account.quota = server.account.used
+
+
+def refuse_sign_in(server: DropboxServer) -> None:
+    server.tokens.revoke_all()
+
+
+def go_away(server: DropboxServer) -> None:
+    server.faults.add(Fault(FaultKind.RESET_BEFORE_BODY, "*", times=None))
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("trouble", "key"),
+    [(fill_up, "dropbox_full"), (refuse_sign_in, "sign_in_needed"), (go_away, "dropbox_error")],
+)
+async def test_an_upload_that_fails_is_said_and_leaves_the_local_backup_whole(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    page: BackupPage,
+    dropbox: str,
+    caplog: pytest.LogCaptureFixture,
+    trouble: Trouble,
+    key: str,
+) -> None:
+    trouble(dropbox_server)
+
+    events = await page.make(LOCAL_AGENT, dropbox)
+
+    assert last_result(events) == ("failed", "upload_failed")
+    backup = await page.the_backup()
+    assert backup["failed_agent_ids"] == [dropbox]
+    assert list(backup["agents"]) == [LOCAL_AGENT]
+    status, data = await page.download(backup["backup_id"], LOCAL_AGENT)
+    assert status == HTTPStatus.OK
+    assert inner(data)
+    assert archives(dropbox_server) == []
+    assert f"Upload failed for {dropbox}: " in caplog.text
+    assert "Unexpected error" not in caplog.text
+    flows = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
+    wanted = [SOURCE_REAUTH] if key == "sign_in_needed" else []
+    assert [one["context"]["source"] for one in flows] == wanted
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("trouble", "key"),
+    [(refuse_sign_in, "sign_in_needed"), (go_away, "dropbox_error")],
+)
+async def test_a_backup_that_can_not_be_deleted_is_said_to_and_stays(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    page: BackupPage,
+    dropbox: str,
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: Trouble,
+    key: str,
+) -> None:
+    await page.make(dropbox)
+    backup = await page.the_backup()
+    # A person waits for the answer: a minute in real life.
+    monkeypatch.setattr(reconciler_of_page(hass)._client, "_patience", 0.0)
+    monkeypatch.setattr(reconciler_of_page(hass).folder._client, "_patience", 0.0)
+    trouble(dropbox_server)
+
+    result = await page.ask("backup/delete", backup_id=backup["backup_id"])
+
+    assert dropbox in result["agent_errors"]
+    if translations := result.get("agent_error_translations"):  # since Home Assistant 2026.11
+        assert translations[dropbox]["translation_key"] == key
+        assert translations[dropbox]["translation_domain"] == DOMAIN
+    dropbox_server.faults.clear()
+    assert len(archives(dropbox_server)) == 1
+    assert list(await page.backups()) == [backup["backup_id"]]
+
+
+def reconciler_of_page(hass: HomeAssistant) -> reconciler.Reconciler:
+    """Return the worker of the only account."""
+    entry: DropboxBackupConfigEntry
+    (entry,) = hass.config_entries.async_loaded_entries(DOMAIN)
+    return reconciler_of(entry)
+
+
+async def test_a_deleted_backup_is_gone_from_dropbox_and_from_the_page(
+    dropbox_server: DropboxServer, page: BackupPage, dropbox: str
+) -> None:
+    await page.make(dropbox)
+    backup = await page.the_backup()
+
+    result = await page.ask("backup/delete", backup_id=backup["backup_id"])
+
+    assert result["agent_errors"] == {}
+    assert archives(dropbox_server) == []
+    assert await page.backups() == {}
+
+
+async def test_a_backup_that_somebody_else_deleted_can_be_deleted(
+    dropbox_server: DropboxServer, page: BackupPage, dropbox: str
+) -> None:
+    await page.make(dropbox)
+    backup = await page.the_backup()
+    dropbox_server.account.files.delete(archives(dropbox_server)[0])
+
+    result = await page.ask("backup/delete", backup_id=backup["backup_id"])
+
+    assert result["agent_errors"] == {}
+    assert await page.backups() == {}
+
+
+async def test_a_backup_that_is_not_there_is_not_found(
+    hass: HomeAssistant, page: BackupPage, dropbox: str
+) -> None:
+    agent = async_get_manager(hass).backup_agents[dropbox]
+    calls: list[Callable[[str], Awaitable[object]]] = [
+        agent.async_get_backup,
+        agent.async_download_backup,
+        agent.async_delete_backup,
+    ]
+    for call in calls:
+        with pytest.raises(BackupNotFound):
+            await call("0badc0de")
+
+    assert (await page.ask("backup/details", backup_id="0badc0de"))["backup"] is None
+    assert (await page.download("0badc0de", dropbox))[0] == HTTPStatus.NOT_FOUND
+    assert (await page.ask("backup/delete", backup_id="0badc0de"))["agent_errors"] == {}
+
+
+async def test_the_page_opens_from_memory_while_dropbox_is_away(
+    dropbox_server: DropboxServer, page: BackupPage, dropbox: str
+) -> None:
+    await page.make(dropbox)
+    go_away(dropbox_server)
+    dropbox_server.log.clear()
+
+    info = await page.ask("backup/info")
+
+    assert info["agent_errors"] == {}
+    assert [one["name"] for one in info["backups"]] == ["Nightly"]
+    assert not dropbox_server.log.records
+
+
+async def test_the_page_opens_whatever_else_lies_in_the_folder(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    hass_client: ClientSessionGenerator,
+    hass_ws_client: WebSocketGenerator,
+) -> None:
+    files = dropbox_server.account.files
+    good = put_backup(dropbox_server, "Good")
+    put_backup(dropbox_server, "No date", date="the day before yesterday")
+    whole = files.read(f"{DEFAULT_FOLDER}/{good}.tar")
+    for name, content in {
+        "empty.tar": b"",
+        "noise.tar": bytes(range(256)) * 40,
+        "half.tar": whole[:700],
+        "other.tar": tar_of("readme.txt", b"hello"),
+        "nonsense.tar": tar_of("./backup.json", b"[[[["),
+        "list.tar": tar_of("./backup.json", b"[1, 2]"),
+        "null.tar": tar_of("./backup.json", b'{"slug": null, "name": 3}'),
+        "photo.jpg": b"\xff\xd8\xff",
+        "half.metadata.json": b'{"backup_id": 1}',
+    }.items():
+        files.put(f"{DEFAULT_FOLDER}/{name}", content)
+    files.create_folder(f"{DEFAULT_FOLDER}/folder.tar")
+
+    await set_up_entry(hass, dropbox_server)
+    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+
+    info = await page.ask("backup/info")
+    assert info["agent_errors"] == {}
+    assert {one["name"] for one in info["backups"]} == {"Good", "No date"}
+
+
+def tar_of(name: str, content: bytes) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        info = tarfile.TarInfo(name)
+        info.size = len(content)
+        archive.addfile(info, io.BytesIO(content))
+    return file.getvalue()
+
+
+# Interrupted
+
+
+async def test_an_upload_that_is_cancelled_leaves_nothing_half_and_can_be_made_again(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    page: BackupPage,
+    dropbox: str,
+    entry: DropboxBackupConfigEntry,
+) -> None:
+    fill(hass, 9 * MIB)
+    stall = dropbox_server.faults.add(
+        Fault(FaultKind.STALL, "files/upload_session/append_v2", seconds=30)
+    )
+    await page.ask(
+        "backup/generate", agent_ids=[LOCAL_AGENT, dropbox], include_database=False, name="Nightly"
+    )
+    await wait_until(lambda: stall.applied)
+    task = async_get_manager(hass)._backup_finish_task
+    assert task is not None
+    task.cancel()
+    await wait_until(lambda: async_get_manager(hass).state is BackupManagerState.IDLE)
+    dropbox_server.faults.clear()
+
+    assert archives(dropbox_server) == []
+    assert state_of(entry).progress is None
+    (made,) = await local_backups(hass)
+    outcomes = await reconciler_of(entry).request("once more", reconciler.Selection(latest=True))
+    assert [one.remote is not None for one in outcomes.values()] == [True]
+    assert list((await page.the_backup())["agents"]) == [LOCAL_AGENT, dropbox]
+    assert (await page.the_backup())["backup_id"] == made.backup_id
+
+
+async def test_an_upload_through_home_assistant_outlives_a_reload_of_the_account(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    page: BackupPage,
+    dropbox: str,
+    entry: DropboxBackupConfigEntry,
+) -> None:
+    fill(hass, 9 * MIB)
+    stall = dropbox_server.faults.add(
+        Fault(FaultKind.STALL, "files/upload_session/append_v2", seconds=0.5)
+    )
+    making = asyncio.create_task(page.make(dropbox))
+    await wait_until(lambda: stall.applied)
+
+    await hass.config_entries.async_reload(entry.entry_id)
+
+    assert last_result(await making) == ("completed", None)
+    await wait_until_idle(hass, entry)
+    assert entry.state is ConfigEntryState.LOADED
+    assert list((await page.the_backup())["agents"]) == [dropbox]
+
+
+# Downloading and restoring
+
+
+async def backup_in_dropbox(hass: HomeAssistant, page: BackupPage, dropbox: str) -> str:
+    fill_with_noise = Path(hass.config.path("noise.bin"))
+    fill_with_noise.write_bytes(b"".join(bytes([one % 251]) * 997 for one in range(4000)))
+    await page.make(dropbox)
+    return str((await page.the_backup())["backup_id"])
+
+
+@pytest.mark.parametrize(
+    "kind", [FaultKind.RESET_IN_RESPONSE, FaultKind.TRUNCATE_DOWNLOAD]
+)
+async def test_a_download_that_breaks_off_goes_on_where_it_broke(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    page: BackupPage,
+    dropbox: str,
+    kind: FaultKind,
+) -> None:
+    backup_id = await backup_in_dropbox(hass, page, dropbox)
+    archive = the_file(dropbox_server)
+    dropbox_server.log.clear()
+    dropbox_server.faults.add(
+        Fault(kind, "files/download", after_bytes=len(archive) // 3, times=2)
+    )
+
+    assert await page.download(backup_id, dropbox) == (HTTPStatus.OK, archive)
+    assert dropbox_server.log.count("files/download") == 3
+    assert dropbox_server.log.bytes_sent("files/download") < 1.5 * len(archive)
+
+
+async def test_a_damaged_download_breaks_off_at_its_end(
+    hass: HomeAssistant, dropbox_server: DropboxServer, page: BackupPage, dropbox: str
+) -> None:
+    backup_id = await backup_in_dropbox(hass, page, dropbox)
+    dropbox_server.faults.add(Fault(FaultKind.CORRUPT_DOWNLOAD, "files/download", after_bytes=9999))
+
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await page.download(backup_id, dropbox)
+
+
+async def test_a_download_that_is_given_up_lets_go_of_dropbox(
+    hass: HomeAssistant, dropbox_server: DropboxServer, page: BackupPage, dropbox: str
+) -> None:
+    backup_id = await backup_in_dropbox(hass, page, dropbox)
+    agent: BackupAgent = async_get_manager(hass).backup_agents[dropbox]
+    stream = await agent.async_download_backup(backup_id)
+    assert len(await anext(aiter(stream))) < len(the_file(dropbox_server))
+    connections = reconciler_of_page(hass)._client._session.connector
+    assert connections is not None
+    assert connections._acquired
+
+    await stream.aclose()  # type: ignore[attr-defined]  # Home Assistant closes what can be closed
+
+    assert not connections._acquired
+
+
+@pytest.fixture
+def restarts(hass: HomeAssistant, page: BackupPage) -> list[ServiceCall]:
+    """Note restarts instead of having them."""
+    return async_mock_service(hass, "homeassistant", "restart")
+
+
+@pytest.mark.parametrize("password", [None, PASSWORD])
+async def test_a_backup_is_restored_from_dropbox(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    page: BackupPage,
+    dropbox: str,
+    restarts: list[ServiceCall],
+    password: str | None,
+) -> None:
+    await page.make(dropbox, password=password)
+    backup_id = (await page.the_backup())["backup_id"]
+
+    await page.ask(
+        "backup/restore",
+        backup_id=backup_id,
+        agent_id=dropbox,
+        restore_database=False,
+        **({"password": password} if password else {}),
+    )
+
+    assert len(restarts) == 1
+    restored = Path(hass.config.path("tmp_backups", f"{backup_id}.tar"))
+    assert restored.read_bytes() == the_file(dropbox_server)
+    assert str(restored) in Path(hass.config.path(".HA_RESTORE")).read_text(encoding="utf-8")
+
+
+async def test_a_wrong_password_is_said_before_anything_is_restored(
+    hass: HomeAssistant, page: BackupPage, dropbox: str, restarts: list[ServiceCall]
+) -> None:
+    await page.make(dropbox, password=PASSWORD)
+    backup_id = (await page.the_backup())["backup_id"]
+
+    answer = await page.send(
+        "backup/restore",
+        backup_id=backup_id,
+        agent_id=dropbox,
+        restore_database=False,
+        password="wrong",
+    )
+
+    assert answer["error"]["code"] == "password_incorrect"
+    assert not restarts
+
+
+async def test_a_damaged_backup_is_not_restored(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    page: BackupPage,
+    dropbox: str,
+    restarts: list[ServiceCall],
+) -> None:
+    backup_id = await backup_in_dropbox(hass, page, dropbox)
+    dropbox_server.faults.add(Fault(FaultKind.CORRUPT_DOWNLOAD, "files/download", after_bytes=9999))
+
+    answer = await page.send(
+        "backup/restore", backup_id=backup_id, agent_id=dropbox, restore_database=False
+    )
+
+    assert not answer["success"]
+    assert not restarts
+    assert not Path(hass.config.path(".HA_RESTORE")).exists()
+    assert async_get_manager(hass).state is BackupManagerState.IDLE

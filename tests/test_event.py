@@ -1,0 +1,96 @@
+"""The event entity tells what happened to backups."""
+
+from typing import Any
+
+from homeassistant.core import Event, EventStateChangedData, HomeAssistant
+from homeassistant.helpers.event import async_track_state_change_event
+
+from custom_components.dropbox_backup.const import CONF_KEEP
+from custom_components.dropbox_backup.sync.models import BackupId
+
+from .dropbox_server import DropboxServer, Fault, FaultKind
+from .world import entity_id, make_backup, reconciler_of, set_up_entry, wait_until_idle
+
+MIB = 1 << 20
+
+
+def listen(hass: HomeAssistant, event_entity: str) -> list[dict[str, Any]]:
+    """Note the attributes of every event."""
+    seen: list[dict[str, Any]] = []
+
+    def changed(event: Event[EventStateChangedData]) -> None:
+        if (state := event.data["new_state"]) is not None:
+            seen.append(dict(state.attributes))
+
+    async_track_state_change_event(hass, event_entity, changed)
+    return seen
+
+
+async def test_uploads_and_deletions_are_events(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_KEEP: 1})
+    seen = listen(hass, entity_id(hass, entry, "event", "backup"))
+    first = await make_backup(hass, "First")
+    await wait_until_idle(hass, entry)
+    second = await make_backup(hass, "Second")
+    await wait_until_idle(hass, entry)
+    await reconciler_of(entry).keeper.delete([BackupId(second.backup_id)])
+    await hass.async_block_till_done()
+
+    told = [(one["event_type"], one["name"], one["reason"]) for one in seen]
+    assert told == [
+        ("uploaded", "First", None),
+        ("uploaded", "Second", None),
+        ("deleted", "First", "older than the newest 1"),
+        ("deleted", "Second", "asked for"),
+    ]
+    assert seen[0]["backup_id"] == first.backup_id
+    assert seen[0]["size"] == first.size
+
+
+async def test_a_failed_upload_is_an_event_with_its_reason(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    seen = listen(hass, entity_id(hass, entry, "event", "backup"))
+    dropbox_server.account.quota = 1
+    await make_backup(hass, "Too large", size=MIB)
+    await wait_until_idle(hass, entry)
+    assert [one["event_type"] for one in seen] == ["upload_failed"]
+    assert "are needed" in seen[0]["reason"]
+
+
+async def test_a_line_that_damages_what_is_sent_is_a_failed_verification(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    seen = listen(hass, entity_id(hass, entry, "event", "backup"))
+    damage = Fault(FaultKind.CORRUPT_UPLOAD, route="files/upload_session/append_v2", times=None)
+    dropbox_server.faults.add(damage)
+    await make_backup(hass, "Damaged", size=5 * MIB)
+    await wait_until_idle(hass, entry)
+    assert [one["event_type"] for one in seen] == ["verification_failed"]
+
+
+async def test_a_backup_that_was_already_there_is_verified(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    """As after a power cut between the upload and everything that is written about it."""
+    entry = await set_up_entry(hass, dropbox_server)
+    made = await make_backup(hass, "Nightly")
+    await wait_until_idle(hass, entry)
+    [remote] = reconciler_of(entry).folder.backups
+    path = reconciler_of(entry).folder.path_of(remote.file.name)
+    catalog = reconciler_of(entry).folder.path_of("dropbox_backup_catalog.json")
+    dropbox_server.account.files.delete(catalog)
+    reconciler_of(entry)._journal.notes.uploaded.clear()
+    seen = listen(hass, entity_id(hass, entry, "event", "backup"))
+    await hass.config_entries.async_reload(entry.entry_id)
+    await wait_until_idle(hass, entry)
+
+    assert dropbox_server.account.files.exists(path)
+    assert "verified" in {one.get("event_type") for one in seen}
+    [remote] = reconciler_of(entry).folder.backups
+    assert remote.verified
+    assert remote.backup.backup_id == made.backup_id
