@@ -21,6 +21,7 @@ from custom_components.dropbox_backup.const import (
     CONF_UPLOAD_AUTOMATICALLY,
     DEFAULT_FOLDER,
 )
+from custom_components.dropbox_backup.sync import remote_watch
 from custom_components.dropbox_backup.sync.models import BackupId
 from custom_components.dropbox_backup.sync.state import ProblemKind, Status
 from custom_components.dropbox_backup.sync.wishes import Selection
@@ -173,14 +174,12 @@ async def test_a_check_comes_after_the_interval(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server, options={CONF_CHECK_INTERVAL: 6})
-    await make_backup(hass)
-    await wait_until_idle(hass, entry)
-    dropbox_server.account.files.delete(archives(dropbox_server)[0])
+    last = state_of(entry).last_check
     async_fire_time_changed(hass, dt_util.utcnow() + timedelta(hours=5, minutes=59))
     await asyncio.sleep(0.1)
     assert not reconciler_of(entry)._requested.is_set()
     async_fire_time_changed(hass, dt_util.utcnow() + timedelta(hours=6, minutes=1))
-    await wait_until(lambda: archives(dropbox_server))
+    await wait_until(lambda: state_of(entry).last_check != last)
     await wait_until_idle(hass, entry)
 
 
@@ -301,3 +300,31 @@ async def test_unloading_during_an_upload_is_quick_and_loses_nothing(
     assert len(archives(dropbox_server)) == 1
     assert state_of(entry).backups[0].verified
     await asyncio.sleep(3)  # the local Dropbox is still busy with the stalled request
+
+
+async def test_what_others_do_in_the_folder_is_seen_within_moments(
+    hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_watch, "_AFTER_CHANGE", 0.1)  # the local Dropbox shows it at once
+    entry = await set_up_entry(hass, dropbox_server)
+    made = await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    put_backup(dropbox_server, "From the neighbours", instance_id="other")
+    await wait_until(lambda: len(state_of(entry).backups) == 2)
+
+    [ours] = [path for path in archives(dropbox_server) if made.backup_id in path]
+    dropbox_server.account.files.delete(ours)
+    await wait_until(lambda: len(state_of(entry).backups) == 1)
+    await wait_until(lambda: ours in archives(dropbox_server))  # and it is uploaded again
+    await wait_until_idle(hass, entry)
+
+
+async def test_watching_the_folder_costs_one_request_while_nothing_happens(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    await wait_until_idle(hass, entry)
+    await asyncio.sleep(0.5)
+    dropbox_server.log.clear()
+    await asyncio.sleep(1)
+    assert sum(dropbox_server.log.counters.values()) == 0

@@ -41,6 +41,7 @@ from .sync.local import LocalBackups
 from .sync.models import Policy
 from .sync.reconciler import Reconciler
 from .sync.remote import BackupFolder
+from .sync.remote_watch import watch_dropbox
 from .sync.state import State
 from .watch import async_watch_backups
 
@@ -111,6 +112,9 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
     entry.runtime_data = coordinator
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     entry.async_create_background_task(hass, reconciler.run(), f"{DOMAIN} worker")
+    entry.async_create_background_task(
+        hass, watch_dropbox(client, reconciler), f"{DOMAIN} watch of the backup folder"
+    )
     async_watch_backups(hass, entry, reconciler)
     async_notify_agents_changed(hass, entry)
     return True
@@ -131,6 +135,8 @@ def policy_of(entry: DropboxBackupConfigEntry) -> Policy:
 async def async_unload_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> bool:
     """Unload one account: the worker is cancelled by Home Assistant right after."""
     await entry.runtime_data.reconciler.save()
+    if entry.disabled_by is not None:  # after a reload the issues are still true
+        async_delete_issues(hass, entry)
     return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
 
 

@@ -1,7 +1,7 @@
 """Dropbox as a location of Home Assistant's own backups."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
+from contextlib import aclosing, contextmanager
 from hashlib import sha256
 from typing import Any, override
 
@@ -144,7 +144,10 @@ class DropboxBackupAgent(BackupAgent):
         it is damaged.
         """
         with _in_home_assistants_words(self):
-            return _translated_stream(self._reconciler.download(BackupId(backup_id)))
+            stream = self._reconciler.download(BackupId(backup_id))
+            # What is gone is said before Home Assistant has promised a file to anybody.
+            beginning = await anext(stream, b"")
+        return _translated_stream(beginning, stream)
 
     @override
     async def async_delete_backup(self, backup_id: str, **kwargs: Any) -> None:
@@ -153,9 +156,13 @@ class DropboxBackupAgent(BackupAgent):
             await self._reconciler.keeper.delete([BackupId(backup_id)])
 
 
-async def _translated_stream(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _translated_stream(
+    beginning: bytes, rest: AsyncGenerator[bytes]
+) -> AsyncGenerator[bytes]:
     try:
-        async for piece in stream:
-            yield piece
+        async with aclosing(rest):
+            yield beginning
+            async for piece in rest:
+                yield piece
     except DropboxError as err:
         raise _agent_error("download_failed", err) from err

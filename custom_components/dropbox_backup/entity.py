@@ -1,7 +1,6 @@
 """What the entities of one Dropbox account have in common."""
 
 from typing import Final
-from urllib.parse import quote
 
 from homeassistant.helpers.device_registry import DeviceEntryType, DeviceInfo
 from homeassistant.helpers.entity import EntityDescription
@@ -32,6 +31,7 @@ class DropboxBackupEntity(CoordinatorEntity[DropboxBackupCoordinator]):
             identifiers={(DOMAIN, entry.entry_id)},
             name=entry.title,
             manufacturer="Dropbox",
-            model="Dropbox Backup",
-            configuration_url=_WEBSITE + quote(coordinator.reconciler.folder.path),
+            model="Account",
+            # Not the folder itself: that of an app lies elsewhere for its owner than for the app.
+            configuration_url=_WEBSITE,
         )

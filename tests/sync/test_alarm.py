@@ -139,7 +139,7 @@ def _made_at(date: datetime) -> RemoteBackup:
     [
         (0, "0 bytes"),
         (999, "999 bytes"),
-        (1000, "1.0 KB"),
+        (1000, "1 KB"),
         (123_456, "123 KB"),
         (2_500_000_000, "2.5 GB"),
     ],

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from .client import DropboxClient
 from .errors import CorruptError, NotFoundError, UnreachableError
@@ -27,10 +28,11 @@ async def download(
     while position < size:
         begun_at = position
         try:
-            async for piece in _pieces(client, rev, position, size):
-                await loop.run_in_executor(None, hasher.update, piece)
-                position += len(piece)
-                yield piece
+            async with aclosing(_pieces(client, rev, position, size)) as pieces:
+                async for piece in pieces:
+                    await loop.run_in_executor(None, hasher.update, piece)
+                    position += len(piece)
+                    yield piece
         except UnreachableError:
             breaks = 0 if position > begun_at else breaks + 1
             if breaks == _BREAKS_WITHOUT_PROGRESS:

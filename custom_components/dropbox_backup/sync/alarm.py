@@ -16,6 +16,7 @@ from .state import Problem, ProblemKind, Space
 _UNREACHABLE_FOR = timedelta(hours=1)
 # An upload from which nothing was sent for so long does not move.
 _STILL_MOVING = timedelta(minutes=30)
+_STEP = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,9 +111,11 @@ def _almost_full(at: Situation) -> Problem | None:
 
 def size_text(size: int) -> str:
     """Return a number of bytes as people read it, in decimal units as Dropbox shows them."""
-    amount, unit = float(size), "bytes"
+    if size < _STEP:
+        return f"{size} bytes"
+    amount, unit = float(size), ""
     for larger in ("KB", "MB", "GB", "TB"):
-        if amount < 1000:
+        if amount < _STEP:
             break
-        amount, unit = amount / 1000, larger
-    return f"{amount:.0f} {unit}" if amount >= 10 or unit == "bytes" else f"{amount:.1f} {unit}"
+        amount, unit = amount / _STEP, larger
+    return f"{amount:.3g} {unit}"

@@ -18,7 +18,6 @@ from homeassistant.components.backup import (
 from homeassistant.components.backup.manager import BackupManager, BackupManagerState
 from homeassistant.components.backup.util import EncryptedBackupStreamer
 from homeassistant.core import HomeAssistant
-from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.hassio import is_hassio
 
 from .archive import ArchiveError, check_whole
@@ -33,6 +32,7 @@ _LOCAL_DOMAINS = ("backup", "hassio")
 # Supervisor's own place comes before its network mounts.
 _PREFERRED_AGENTS = ("backup.local", "hassio.local")
 _READ_SIZE = 1024 * 1024
+_STALLED_AFTER = 300.0
 
 type OpenStream = Callable[[], Coroutine[Any, Any, AsyncIterator[bytes]]]
 
@@ -260,10 +260,19 @@ async def _read_file(hass: HomeAssistant, path: Path) -> AsyncGenerator[bytes]:
 
 
 async def _read_stream(open_stream: OpenStream) -> AsyncGenerator[bytes]:
-    stream = await open_stream()
+    # Supervisor's streams have no timeout of their own: one that stands still would do so for ever.
+    async with asyncio.timeout(_STALLED_AFTER):
+        stream = await open_stream()
     try:
-        async for piece in stream:
+        pieces = aiter(stream)
+        while True:
+            async with asyncio.timeout(_STALLED_AFTER):
+                piece = await anext(pieces, None)
+            if piece is None:
+                return
             yield piece
+    except TimeoutError as err:
+        raise BackupAgentError("Home Assistant stopped sending the backup") from err
     finally:
         # Home Assistant 2026.10 leaves closing to the agent. Not every stream can be closed.
         if (close := getattr(stream, "aclose", None)) is not None:

@@ -1,13 +1,12 @@
 """Errors in the user's words, told apart by what the user has to do."""
 
-from homeassistant.components.backup import BackupAgentError
-
 from ..dropbox_api.errors import (
     CorruptError,
     FullError,
-    NotFoundError,
+    RateLimitedError,
     RefusedError,
     SignInError,
+    UnreachableError,
 )
 from .state import Problem, ProblemKind
 
@@ -31,10 +30,18 @@ def problem_of(err: Exception) -> Problem:
             return Problem(ProblemKind.VERIFICATION_FAILED, text_of(err))
         case RefusedError() if err.reason.endswith(_NOT_WRITABLE):
             return Problem(ProblemKind.NOT_WRITABLE, f"The backup folder is not writable: {err}")
-        case RefusedError() | NotFoundError() | BackupAgentError() | OSError():
-            return Problem(ProblemKind.UPLOAD_FAILED, text_of(err))
-        case _:
+        case UnreachableError() | RateLimitedError():
             return Problem(ProblemKind.UNREACHABLE, f"Dropbox can't be reached: {err}")
+        case _:
+            return Problem(ProblemKind.UPLOAD_FAILED, text_of(err))
+
+
+def concerns_all(err: Exception) -> bool:
+    """Tell whether the next backup would fail in the same way: not if the trouble is with this one.
+
+    Whoever keeps a local backup may come up with errors of any kind when it is read.
+    """
+    return isinstance(err, (SignInError, FullError, UnreachableError, RateLimitedError))
 
 
 def text_of(err: Exception) -> str:

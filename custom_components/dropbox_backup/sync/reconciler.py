@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 import logging
 
-from homeassistant.components.backup import AgentBackup, BackupAgentError, BackupNotFound
+from homeassistant.components.backup import AgentBackup, BackupNotFound
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers.event import async_track_point_in_utc_time
 from homeassistant.util import dt as dt_util
@@ -18,7 +18,6 @@ from ..dropbox_api.errors import (
     DropboxError,
     FullError,
     NotFoundError,
-    RefusedError,
 )
 from .account import ask_space
 from .alarm import size_text
@@ -27,7 +26,7 @@ from .keeper import Keeper
 from .local import LocalBackups, OpenStream, StreamSource
 from .models import BackupId, LocalBackup, Policy, RemoteBackup, id_of
 from .plan import Plan, Skipped, make_plan
-from .problems import problem_of, text_of
+from .problems import concerns_all, problem_of, text_of
 from .publisher import BackupEvent, EventKind, Publisher
 from .remote import BackupFolder
 from .retention import Verdict
@@ -290,15 +289,13 @@ class Reconciler:
         except BackupNotFound, FileNotFoundError:
             _LOGGER.info("%s is gone: it was deleted before it was uploaded", one.backup.name)
             run.outcomes[backup_id] = Outcome(one.backup.name, error="it was deleted meanwhile")
-        except (BackupAgentError, OSError, CorruptError, RefusedError, NotFoundError) as err:
+        except Exception as err:
             self._failed(one.backup, err)
             run.outcomes[backup_id] = Outcome(one.backup.name, error=text_of(err))
+            if concerns_all(err):
+                raise
             run.problem = problem_of(err)
             return
-        except DropboxError as err:
-            self._failed(one.backup, err)
-            run.outcomes[backup_id] = Outcome(one.backup.name, error=text_of(err))
-            raise
         else:
             self.publisher.tell(EventKind.VERIFIED if known else EventKind.UPLOADED, remote)
             run.outcomes[backup_id] = Outcome(one.backup.name, remote)

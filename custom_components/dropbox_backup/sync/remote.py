@@ -72,9 +72,9 @@ class BackupFolder:
     # Reading
 
     @property
-    def known(self) -> bool:
-        """Tell whether the folder has been listed since the start."""
-        return self._listing is not None
+    def cursor(self) -> str | None:
+        """Dropbox's name for the state of the folder at the last refresh."""
+        return self._listing.cursor if self._listing else None
 
     @property
     def backups(self) -> Collection[RemoteBackup]:
@@ -110,7 +110,7 @@ class BackupFolder:
             await self._load_catalog()
             adopted = await self._adopt()
             self._update()
-        if adopted:
+        if adopted or self._catalog_has_more():
             await self._try_to_save_catalog(
                 [one for one in self.backups if one.file.name in adopted]
             )
@@ -187,6 +187,12 @@ class BackupFolder:
             loop = asyncio.get_running_loop()
             self._catalog = await loop.run_in_executor(None, parse_catalog, text)
             self._catalog_rev = file.rev
+
+    def _catalog_has_more(self) -> bool:
+        """Tell whether files are gone that the catalog lists: whoever deleted them did not say so
+        there.
+        """
+        return not self._catalog.keys() <= {file.name for file in self._archives()}
 
     async def _try_to_save_catalog(self, changed: Iterable[RemoteBackup]) -> None:
         """Write the catalog if that can be done: what is in it is in the archives as well."""

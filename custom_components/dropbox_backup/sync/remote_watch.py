@@ -1,0 +1,52 @@
+"""Sees within moments what others change in the backup folder, over one open connection."""
+
+import asyncio
+import logging
+
+from ..dropbox_api.client import DropboxClient
+from ..dropbox_api.errors import DropboxError
+from .models import id_of
+from .reconciler import Reconciler
+
+_LOGGER = logging.getLogger(__name__)
+
+# Dropbox keeps the call open for so many seconds: the longest it allows.
+_LONGPOLL = 480
+# Nobody is in a hurry: the worker looks by itself from time to time.
+_AFTER_TROUBLE = 60.0
+# Changes come in crowds, and Dropbox may need a moment to show them.
+_AFTER_CHANGE = 2.0
+
+
+async def watch_dropbox(client: DropboxClient, reconciler: Reconciler) -> None:
+    """Keep the listing up to date until cancelled; have the worker look if backups came or went."""
+    while True:
+        try:
+            await _wait_for_change(client, reconciler)
+            await asyncio.sleep(_AFTER_CHANGE)
+            before = _backups(reconciler)
+            await reconciler.refresh()
+        except DropboxError as err:
+            _LOGGER.debug("Watching the backup folder was interrupted: %s", err)
+            await asyncio.sleep(_AFTER_TROUBLE)
+        else:
+            # What the worker uploads and deletes itself is known before it is seen here.
+            if _backups(reconciler) != before:
+                reconciler.request("the backup folder was changed by somebody else")
+
+
+async def _wait_for_change(client: DropboxClient, reconciler: Reconciler) -> None:
+    while True:
+        cursor = reconciler.folder.cursor
+        if cursor is None:  # the listing starts anew
+            return
+        result = await client.list_folder_longpoll(cursor, _LONGPOLL)
+        if result.backoff:
+            await asyncio.sleep(result.backoff)
+        # The worker may have seen the change before us.
+        if result.changes and cursor == reconciler.folder.cursor:
+            return
+
+
+def _backups(reconciler: Reconciler) -> set[str]:
+    return {id_of(one.backup) for one in reconciler.folder.backups}
