@@ -36,6 +36,7 @@ class Job:
     rev: str = ""
     content_hash: str = ""
     options: dict[str, int] | None = None
+    watch: bool = False
 
 
 @dataclass(slots=True)
@@ -73,7 +74,7 @@ async def upload_with_us(job: Job, figures: Figures) -> None:
         source = FileSource(Path(job.file), job.size)
         limits = UploadLimits(**(job.options or {}))
         with measured(figures):
-            async with loop_watched(figures):
+            async with loop_watched(figures, job.watch):
                 await upload(client, source, UploadCommit(job.path), limits=limits)
 
 
@@ -86,7 +87,7 @@ async def upload_with_core(job: Job, figures: Figures) -> None:
         api = DropboxAPIClient(_core_auth(job, http))
         source = FileSource(Path(job.file), job.size)
         with measured(figures):
-            async with loop_watched(figures):
+            async with loop_watched(figures, job.watch):
                 await api.upload_file(job.path, source.read())
 
 
@@ -110,7 +111,7 @@ async def download_with_us(job: Job, figures: Figures) -> None:
     async with session() as http:
         client = DropboxClient(http, _token(job))
         stream = download(client, job.rev, job.size, job.content_hash)
-        await _swallow(stream, job.size, figures)
+        await _swallow(stream, job, figures)
 
 
 async def download_with_core(job: Job, figures: Figures) -> None:
@@ -120,7 +121,7 @@ async def download_with_core(job: Job, figures: Figures) -> None:
     _lead_to_local_dropbox(library)
     async with session() as http:
         stream = DropboxAPIClient(_core_auth(job, http)).download_file(job.path)
-        await _swallow(stream, job.size, figures)
+        await _swallow(stream, job, figures)
 
 
 async def download_with_sdk(job: Job, figures: Figures) -> None:
@@ -141,7 +142,7 @@ async def list_with_us(job: Job, figures: Figures) -> None:
     async with session() as http:
         client = DropboxClient(http, _token(job))
         with measured(figures):
-            async with loop_watched(figures):
+            async with loop_watched(figures, job.watch):
                 page = await client.list_folder(job.path)
                 found = len(page.entries)
                 while page.has_more:
@@ -164,15 +165,15 @@ CONTENDERS: dict[str, Callable[[Job, Figures], Awaitable[None]]] = {
 }
 
 
-async def _swallow(stream: AsyncIterator[bytes], size: int, figures: Figures) -> None:
+async def _swallow(stream: AsyncIterator[bytes], job: Job, figures: Figures) -> None:
     with measured(figures):
-        async with loop_watched(figures):
+        async with loop_watched(figures, job.watch):
             begun, arrived = time.perf_counter(), 0
             async for piece in stream:
                 if not arrived:
                     figures.first_byte = time.perf_counter() - begun
                 arrived += len(piece)
-    assert arrived == size
+    assert arrived == job.size
 
 
 def _token(job: Job) -> Callable[[str | None], Awaitable[str]]:

@@ -65,7 +65,7 @@ class Stage:
         return path
 
     def upload(
-        self, who: str, size: int, line: Line, *, options: dict[str, int] | None = None
+        self, who: str, size: int, line: Line, *, watch: bool = False, **options: int
     ) -> Figures:
         """Let somebody upload a file over the line, and take it away again."""
         self.control.set_line(line)
@@ -74,7 +74,7 @@ class Stage:
         try:
             if who == "rclone":
                 return self._rclone(["copyto", str(self.file(size)), f"local:{path}"])
-            return self.run(replace(job, options=options))
+            return self.run(replace(job, options=options, watch=watch))
         finally:
             self.control.set_line(FREE)
             self.control.delete(path)
@@ -94,10 +94,10 @@ class Stage:
         )
 
     def download(
-        self, who: str, size: int, line: Line, *, options: dict[str, int] | None = None
+        self, who: str, size: int, line: Line, *, watch: bool = False, **options: int
     ) -> Figures:
         """Let somebody download a file over the line."""
-        job = replace(self.put(size), contender=f"download_with_{who}", options=options)
+        job = replace(self.put(size), contender=f"download_with_{who}", options=options, watch=watch)
         self.control.set_line(line)
         try:
             if who == "rclone":
@@ -126,6 +126,9 @@ class Stage:
                 "RCLONE_CONFIG": str(self.folder / "rclone.conf"),
                 "RCLONE_CONFIG_LOCAL_TYPE": "dropbox",
                 "RCLONE_CONFIG_LOCAL_TOKEN": json.dumps(token),
+                # The local Dropbox has no batches; rclone's are for many small files.
+                "RCLONE_CONFIG_LOCAL_BATCH_MODE": "off",
+                "RCLONE_RETRIES": "1",
                 "RCLONE_CA_CERT": self.dropbox.env["REQUESTS_CA_BUNDLE"],
             }
             before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -15,6 +15,8 @@ from pytest_homeassistant_custom_component.typing import (
 
 from custom_components.dropbox_backup.const import DOMAIN
 
+from .world import wait_until_idle
+
 type Json = dict[str, Any]  # Any: that is what JSON is
 
 
@@ -22,9 +24,14 @@ class BackupPage:
     """The page, opened by an administrator."""
 
     def __init__(
-        self, http: TestClient[Any, Any], commands: MockHAClientWebSocket, connect: WebSocketGenerator
+        self,
+        hass: HomeAssistant,
+        http: TestClient[Any, Any],
+        commands: MockHAClientWebSocket,
+        connect: WebSocketGenerator,
     ) -> None:
         self.http = http
+        self._hass = hass
         self._commands = commands
         self._connect = connect
 
@@ -33,7 +40,7 @@ class BackupPage:
         cls, hass: HomeAssistant, http: ClientSessionGenerator, connect: WebSocketGenerator
     ) -> Self:
         """Open it. Everything must be set up: Home Assistant's test client takes no more views."""
-        return cls(await http(), await connect(hass), connect)
+        return cls(hass, await http(), await connect(hass), connect)
 
     async def send(self, command: str, **data: object) -> Json:
         """Send a command; return the answer, good or bad."""
@@ -47,7 +54,9 @@ class BackupPage:
         return answer["result"]
 
     async def make(self, *agent_ids: str, **options: object) -> list[Json]:
-        """Make a backup at these locations; return all events up to the end."""
+        """Make a backup at these locations; return all events up to the end, after which our
+        workers have looked at it as well.
+        """
         events = await self._connect()
         await events.send_json_auto_id({"type": "backup/subscribe_events"})
         assert (await events.receive_json())["event"] == {"manager_state": "idle"}
@@ -58,6 +67,8 @@ class BackupPage:
         while not heard or heard[-1] != {"manager_state": "idle"}:
             heard.append((await events.receive_json())["event"])
         await events.close()
+        for entry in self._hass.config_entries.async_loaded_entries(DOMAIN):
+            await wait_until_idle(self._hass, entry)
         return heard
 
     async def backups(self) -> dict[str, Json]:

@@ -2,20 +2,26 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from http import HTTPStatus
 import io
 from pathlib import Path
 import random
 import tarfile
+from typing import Any
 
 import aiohttp
 from homeassistant.components.backup import BackupAgent, BackupNotFound, async_get_manager
 from homeassistant.components.backup.config import AgentParametersDict
 from homeassistant.components.backup.manager import BackupManagerState
 from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntryState
-from homeassistant.core import Event, HomeAssistant, ServiceCall
+from homeassistant.core import HomeAssistant, ServiceCall
+from homeassistant.util import dt as dt_util
 import pytest
-from pytest_homeassistant_custom_component.common import async_mock_service
+from pytest_homeassistant_custom_component.common import (
+    async_fire_time_changed,
+    async_mock_service,
+)
 from pytest_homeassistant_custom_component.typing import (
     ClientSessionGenerator,
     WebSocketGenerator,
@@ -550,6 +556,30 @@ async def test_an_upload_through_home_assistant_outlives_a_reload_of_the_account
     assert list((await page.the_backup())["agents"]) == [dropbox]
 
 
+async def test_an_upload_through_home_assistant_outlives_the_account_and_leaves_nothing_behind(
+    hass: HomeAssistant,
+    hass_storage: dict[str, Any],
+    dropbox_server: DropboxServer,
+    page: BackupPage,
+    dropbox: str,
+    entry: DropboxBackupConfigEntry,
+) -> None:
+    fill(hass, 9 * MIB)
+    stall = dropbox_server.faults.add(
+        Fault(FaultKind.STALL, "files/upload_session/append_v2", seconds=0.5)
+    )
+    making = asyncio.create_task(page.make(dropbox))
+    await wait_until(lambda: stall.applied)
+
+    await hass.config_entries.async_remove(entry.entry_id)
+
+    assert last_result(await making) == ("completed", None)
+    assert len(archives(dropbox_server)) == 1
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=1))
+    await hass.async_block_till_done()
+    assert f"{DOMAIN}.{entry.entry_id}" not in hass_storage
+
+
 # Downloading and restoring
 
 
@@ -559,9 +589,7 @@ async def backup_in_dropbox(hass: HomeAssistant, page: BackupPage, dropbox: str)
     return str((await page.the_backup())["backup_id"])
 
 
-@pytest.mark.parametrize(
-    "kind", [FaultKind.RESET_IN_RESPONSE, FaultKind.TRUNCATE_DOWNLOAD]
-)
+@pytest.mark.parametrize("kind", [FaultKind.RESET_IN_RESPONSE, FaultKind.TRUNCATE_DOWNLOAD])
 async def test_a_download_that_breaks_off_goes_on_where_it_broke(
     hass: HomeAssistant,
     dropbox_server: DropboxServer,
@@ -572,9 +600,7 @@ async def test_a_download_that_breaks_off_goes_on_where_it_broke(
     backup_id = await backup_in_dropbox(hass, page, dropbox)
     archive = the_file(dropbox_server)
     dropbox_server.log.clear()
-    dropbox_server.faults.add(
-        Fault(kind, "files/download", after_bytes=len(archive) // 3, times=2)
-    )
+    dropbox_server.faults.add(Fault(kind, "files/download", after_bytes=len(archive) // 3, times=2))
 
     assert await page.download(backup_id, dropbox) == (HTTPStatus.OK, archive)
     assert dropbox_server.log.count("files/download") == 3

@@ -811,12 +811,14 @@ async def test_the_options_begin_with_what_is_in_force_and_are_in_force_at_once(
         "upload_automatically": True,
         "keep": 10,
         "check_interval": 24,
+        "alarm_after": 3,
     }
     before = entry.runtime_data
-    done = await person.sets_options(form, upload_automatically=False, keep=0, check_interval=6.0)
+    chosen = {"upload_automatically": False, "keep": 0, "check_interval": 6.0, "alarm_after": 0}
+    done = await person.sets_options(form, **chosen)
     assert done["type"] == "create_entry"
     await hass.async_block_till_done()
-    assert entry.options == {"upload_automatically": False, "keep": 0, "check_interval": 6}
+    assert entry.options == chosen
     assert all(isinstance(value, int) for value in entry.options.values())
     assert entry.runtime_data is not before
 
@@ -826,13 +828,26 @@ async def test_the_options_begin_with_what_is_in_force_and_are_in_force_at_once(
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"keep": -1}, {"keep": 1001}, {"check_interval": 0}, {"check_interval": 169}]
+    "wrong",
+    [
+        {"keep": -1},
+        {"keep": 1001},
+        {"check_interval": 0},
+        {"check_interval": 169},
+        {"alarm_after": -1},
+        {"alarm_after": 366},
+    ],
 )
 async def test_options_out_of_range_are_refused(
     person: Person, entry: ConfigEntry, wrong: dict[str, int]
 ) -> None:
     form = await person.opens_options(entry)
-    answers = {"upload_automatically": True, "keep": 10, "check_interval": 24} | wrong
+    answers = {
+        "upload_automatically": True,
+        "keep": 10,
+        "check_interval": 24,
+        "alarm_after": 3,
+    } | wrong
     with pytest.raises(Exception, match=next(iter(wrong))):
         await person.sets_options(form, **answers)
     assert entry.options == {}

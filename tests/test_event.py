@@ -4,6 +4,7 @@ from typing import Any
 
 from homeassistant.core import Event, EventStateChangedData, HomeAssistant
 from homeassistant.helpers.event import async_track_state_change_event
+import pytest
 
 from custom_components.dropbox_backup.const import CONF_KEEP
 from custom_components.dropbox_backup.sync.models import BackupId
@@ -12,6 +13,9 @@ from .dropbox_server import DropboxServer, Fault, FaultKind
 from .world import entity_id, make_backup, reconciler_of, set_up_entry, wait_until_idle
 
 MIB = 1 << 20
+
+
+pytestmark = pytest.mark.usefixtures("quick_worker")
 
 
 def listen(hass: HomeAssistant, event_entity: str) -> list[dict[str, Any]]:

@@ -87,7 +87,10 @@ async def test_a_full_dropbox_is_an_issue_until_there_is_room(
     issue = issues(hass)[f"dropbox_full_{entry.entry_id}"]
     assert issue.severity is ir.IssueSeverity.ERROR
     assert issue.is_fixable is False
-    assert issue.translation_placeholders == {"account": "Ada Example", "folder": DEFAULT_FOLDER}
+    shown = issue.translation_placeholders
+    assert shown is not None
+    assert (shown["account"], shown["folder"]) == ("Ada Example", DEFAULT_FOLDER)
+    assert "are needed" in shown["detail"]
 
     dropbox_server.account.quota = quota
     reconciler_of(entry).request("there is room again")

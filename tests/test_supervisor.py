@@ -105,7 +105,10 @@ async def test_a_backup_that_an_automation_makes_through_supervisor_arrives(
     entry = await set_up_entry(hass, dropbox_server)
 
     answer = await hass.services.async_call(
-        "hassio", service, {"name": "From an automation", **data}, blocking=True,
+        "hassio",
+        service,
+        {"name": "From an automation", **data},
+        blocking=True,
         return_response=True,
     )
     await wait_until_idle(hass, entry)

@@ -75,6 +75,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
     coordinator = DropboxBackupCoordinator(hass, entry)
     journal = Journal(hass, entry.entry_id)
     await journal.load()
+    entry.async_on_unload(journal.close)
     own_instance = await instance_id.async_get(hass)
 
     def published(state: State) -> None:

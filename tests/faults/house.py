@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 import contextlib
 from dataclasses import dataclass
 import json
+import logging
 from pathlib import Path
 import random
 from typing import Any, Self
@@ -16,6 +17,8 @@ from custom_components.dropbox_backup.sync.names import CATALOG_NAME
 from tests.demo.world import DOMAIN, World, world
 from tests.dropbox_server import Fault, hash_file
 from tests.home_assistant import JsonObject, until
+
+_LOGGER = logging.getLogger(__name__)
 
 MIB = 1 << 20
 
@@ -61,7 +64,7 @@ class House:
         self._entry_id = ""
         self._entities: dict[str, str] = {}
         self._made: list[Archive] = []
-        self._arrived: set[str] = set()
+        self._newest = 0  # of the nights whose backup was seen in Dropbox
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -142,6 +145,7 @@ class House:
     async def _cut_power(self) -> None:
         await self._home.kill()
         self.kills += 1
+        _LOGGER.info("Killed when %d of %d bytes were sent", self._bytes_sent(), self._made[-1].size)
         self._dropbox.clear_faults()
         self.check_dropbox()
         await self._home.start()
@@ -163,13 +167,13 @@ class House:
 
     def check_dropbox(self) -> None:
         """Check what must be so at any moment: all archives are whole, the newest one stays."""
-        known = {one.content_hash: one.backup_id for one in self._made}
+        known = {one.content_hash: night for night, one in enumerate(self._made, start=1)}
         found = [file["content_hash"] for file in self._tars()]
         assert set(found) <= set(known), "an archive in Dropbox is none of ours"
         assert len(set(found)) == len(found), "a backup is in Dropbox twice"
-        ids = {known[content] for content in found}
-        assert not self._arrived or ids & self._arrived, "the only good backup was deleted"
-        self._arrived |= ids
+        newest = max((known[content] for content in found), default=0)
+        assert newest >= self._newest, "the newest good backup was deleted"
+        self._newest = newest
 
     async def check_arrived(self, archive: Archive) -> None:
         """Check what must be so at last: one copy, the same, proven, and nothing else left over."""
@@ -204,11 +208,10 @@ class House:
         assert self._home.problems_of(DOMAIN) == []
         assert self._dropbox.state()["violations"] == []
 
-        async def nothing_is_open() -> bool:
-            journal = self._home.config / ".storage" / f"{DOMAIN}.{self._entry_id}"
-            return not json.loads(journal.read_text())["data"]["sessions"]
-
-        await until(nothing_is_open, within=_REQUEST_WITHIN)
+        journal = self._home.config / ".storage" / f"{DOMAIN}.{self._entry_id}"
+        sessions = json.loads(journal.read_text())["data"]["sessions"]
+        # The one that is used up goes together with its backup.
+        assert {one["backup_id"] for one in sessions} <= {archive.backup_id}
 
     async def _settled(self, archive: Archive) -> None:
         shown: dict[str, Any] = {}

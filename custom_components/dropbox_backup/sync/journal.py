@@ -167,6 +167,7 @@ class Journal:
         self._changes = 0
         self._written = 0
         self._writing = asyncio.Lock()
+        self._closed = False
 
     async def load(self) -> None:
         """Read what an earlier run wrote."""
@@ -174,12 +175,16 @@ class Journal:
 
     def changed(self) -> None:
         """Save the notes within a second."""
+        if self._closed:
+            return
         self._store.async_delay_save(lambda: write_notes(self.notes), _SAVE_DELAY)
 
     async def save(self) -> None:
         """Return when the notes as they are now have been written. Many that wait share one
         writing.
         """
+        if self._closed:
+            return
         self._changes += 1
         mine = self._changes
         async with self._writing:
@@ -188,6 +193,14 @@ class Journal:
             written = self._changes
             await self._store.async_save(write_notes(self.notes))
             self._written = written
+
+    async def close(self) -> None:
+        """Write the notes a last time: the file may be another journal's next, or be deleted.
+
+        An upload through Home Assistant outlives the config entry that began it.
+        """
+        self._closed = True
+        await self._store.async_save(write_notes(self.notes))
 
     async def remove(self) -> None:
         """Delete the file: the config entry is gone."""
