@@ -15,6 +15,7 @@ from homeassistant.components.backup import BackupAgent, BackupNotFound, async_g
 from homeassistant.components.backup.config import AgentParametersDict
 from homeassistant.components.backup.manager import BackupManagerState
 from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntryState
+from homeassistant.const import MAJOR_VERSION, MINOR_VERSION
 from homeassistant.core import HomeAssistant, ServiceCall
 from homeassistant.util import dt as dt_util
 import pytest
@@ -33,7 +34,8 @@ from custom_components.dropbox_backup.const import (
     DOMAIN,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.sync import reconciler
+from custom_components.dropbox_backup.dropbox_api import client
+from custom_components.dropbox_backup.sync.wishes import Selection
 
 from .backup_page import BackupPage, last_result, own_agents
 from .dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
@@ -55,6 +57,12 @@ pytestmark = pytest.mark.usefixtures("quick_worker")
 
 MANUAL = {CONF_UPLOAD_AUTOMATICALLY: False}
 PASSWORD = "correct horse"
+
+
+@pytest.fixture
+def expected_lingering_timers() -> bool:
+    """Home Assistant 2026.10 forgets a timer of its own when an upload fails."""
+    return (MAJOR_VERSION, MINOR_VERSION) < (2026, 11)
 
 
 @pytest.fixture
@@ -83,8 +91,8 @@ def dropbox(page: BackupPage, hass: HomeAssistant) -> str:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give up at once: an upload through Home Assistant tries for an hour."""
-    monkeypatch.setattr(reconciler, "_PATIENCE_FOR_HOME_ASSISTANT", 0.0)
+    """Try nothing twice: an upload through Home Assistant tries for an hour."""
+    monkeypatch.setattr(client, "_FIRST_WAIT", 1e6)  # longer than any patience
 
 
 def fill(hass: HomeAssistant, size: int) -> None:
@@ -368,19 +376,14 @@ async def test_an_upload_that_fails_is_said_and_leaves_the_local_backup_whole(
     [(refuse_sign_in, "sign_in_needed"), (go_away, "dropbox_error")],
 )
 async def test_a_backup_that_can_not_be_deleted_is_said_to_and_stays(
-    hass: HomeAssistant,
     dropbox_server: DropboxServer,
     page: BackupPage,
     dropbox: str,
-    monkeypatch: pytest.MonkeyPatch,
     trouble: Trouble,
     key: str,
 ) -> None:
     await page.make(dropbox)
     backup = await page.the_backup()
-    # A person waits for the answer: a minute in real life.
-    monkeypatch.setattr(reconciler_of_page(hass)._client, "_patience", 0.0)
-    monkeypatch.setattr(reconciler_of_page(hass).folder._client, "_patience", 0.0)
     trouble(dropbox_server)
 
     result = await page.ask("backup/delete", backup_id=backup["backup_id"])
@@ -392,13 +395,6 @@ async def test_a_backup_that_can_not_be_deleted_is_said_to_and_stays(
     dropbox_server.faults.clear()
     assert len(archives(dropbox_server)) == 1
     assert list(await page.backups()) == [backup["backup_id"]]
-
-
-def reconciler_of_page(hass: HomeAssistant) -> reconciler.Reconciler:
-    """Return the worker of the only account."""
-    entry: DropboxBackupConfigEntry
-    (entry,) = hass.config_entries.async_loaded_entries(DOMAIN)
-    return reconciler_of(entry)
 
 
 async def test_a_deleted_backup_is_gone_from_dropbox_and_from_the_page(
@@ -527,7 +523,7 @@ async def test_an_upload_that_is_cancelled_leaves_nothing_half_and_can_be_made_a
     assert archives(dropbox_server) == []
     assert state_of(entry).progress is None
     (made,) = await local_backups(hass)
-    outcomes = await reconciler_of(entry).request("once more", reconciler.Selection(latest=True))
+    outcomes = await reconciler_of(entry).request("once more", Selection(latest=True))
     assert [one.remote is not None for one in outcomes.values()] == [True]
     assert list((await page.the_backup())["agents"]) == [LOCAL_AGENT, dropbox]
     assert (await page.the_backup())["backup_id"] == made.backup_id
@@ -652,7 +648,7 @@ async def test_a_download_that_is_given_up_lets_go_of_dropbox(
     agent: BackupAgent = async_get_manager(hass).backup_agents[dropbox]
     stream = await agent.async_download_backup(backup_id)
     assert len(await anext(aiter(stream))) < len(the_file(dropbox_server))
-    connections = reconciler_of_page(hass)._client._session.connector
+    connections = reconciler_of(entry)._client._session.connector
     assert connections is not None
     assert connections._acquired
 
@@ -664,7 +660,8 @@ async def test_a_download_that_is_given_up_lets_go_of_dropbox(
 @pytest.fixture
 def restarts(hass: HomeAssistant, page: BackupPage) -> list[ServiceCall]:
     """Note restarts instead of having them."""
-    return async_mock_service(hass, "homeassistant", "restart")
+    calls: list[ServiceCall] = async_mock_service(hass, "homeassistant", "restart")
+    return calls
 
 
 @pytest.mark.parametrize("password", [None, PASSWORD])

@@ -13,7 +13,6 @@ from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
-import custom_components.dropbox_backup as integration
 from custom_components.dropbox_backup.const import (
     CONF_KEEP,
     CONF_UPLOAD_AUTOMATICALLY,
@@ -21,6 +20,7 @@ from custom_components.dropbox_backup.const import (
     DOMAIN,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
+from custom_components.dropbox_backup.dropbox_api import client
 from custom_components.dropbox_backup.sync.state import Status
 
 from .dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
@@ -40,8 +40,8 @@ pytestmark = pytest.mark.usefixtures("quick_worker")
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give up at once: a setup asks Dropbox for ten seconds."""
-    monkeypatch.setattr(integration, "_SETUP_PATIENCE", 0.0)
+    """Try nothing twice: a setup asks Dropbox for ten seconds."""
+    monkeypatch.setattr(client, "_FIRST_WAIT", 1e6)  # longer than any patience
 
 
 def asks_to_sign_in(hass: HomeAssistant) -> bool:

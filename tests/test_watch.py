@@ -7,7 +7,7 @@ from homeassistant.components.backup.manager import (
     CreateBackupState,
     IdleEvent,
 )
-from homeassistant.const import EVENT_HOMEASSISTANT_STARTED
+from homeassistant.const import EVENT_HOMEASSISTANT_STARTED, MAJOR_VERSION, MINOR_VERSION
 from homeassistant.core import CoreState, HomeAssistant
 from homeassistant.helpers.dispatcher import async_dispatcher_send
 import pytest
@@ -17,6 +17,7 @@ from pytest_homeassistant_custom_component.typing import (
 )
 
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
+from custom_components.dropbox_backup.dropbox_api import client
 
 from .backup_page import BackupPage, last_result, own_agents
 from .dropbox_server import DropboxServer, Fault, FaultKind
@@ -33,6 +34,12 @@ from .world import (
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
 CREATING = CreateBackupEvent(reason=None, stage=None, state=CreateBackupState.IN_PROGRESS)
+
+
+@pytest.fixture
+def expected_lingering_timers() -> bool:
+    """Home Assistant 2026.10 forgets a timer of its own when an upload fails."""
+    return (MAJOR_VERSION, MINOR_VERSION) < (2026, 11)
 
 
 @pytest.fixture
@@ -105,8 +112,8 @@ async def test_a_backup_that_fails_at_another_location_arrives_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     page = await BackupPage.open(hass, hass_client, hass_ws_client)
-    # The other location is ours as well, and gives up at once instead of after an hour.
-    monkeypatch.setattr(f"{type(reconciler_of(entry)).__module__}._PATIENCE_FOR_HOME_ASSISTANT", 0)
+    # The other location is ours as well, and tries nothing twice instead of for an hour.
+    monkeypatch.setattr(client, "_FIRST_WAIT", 1e6)
     dropbox_server.faults.add(Fault(FaultKind.STATUS, "files/upload"))
 
     events = await page.make(LOCAL_AGENT, *own_agents(hass))

@@ -96,7 +96,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
     )
     coordinator.reconciler = reconciler
     try:
-        await reconciler.refresh(patience=_SETUP_PATIENCE)
+        await reconciler.refresh(_SETUP_PATIENCE, adopt=False)
     except SignInError as err:
         raise ConfigEntryAuthFailed(
             translation_domain=DOMAIN,

@@ -145,7 +145,9 @@ class House:
     async def _cut_power(self) -> None:
         await self._home.kill()
         self.kills += 1
-        _LOGGER.info("Killed when %d of %d bytes were sent", self._bytes_sent(), self._made[-1].size)
+        _LOGGER.info(
+            "Killed when %d of %d bytes were sent", self._bytes_sent(), self._made[-1].size
+        )
         self._dropbox.clear_faults()
         self.check_dropbox()
         await self._home.start()

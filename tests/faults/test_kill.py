@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-import contextlib
 import random
 from typing import Any
 

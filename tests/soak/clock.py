@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 import time
 from typing import override
 
-_true_time = time.time
+true_time = time.time
 
 
 class _Clock:
@@ -19,7 +19,7 @@ class _Clock:
         self.ahead = 0.0
 
     def time(self) -> float:
-        return _true_time() + self.ahead
+        return true_time() + self.ahead
 
     def utcnow(self) -> datetime:
         return datetime.fromtimestamp(self.time(), UTC)

@@ -5,21 +5,30 @@ from typing import Any
 
 from hypothesis import given, strategies as st
 
-from custom_components.dropbox_backup.sync.catalog import parse_catalog, write_catalog
+from custom_components.dropbox_backup.sync.catalog import (
+    CatalogEntry,
+    entry_of,
+    parse_catalog,
+    write_catalog,
+)
 from custom_components.dropbox_backup.sync.models import RemoteBackup
 
 from .backups import folders, json_values, remote
 
 
+def catalog_of(folder: list[RemoteBackup]) -> dict[str, CatalogEntry]:
+    return {one.file.name: entry_of(one) for one in folder}
+
+
 @given(folders)
 def test_what_is_written_is_read_back(folder: list[RemoteBackup]) -> None:
-    catalog = parse_catalog(write_catalog(folder))
+    catalog = parse_catalog(write_catalog(catalog_of(folder)))
     assert [catalog[one.file.name].describe(one.file) for one in folder] == folder
 
 
 @given(folders)
 def test_the_same_backups_give_the_same_bytes(folder: list[RemoteBackup]) -> None:
-    assert write_catalog(folder) == write_catalog(reversed(folder))
+    assert write_catalog(catalog_of(folder)) == write_catalog(catalog_of(folder[::-1]))
 
 
 @given(st.binary(max_size=200) | json_values.map(lambda value: json.dumps(value).encode()))
@@ -29,14 +38,14 @@ def test_any_bytes_are_read_without_an_error(text: bytes) -> None:
 
 @given(json_values, st.sampled_from(["content_hash", "backup", "owner", "pinned", "verified"]))
 def test_one_bad_entry_does_not_hide_the_others(value: Any, key: str) -> None:
-    document = json.loads(write_catalog([remote(1), remote(2)]))
+    document = json.loads(write_catalog(catalog_of([remote(1), remote(2)])))
     document["backups"]["Backup_1.tar"][key] = value
     catalog = parse_catalog(json.dumps(document).encode())
     assert catalog["Backup_2.tar"].describe(remote(2).file) == remote(2)
 
 
 def test_an_entry_does_not_speak_for_other_content() -> None:
-    catalog = parse_catalog(write_catalog([remote(1)]))
+    catalog = parse_catalog(write_catalog(catalog_of([remote(1)])))
     assert catalog["Backup_1.tar"].describe(remote(2).file) is None
 
 

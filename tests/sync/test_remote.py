@@ -1,5 +1,6 @@
 """The backup folder: cheap to list, hard to confuse, and never broken by one file."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
 import json
@@ -225,6 +226,59 @@ async def test_of_two_files_with_one_id_the_verified_one_counts(
     found = again.get(backup(1).backup_id)
     assert found is not None
     assert found.file == stored.file
+
+
+async def test_a_second_file_with_the_same_id_is_read_once_and_written_down(
+    client: DropboxClient, folder: BackupFolder, dropbox_server: DropboxServer
+) -> None:
+    """Else every look would write the catalog, and every writing would call for a look."""
+    await put(client, "x.tar", archive(CORE))
+    await put(client, "x (2).tar", archive(CORE) + bytes(512))
+    await folder.refresh()
+    dropbox_server.log.clear()
+    await folder.refresh()
+    await folder.refresh()
+    assert dropbox_server.log.counters == {"files/list_folder/continue": 2}
+    again = open_folder(client)
+    await again.refresh()
+    assert dropbox_server.log.count(DOWNLOAD) == 1, "only the catalog"
+
+
+async def test_looking_while_a_backup_is_recorded_does_not_lose_it(
+    client: DropboxClient, folder: BackupFolder
+) -> None:
+    made = backup(1)
+    data = archive({**CORE, "slug": made.backup_id, "date": made.date})
+    metadata = await client.upload(
+        data, UploadCommit(folder.path_for(made)), content_hash(block_digests(data))
+    )
+    file = remote_file(metadata)
+    stored = RemoteBackup(replace(made, size=len(data)), file, US, verified=datetime.now(UTC))
+    await asyncio.gather(folder.record(stored), *(folder.refresh() for _ in range(3)))
+    again = open_folder(client)
+    await again.refresh()
+    assert again.get(made.backup_id) == stored
+
+
+async def test_the_neighbours_look_does_not_undo_what_we_know(
+    client: DropboxClient, folder: BackupFolder
+) -> None:
+    """They may have read an archive that does not say whose it is, just when we wrote it down."""
+    neighbours = open_folder(client, THEM)
+    await neighbours.refresh()
+    data = archive(SUPERVISOR, last=True)
+    await put(client, "supervisor.tar", data)
+    await neighbours._list(client)
+    await neighbours._load_catalog()
+    adopted = await neighbours._adopt()
+    await folder.refresh()
+    [found] = folder.backups
+    ours = replace(found, owner=US, verified=datetime.now(UTC))
+    await folder.record(ours)
+    await neighbours._try_to_save_catalog(adopted)
+    again = open_folder(client)
+    await again.refresh()
+    assert list(again.backups) == [ours]
 
 
 async def test_a_replaced_file_is_not_deleted(

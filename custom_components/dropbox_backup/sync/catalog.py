@@ -6,7 +6,7 @@ dates are lost then. An entry holds only for the content it was written for: a f
 content hash is read anew.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 import json
@@ -85,19 +85,27 @@ def parse_catalog(text: bytes) -> dict[str, CatalogEntry]:
     return entries
 
 
-def write_catalog(backups: Iterable[RemoteBackup]) -> bytes:
-    """Return the catalog of these backups, sorted by file name so that the same backups give the
-    same bytes.
+def entry_of(backup: RemoteBackup) -> CatalogEntry:
+    """Return what the catalog says of a backup."""
+    return CatalogEntry(
+        backup.file.content_hash, backup.backup, backup.owner, backup.pinned, backup.verified
+    )
+
+
+def write_catalog(catalog: Catalog) -> bytes:
+    """Return the catalog, sorted by file name so that the same entries give the same bytes.
+
+    Blocking for large catalogs.
     """
-    entries = {
-        backup.file.name: {
-            "content_hash": backup.file.content_hash,
-            "backup": backup.backup.as_dict(),
-            "owner": backup.owner,
-            "pinned": backup.pinned,
-            "verified": backup.verified.isoformat() if backup.verified else None,
+    backups = {
+        name: {
+            "content_hash": entry.content_hash,
+            "backup": entry.backup.as_dict(),
+            "owner": entry.owner,
+            "pinned": entry.pinned,
+            "verified": entry.verified.isoformat() if entry.verified else None,
         }
-        for backup in backups
+        for name, entry in sorted(catalog.items())
     }
-    document = {"format": _FORMAT, "backups": dict(sorted(entries.items()))}
+    document = {"format": _FORMAT, "backups": backups}
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

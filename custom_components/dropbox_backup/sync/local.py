@@ -37,6 +37,14 @@ _STALLED_AFTER = 300.0
 type OpenStream = Callable[[], Coroutine[Any, Any, AsyncIterator[bytes]]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """What was found wrong with a version (size and time of change) of a file, or None."""
+
+    version: tuple[int, int]
+    fault: str | None
+
+
 class LocalBackups:
     """The backups on this Home Assistant."""
 
@@ -44,7 +52,7 @@ class LocalBackups:
         """Nothing is read yet."""
         self._hass = hass
         self._manager = manager
-        self._whole: dict[tuple[Path, int, int], str | None] = {}
+        self._checked: dict[Path, _Checked] = {}
 
     @property
     def idle(self) -> bool:
@@ -159,11 +167,13 @@ class LocalBackups:
             stat = await self._hass.async_add_executor_job(path.stat)
         except BackupAgentError, FileNotFoundError:
             return False
-        key = (path, stat.st_size, stat.st_mtime_ns)
-        if key not in self._whole:
-            self._whole[key] = await self._hass.async_add_executor_job(_fault_of, path)
-        if (fault := self._whole[key]) is not None:
-            raise ArchiveError(fault)
+        version = (stat.st_size, stat.st_mtime_ns)
+        known = self._checked.get(path)
+        if known is None or known.version != version:
+            fault = await self._hass.async_add_executor_job(_fault_of, path)
+            known = self._checked[path] = _Checked(version, fault)
+        if known.fault is not None:
+            raise ArchiveError(known.fault)
         return True
 
 

@@ -114,18 +114,21 @@ class Reconciler:
         self._requested.set()
         return done
 
-    async def refresh(self, patience: float = _PATIENCE) -> None:
-        """List the backup folder, making it if need be. Raises `DropboxError`."""
+    async def refresh(self, patience: float = _PATIENCE, *, adopt: bool = True) -> None:
+        """List the backup folder, making it if need be. Raises `DropboxError`.
+
+        `adopt`: whether to read archives that nobody has written into the catalog.
+        """
         notes = self._journal.notes
         try:
-            await self._folder.refresh(patience)
+            await self._folder.refresh(patience, adopt=adopt)
         except NotFoundError:
             if notes.folder_seen:
                 _LOGGER.warning("The backup folder is gone from Dropbox; it is made again")
                 notes.folder_was_missing = True
                 self._journal.changed()
             await self._client.create_folder(self._folder.path)
-            await self._folder.refresh(patience)
+            await self._folder.refresh(patience, adopt=adopt)
         if not notes.folder_seen or notes.results.watching_since is None:
             notes.folder_seen = True
             notes.results.watching_since = notes.results.watching_since or dt_util.utcnow()
@@ -141,6 +144,8 @@ class Reconciler:
         """
         source = StreamSource(open_stream, backup.size)
         try:
+            self.publisher.publish(space=await ask_space(self._client))
+            self._check_room(backup.size)
             remote = await self._transfers.upload(
                 backup, source, patience=_PATIENCE_FOR_HOME_ASSISTANT, on_progress=on_progress
             )

@@ -1,7 +1,7 @@
 """The backup folder in Dropbox: what lies there, and the catalog beside it."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 import io
@@ -17,7 +17,7 @@ from ..dropbox_api.download import read_range
 from ..dropbox_api.errors import DropboxError, NotFoundError, RefusedError
 from ..dropbox_api.sdk import files
 from .archive import ArchiveError, backup_from_dict, read_metadata
-from .catalog import Catalog, CatalogEntry, parse_catalog, write_catalog
+from .catalog import Catalog, CatalogEntry, entry_of, parse_catalog, write_catalog
 from .models import BackupId, RemoteBackup, RemoteFile, id_of, made_by
 from .names import CATALOG_NAME, file_name
 
@@ -45,8 +45,8 @@ class BackupFolder:
     """The folder's backups, kept in memory: reading them costs nothing, refreshing them one request
     and often no more.
 
-    `owner_hint` tells from the journal who uploaded a content, for when archive and catalog don't
-    say.
+    `uploaded_by_us` returns from the journal the content hash that we uploaded for a backup id: it
+    proves whose a file is when archive and catalog don't say.
     """
 
     def __init__(
@@ -99,21 +99,20 @@ class BackupFolder:
         """Return where a backup belongs."""
         return self.path_of(file_name(backup))
 
-    async def refresh(self, patience: float = 60.0) -> None:
+    async def refresh(self, patience: float = 60.0, *, adopt: bool = True) -> None:
         """Learn what changed. Raises `NotFoundError` when the folder is missing, else any
         `DropboxError`.
 
-        `patience`: for how many seconds failing listings are tried again.
+        `patience`: for how many seconds failing listings are tried again. `adopt`: whether to read
+        archives that are not in the catalog, which may take a while.
         """
         async with self._refresh_lock:
             await self._list(self._client.with_patience(patience))
             await self._load_catalog()
-            adopted = await self._adopt()
+            adopted = await self._adopt() if adopt else {}
             self._update()
         if adopted or self._catalog_has_more():
-            await self._try_to_save_catalog(
-                [one for one in self.backups if one.file.name in adopted]
-            )
+            await self._try_to_save_catalog(adopted)
 
     # Changing
 
@@ -123,8 +122,9 @@ class BackupFolder:
         """
         if self._listing is not None:
             self._listing.files[backup.file.name.lower()] = backup.file
-        self._put(backup)
-        await self._save_catalog([backup])
+        changed = {backup.file.name: entry_of(backup)}
+        self._take(changed)
+        await self._save_catalog(changed, over=True)
 
     async def delete(self, backup: RemoteBackup) -> None:
         """Delete a backup, only with the content it had when it was judged. It being gone already
@@ -140,7 +140,7 @@ class BackupFolder:
 
     async def save_catalog(self) -> None:
         """Write what is known into the catalog, if Dropbox lets us: it only saves work."""
-        await self._try_to_save_catalog([])
+        await self._try_to_save_catalog({})
 
     # Listing
 
@@ -194,20 +194,30 @@ class BackupFolder:
         """
         return not self._catalog.keys() <= {file.name for file in self._archives()}
 
-    async def _try_to_save_catalog(self, changed: Iterable[RemoteBackup]) -> None:
+    def _take(self, changed: Catalog) -> None:
+        self._catalog = {**self._catalog, **changed}
+        self._update()
+
+    async def _try_to_save_catalog(self, adopted: Catalog) -> None:
         """Write the catalog if that can be done: what is in it is in the archives as well."""
         try:
-            await self._save_catalog(changed)
+            await self._save_catalog(adopted, over=False)
         except DropboxError as err:
             # A full Dropbox must neither hide its backups nor keep anybody from deleting some.
             _LOGGER.info("The catalog could not be written, it will be later: %s", err)
 
-    async def _save_catalog(self, changed: Iterable[RemoteBackup]) -> None:
-        """Write the catalog; `changed` is put on top of what others wrote meanwhile."""
+    async def _save_catalog(self, changed: Catalog, *, over: bool) -> None:
+        """Write the catalog. `changed` goes on top of what others wrote meanwhile, or below it."""
+        loop = asyncio.get_running_loop()
         async with self._catalog_lock:
             for last_try in (False,) * (_TRIES_OF_CATALOG - 1) + (True,):
-                backups = sorted(self._backups.values(), key=lambda one: one.file.name)
-                data = write_catalog(backups)
+                there = {file.name: file for file in self._archives()}
+                entries = {
+                    name: entry
+                    for name, entry in self._catalog.items()
+                    if name in there and there[name].content_hash == entry.content_hash
+                }
+                data = await loop.run_in_executor(None, write_catalog, entries)
                 commit = UploadCommit(self.path_of(CATALOG_NAME), replaces=self._catalog_rev)
                 try:
                     metadata = await self._client.upload(
@@ -218,16 +228,12 @@ class BackupFolder:
                         raise
                     # Another Home Assistant wrote it: take over what it knows, then write again.
                     await self._reload_catalog()
-                    for backup in changed:
-                        self._put(backup)
+                    self._take(changed if over else {**changed, **self._catalog})
                 else:
-                    self._catalog = {
-                        one.file.name: CatalogEntry(
-                            one.file.content_hash, one.backup, one.owner, one.pinned, one.verified
-                        )
-                        for one in backups
-                    }
                     self._catalog_rev = metadata.rev
+                    self._catalog = {
+                        name: entry for name, entry in self._catalog.items() if name in there
+                    }
                     return
 
     async def _reload_catalog(self) -> None:
@@ -239,13 +245,18 @@ class BackupFolder:
 
     # Recognising
 
-    async def _adopt(self) -> Collection[str]:
-        """Read the metadata of archives that the catalog does not know; return the names of those
-        that are backups.
-        """
-        assert self._listing is not None
-        unknown = [file for file in self._archives() if self._described(file) is None]
-        unknown = [file for file in unknown if self._unreadable.get(file.name) != file.rev]
+    async def _adopt(self) -> Catalog:
+        """Read the metadata of archives that the catalog does not know; return their entries."""
+        files = self._archives()
+        revs = {file.name: file.rev for file in files}
+        self._unreadable = {
+            name: rev for name, rev in self._unreadable.items() if revs.get(name) == rev
+        }
+        unknown = [
+            file
+            for file in files
+            if self._described(file) is None and file.name not in self._unreadable
+        ]
         limit = asyncio.Semaphore(_ADOPTIONS_AT_ONCE)
 
         async def adopt(file: RemoteFile) -> CatalogEntry | None:
@@ -260,7 +271,7 @@ class BackupFolder:
             if result is not None:
                 found[file.name] = result
         self._catalog = {**self._catalog, **found}
-        return found.keys()
+        return found
 
     async def _recognise(self, file: RemoteFile) -> CatalogEntry | None:
         """Return what an archive says of itself, or None if it is not one."""
@@ -270,10 +281,16 @@ class BackupFolder:
             _LOGGER.info("%s in the backup folder is left alone: %s", file.name, err)
             self._unreadable[file.name] = file.rev
             return None
-        ours = self._uploaded_by_us(id_of(backup)) == file.content_hash
-        owner = made_by(backup) or (self._instance_id if ours else None)
-        return CatalogEntry(
-            file.content_hash, backup, owner, verified=datetime.now(UTC) if ours else None
+        return self._own(CatalogEntry(file.content_hash, backup, made_by(backup)))
+
+    def _own(self, entry: CatalogEntry) -> CatalogEntry:
+        """Add what the journal proves: that we uploaded this very content, and verified it."""
+        if self._uploaded_by_us(id_of(entry.backup)) != entry.content_hash:
+            return entry
+        return replace(
+            entry,
+            owner=entry.owner or self._instance_id,
+            verified=entry.verified or datetime.now(UTC),
         )
 
     async def _read_sidecar(self, file: RemoteFile) -> AgentBackup | None:
@@ -298,35 +315,34 @@ class BackupFolder:
 
     # State
 
-    def _archives(self) -> Iterable[RemoteFile]:
-        assert self._listing is not None
+    def _archives(self) -> list[RemoteFile]:
+        if self._listing is None:
+            return []
         return [file for name, file in self._listing.files.items() if name.endswith(".tar")]
 
     def _described(self, file: RemoteFile) -> RemoteBackup | None:
         entry = self._catalog.get(file.name)
-        return entry.describe(file) if entry else None
+        return self._own(entry).describe(file) if entry else None
 
     def _update(self) -> None:
-        self._backups = {}
-        for file in sorted(self._archives(), key=lambda file: file.uploaded):
-            backup = self._described(file)
-            if backup is not None:
-                self._put(backup, unless_verified=True)
+        """Derive the backups from files and catalog.
 
-    def _put(self, backup: RemoteBackup, *, unless_verified: bool = False) -> None:
-        """Make this the backup with its id. Of two files with one id, the one that was verified
-        stands for it.
+        Of two files with one id, the one that was verified stands for it, or else the older one.
         """
-        there = self._backups.get(id_of(backup.backup))
-        if unless_verified and there is not None and (there.verified or not backup.verified):
-            _LOGGER.debug("%s has the same id as %s", backup.file.name, there.file.name)
-            return
-        self._backups[id_of(backup.backup)] = backup
+        backups: dict[BackupId, RemoteBackup] = {}
+        for file in sorted(self._archives(), key=lambda file: (file.uploaded, file.name)):
+            backup = self._described(file)
+            if backup is None:
+                continue
+            there = backups.get(id_of(backup.backup))
+            if there is None or (backup.verified and not there.verified):
+                backups[id_of(backup.backup)] = backup
+        self._backups = backups
 
     def _forget(self, backup: RemoteBackup) -> None:
         if self._listing is not None:
             self._listing.files.pop(backup.file.name.lower(), None)
-        self._backups.pop(id_of(backup.backup), None)
+        self._update()
 
 
 def remote_file(metadata: FileMetadata) -> RemoteFile:

@@ -3,10 +3,10 @@ twice.
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 import logging
+from weakref import WeakValueDictionary
 
 from homeassistant.components.backup import AgentBackup
 from homeassistant.util import dt as dt_util
@@ -50,7 +50,7 @@ class Transfers:
         self._instance_id = instance_id
         self._on_change = on_change
         self._limits = UploadLimits()
-        self._locks: defaultdict[BackupId, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._locks: WeakValueDictionary[BackupId, asyncio.Lock] = WeakValueDictionary()
         self._active: dict[BackupId, Transfer] = {}
 
     @property
@@ -72,7 +72,7 @@ class Transfers:
         and what the source raises.
         """
         backup_id = id_of(backup)
-        async with self._locks[backup_id]:
+        async with self._locks.setdefault(backup_id, asyncio.Lock()):
             if (there := self._folder.get(backup_id)) is not None:
                 return await self._compare(backup, source, there)
             transfer = self._active[backup_id] = Transfer(backup, source.size)

@@ -1,0 +1,103 @@
+"""The command line: `python -m tests.soak`, or `scripts/soak`."""
+
+# The clock comes first: what is imported later takes its functions.
+from . import clock
+
+# isort: split
+from tests import before_home_assistant
+
+# isort: split
+import argparse
+import asyncio
+import logging
+from pathlib import Path
+import random
+import sys
+import tempfile
+
+import aiohttp
+from homeassistant.util.ssl import client_context
+
+# Before the plugin brings a package of that name.
+import custom_components  # noqa: F401
+from custom_components.dropbox_backup.sync import reconciler
+from tests.dropbox_server import DropboxProcess
+
+from . import gauges
+from .home import Home, NeverSettledError
+from .log import Listener
+from .report import Outcome, print_report
+from .story import Story
+from .weather import Weather
+
+# One failing call is repeated for so many seconds, not for two minutes: an outage would take these
+# of true time, and the worker's own next try, which comes by the clock that is put forward, would
+# be tried less.
+_PATIENCE = 4.0
+# Nobody waits for several causes to come together here.
+_DEBOUNCE = 0.01
+
+
+async def soak(directory: Path, backups: int, seed: int, share: float) -> Outcome:
+    """Live through it and settle the accounts."""
+    reconciler._PATIENCE = _PATIENCE
+    reconciler._DEBOUNCE = _DEBOUNCE
+    listener = Listener()
+    logging.getLogger().addHandler(listener)
+    lot = random.Random(seed)
+    began = clock.true_time(), clock.utcnow()
+    process = DropboxProcess(
+        directory / "dropbox", before_home_assistant.PORT, tls_dir=before_home_assistant.TLS
+    )
+    with process as server:
+        weather = Weather(server.control, share, lot)
+        app = str(server.info["app_key"]), str(server.info["app_secret"])
+        home = Home(directory / "home", server.control, app)
+        connector = aiohttp.TCPConnector(ssl=client_context())
+        async with aiohttp.ClientSession(connector=connector) as session:
+            story = Story(home, server.control, weather, session, lot)
+            try:
+                await story.live(backups)
+            except NeverSettledError as err:
+                story.ledger.violation(f"after {story.nights} nights {err}")
+        await home.stop()
+        if left := gauges.our_tasks():
+            story.ledger.violation(f"tasks of ours after the stop: {left}")
+        state = server.control.state()
+        for text in [*listener.unexpected, *state["violations"]]:
+            story.ledger.violation(text)
+        files = server.control.files()
+        fates = story.ledger.close(files)
+    return Outcome(
+        seconds=clock.true_time() - began[0],
+        passed=clock.utcnow() - began[1],
+        fates=fates,
+        story=story,
+        home=home,
+        harm=weather.harm,
+        requests=state["counters"],
+        log=listener.expected,
+    )
+
+
+def main() -> int:
+    """Run; return the exit code: 0 if every promise was kept."""
+    parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
+    parser.add_argument("--backups", type=int, default=300, metavar="N", help="how many (300)")
+    parser.add_argument("--seed", type=int, metavar="S", help="repeat what was drawn by lot")
+    parser.add_argument(
+        "--fail", type=float, default=0.05, metavar="P", help="share of failing requests (0.05)"
+    )
+    asked = parser.parse_args()
+    seed = random.SystemRandom().randrange(1 << 32) if asked.seed is None else asked.seed
+    print(f"{asked.backups} backups, {asked.fail:.0%} of the requests fail, --seed {seed}", flush=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="dropbox_backup_soak_") as directory,
+        asyncio.Runner(loop_factory=clock.PutForwardLoop) as runner,
+    ):
+        outcome = runner.run(soak(Path(directory), asked.backups, seed, asked.fail))
+    return print_report(outcome)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

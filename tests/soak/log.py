@@ -1,0 +1,42 @@
+"""What was logged, told apart: what bad lines and careless users explain, and what nothing does."""
+
+from collections import Counter
+import logging
+import re
+from typing import override
+
+from custom_components.dropbox_backup.const import DOMAIN
+
+_EXPECTED = {
+    "Home Assistant's note on custom integrations": r"We found a custom integration dropbox_backup",
+    "Dropbox away: said once": r"Backups can't be uploaded to Dropbox now: Dropbox can't be reach",
+    "Dropbox full: said once": r"Backups can't be uploaded to Dropbox now: There is no room left",
+    "one upload put off": r"Night-\d+ was not uploaded: (no connection|Dropbox did not answer|"
+    r"unexpected answer|the answer is not|too_many_requests|Dropbox did not renew)",
+    "no room for a backup": r"Night-\d+ was not uploaded: .* are needed, .* are free",
+    "a damaged archive refused": r"The backup Night-\d+ can't be uploaded: ",
+    "the folder vanished": r"The backup folder is gone from Dropbox; it is made again",
+    "setup put off": r"Config entry 'Soak' for dropbox_backup integration not ready yet",
+    "token not renewed at once": r"Token request for dropbox_backup failed",
+}
+
+
+class Listener(logging.Handler):
+    """Counts what is expected; `unexpected` is everything else of ours, and every error."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.expected: Counter[str] = Counter()
+        self.unexpected: list[str] = []
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        for name, pattern in _EXPECTED.items():
+            if re.match(pattern, text):
+                self.expected[name] += 1
+                return
+        ours = DOMAIN in record.name or DOMAIN in text
+        if ours or record.levelno >= logging.ERROR:
+            said = self.format(record)  # with the traceback
+            self.unexpected.append(f"{record.levelname} [{record.name}] {said}")
