@@ -170,7 +170,7 @@ async def test_all_entities_belong_to_one_service_without_personal_data(
 
     (device,) = dr.async_entries_for_config_entry(dr.async_get(hass), entry.entry_id)
     assert device.entry_type is dr.DeviceEntryType.SERVICE
-    assert device.name == "Ada Example"
+    assert device.name == "Dropbox Ada Example"
     assert device.configuration_url == "https://www.dropbox.com/home"
     entities = er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
     assert len(entities) == len(SENSORS) + 4

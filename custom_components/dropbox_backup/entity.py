@@ -29,9 +29,8 @@ class DropboxBackupEntity(CoordinatorEntity[DropboxBackupCoordinator]):
         self._attr_device_info = DeviceInfo(
             entry_type=DeviceEntryType.SERVICE,
             identifiers={(DOMAIN, entry.entry_id)},
-            name=entry.title,
-            manufacturer="Dropbox",
-            model="Account",
+            name=f"Dropbox {entry.title}",
+            model="Dropbox account",
             # Not the folder itself: that of an app lies elsewhere for its owner than for the app.
             configuration_url=_WEBSITE,
         )

@@ -28,6 +28,7 @@ KEYS = (
     "space_free",
     "back_up_now",
     "upload_now",
+    "backup",
 )
 
 _SOON = 30.0

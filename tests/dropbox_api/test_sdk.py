@@ -1,4 +1,4 @@
-"""The SDK is loaded without the 130 MB nobody needs, and stays whole for everybody else."""
+"""The SDK is loaded without the memory nobody needs, and stays whole for everybody else."""
 
 import os
 from pathlib import Path

@@ -19,7 +19,7 @@ from homeassistant.components.backup.manager import BackupManager, BackupManager
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import EVENT_STATE_CHANGED
 from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
-from homeassistant.helpers import entity_registry as er, instance_id
+from homeassistant.helpers import entity_registry as er, frame, instance_id
 from homeassistant.loader import DATA_CUSTOM_COMPONENTS
 from homeassistant.setup import async_setup_component
 from pytest_homeassistant_custom_component.common import (
@@ -45,7 +45,7 @@ from .clock import put_forward, utcnow
 LOCAL = "backup.local"
 _ENTRY_ID = "soak"
 # Real seconds in which everything is done that can be done, on a machine with much else to do.
-_PATIENCE = 20.0
+_PATIENCE = 60.0
 # How often a check may fail in a row on a line on which one request in twenty fails.
 _CHECKS_UNTIL_WELL = 20
 _LOOK_AGAIN = 0.005
@@ -126,6 +126,7 @@ class Home:
         self.hass = await self._running.__aenter__()
         # Home Assistant's own mark of "look for custom integrations".
         self.hass.data.pop(DATA_CUSTOM_COMPONENTS, None)
+        frame.async_setup(self.hass)
         self.hass.bus.async_listen(EVENT_STATE_CHANGED, self._listen)
         await async_setup_component(self.hass, "backup", {})
         await async_setup_component(self.hass, "application_credentials", {})

@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 import pytest
 
 from custom_components.dropbox_backup.sync.alarm import Situation, alarm, size_text
-from custom_components.dropbox_backup.sync.models import RemoteBackup
+from custom_components.dropbox_backup.sync.models import Missed, RemoteBackup
 from custom_components.dropbox_backup.sync.plan import Skipped
 from custom_components.dropbox_backup.sync.state import Problem, ProblemKind, Space
 
@@ -23,6 +23,7 @@ FINE = Situation(
     waiting=[],
     refused=[],
     unconfirmed=[],
+    missed=None,
     watching_since=FIRST_DAY,
     problem=None,
     failing_since=None,
@@ -97,6 +98,12 @@ def test_a_slow_upload_is_no_alarm_while_it_moves(minutes: int, alarmed: bool) -
         moved=NOW - timedelta(minutes=minutes),
     )
     assert (alarm(slow) is not None) == alarmed
+
+
+def test_a_backup_that_was_made_for_dropbox_and_is_not_there_alarms_until_a_newer_one_is() -> None:
+    missed = Missed("Weekly", FIRST_DAY + 29.5 * DAY, "no network")
+    assert kind(replace(FINE, missed=missed)) is ProblemKind.UPLOAD_FAILED
+    assert alarm(replace(FINE, missed=missed, ours=[remote(30)])) is None
 
 
 def test_the_alarm_for_days_can_be_switched_off() -> None:

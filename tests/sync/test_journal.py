@@ -14,7 +14,7 @@ from custom_components.dropbox_backup.sync.journal import (
     parse_notes,
     write_notes,
 )
-from custom_components.dropbox_backup.sync.models import BackupId
+from custom_components.dropbox_backup.sync.models import BackupId, Missed
 
 from .backups import FIRST_DAY, json_values
 
@@ -36,6 +36,7 @@ any_notes = st.builds(
     dismissed=st.sets(ids, max_size=4),
     sessions=st.dictionaries(ids, sessions, max_size=3),
     confirmed_keep=st.none() | st.integers(0, 1000),
+    missed=st.none() | st.builds(Missed, name=st.text(), made=st.just(FIRST_DAY), reason=st.text()),
     folder_seen=st.booleans(),
 )
 

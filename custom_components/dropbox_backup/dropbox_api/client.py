@@ -33,6 +33,8 @@ type GetToken = Callable[[str | None], Awaitable[str]]
 
 type Sleep = Callable[[float], Awaitable[None]]
 
+type OnFailure = Callable[[DropboxError], None]
+
 # SDK route objects, arguments and results are generated code without types.
 type Route = Any
 type FileMetadata = Any
@@ -198,9 +200,10 @@ class DropboxClient:
         *,
         close: bool,
         on_sent: OnSent | None = None,
+        on_failure: OnFailure | None = None,
     ) -> None:
         """Send one chunk of a concurrent session: a multiple of 4 MiB, but for the one that closes
-        it.
+        it. `on_failure` is told about every try that is going to be repeated.
 
         Raises `NotFoundError` when the session is gone.
         """
@@ -218,6 +221,7 @@ class DropboxClient:
                 data=data,
                 on_sent=on_sent,
                 failures=tried,
+                on_failure=on_failure,
             )
         except RefusedError as err:
             # The answer to an earlier try was lost: that one brought the chunk. Should it not have,
@@ -269,12 +273,13 @@ class DropboxClient:
         on_sent: OnSent | None = None,
         answer_timeout: float | None = None,
         failures: list[DropboxError] | None = None,
+        on_failure: OnFailure | None = None,
     ) -> Any:
         """Call a route until it answers or patience ends; return its decoded result.
 
         `failures` collects the errors of the tries that were repeated.
         """
-        retries = _Retries(self._patience, self._sleep, failures)
+        retries = _Retries(self._patience, self._sleep, failures, on_failure)
         while True:
             try:
                 async with self._send(
@@ -289,7 +294,7 @@ class DropboxClient:
     async def _open(
         self, namespace: Literal["files"], route: Route, arg: Any, *, headers: dict[str, str]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        retries = _Retries(self._patience, self._sleep, None)
+        retries = _Retries(self._patience, self._sleep)
         while True:
             begun = False
             try:
@@ -340,11 +345,18 @@ class DropboxClient:
 class _Retries:
     """When to try a failing call again, and when to stop."""
 
-    def __init__(self, patience: float, sleep: Sleep, failures: list[DropboxError] | None) -> None:
+    def __init__(
+        self,
+        patience: float,
+        sleep: Sleep,
+        failures: list[DropboxError] | None = None,
+        on_failure: OnFailure | None = None,
+    ) -> None:
         self._patience = patience
         self._deadline: float | None = None
         self._sleep = sleep
         self._failures = failures
+        self._on_failure = on_failure
         self._next_wait = _FIRST_WAIT
 
     async def wait_after(self, err: UnreachableError | RateLimitedError) -> None:
@@ -361,6 +373,8 @@ class _Retries:
         self._next_wait = min(self._next_wait * 2, _LONGEST_WAIT)
         if self._failures is not None:
             self._failures.append(err)
+        if self._on_failure is not None:
+            self._on_failure(err)
         await self._sleep(wait)
 
 

@@ -10,10 +10,11 @@ from email.utils import parsedate_to_datetime
 import json
 import re
 import time
-from typing import Any, override
+from typing import Any, cast, override
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import StreamWriter
 
 from .errors import (
     DropboxError,
@@ -34,8 +35,15 @@ _CONNECT_TIMEOUT = 30.0
 _IDLE_TIMEOUT = 60.0
 # After the last byte of a body left us, a thin line may still be draining the kernel's buffers.
 _ANSWER_TIMEOUT = 300.0
-# One write to TLS is encrypted in one go in the event loop: 64 KiB take well under a millisecond.
-_WRITE_SIZE = 64 * 1024
+# One write to TLS is encrypted in one go, in the event loop. Large writes cost less per byte, as
+# long as a small board does not stand still for them: the size follows the time that they take.
+_FIRST_WRITE = 64 * 1024
+_SMALLEST_WRITE = 16 * 1024
+_LARGEST_WRITE = 512 * 1024
+_SHORT_WRITE = 0.0005
+_LONG_WRITE = 0.0015
+# A deadline is moved at most so often: it costs a timer each time.
+_DEADLINE_STEP = 1.0
 _LONGEST_REASON = 200
 _REQUIRED_SCOPE = re.compile(r"required scope '([\w.]+)'")
 
@@ -68,19 +76,30 @@ class Body(aiohttp.payload.Payload):
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
         view = memoryview(self._value)[:content_length]
-        for start in range(0, len(view), _WRITE_SIZE):
-            part = view[start : start + _WRITE_SIZE]
-            await writer.write(part)
+        size, start = _FIRST_WRITE, 0
+        while start < len(view):
+            part = view[start : start + size]
+            start += len(part)
+            begun = time.perf_counter()
+            await cast(StreamWriter, writer).write(part, drain=False)
+            took = time.perf_counter() - begun
+            if took < _SHORT_WRITE:
+                size = min(size * 2, _LARGEST_WRITE)
+            elif took > _LONG_WRITE:
+                size = max(size // 2, _SMALLEST_WRITE)
             await writer.drain()
             self._moved(_IDLE_TIMEOUT)
             if self._on_sent is not None:
                 self._on_sent(len(part))
-            await asyncio.sleep(0)  # a fast line never makes `write` wait
+            await asyncio.sleep(0)  # a fast line never makes `drain` wait
         self._moved(_ANSWER_TIMEOUT)
 
     def _moved(self, allowed: float) -> None:
-        if self.deadline is not None:
-            self.deadline.reschedule(asyncio.get_running_loop().time() + allowed)
+        if self.deadline is None:
+            return
+        when = asyncio.get_running_loop().time() + allowed
+        if when > (self.deadline.when() or 0.0) + _DEADLINE_STEP:
+            self.deadline.reschedule(when)
 
 
 @asynccontextmanager

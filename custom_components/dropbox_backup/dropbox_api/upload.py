@@ -36,10 +36,14 @@ class Source(Protocol):
 class UploadLimits:
     """How much is under way at once, over all uploads that share this object.
 
-    At most `parallel` chunks of `chunk_size` bytes are held in memory.
+    At most `parallel` chunks of `chunk_size` bytes are held in memory: those that are being sent,
+    those whose answer is awaited, and one that is ready. How many are sent at once follows the
+    line, from `begin` on.
     """
 
-    def __init__(self, chunk_size: int = BLOCK_SIZE, parallel: int = 8) -> None:
+    def __init__(
+        self, chunk_size: int = BLOCK_SIZE, parallel: int = _MOST_IN_MEMORY, begin: int = 6
+    ) -> None:
         """Refuse what Dropbox would refuse: chunks are multiples of 4 MiB and at most 150 MiB."""
         if chunk_size % BLOCK_SIZE or not 0 < chunk_size <= 148 * 1024 * 1024:
             raise ValueError("chunks must be multiples of 4 MiB up to 148 MiB")
@@ -47,6 +51,23 @@ class UploadLimits:
             raise ValueError("at least one chunk must be in flight")
         self.chunk_size = chunk_size
         self.slots = asyncio.Semaphore(parallel)
+        self.pace = Pace(begin, parallel)
+        self._spare: list[bytearray] = []
+
+    def buffer(self, size: int) -> bytearray:
+        """Return memory for a chunk. Used again, it needs not be cleared or mapped again."""
+        if self._spare and size == self.chunk_size:
+            return self._spare.pop()
+        return bytearray(size)
+
+    def give_back(self, chunk: bytearray) -> None:
+        """Take memory back that nobody reads any more."""
+        if len(chunk) == self.chunk_size:
+            self._spare.append(chunk)
+
+    def forget_spare(self) -> None:
+        """Free the memory that no upload uses."""
+        self._spare.clear()
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from .models import LocalBackup, RemoteBackup, date_of
+from .models import LocalBackup, Missed, RemoteBackup, date_of
 from .plan import Skipped
 from .state import Problem, ProblemKind, Space
 
@@ -35,6 +35,7 @@ class Situation:
     refused: Collection[Skipped]
     unconfirmed: Collection[RemoteBackup]
     watching_since: datetime
+    missed: Missed | None
     problem: Problem | None
     failing_since: datetime | None
     moved: datetime | None
@@ -45,6 +46,7 @@ def alarm(situation: Situation) -> Problem | None:
     """Return the gravest thing that the user must know, or None."""
     return (
         _failure(situation)
+        or _missed(situation)
         or _overdue(situation)
         or _refused(situation)
         or _unconfirmed(situation)
@@ -58,6 +60,17 @@ def _failure(at: Situation) -> Problem | None:
         return at.problem
     lasting = at.failing_since is not None and at.now - at.failing_since >= _UNREACHABLE_FOR
     return at.problem if lasting else None
+
+
+def _missed(at: Situation) -> Problem | None:
+    """Return that a backup was made for Dropbox and is not there: there may be no other copy."""
+    missed = at.missed
+    if missed is None or any(date_of(one.backup) >= missed.made for one in at.ours):
+        return None
+    return Problem(
+        ProblemKind.UPLOAD_FAILED,
+        f"{missed.name} was made for Dropbox and did not get there: {missed.reason}",
+    )
 
 
 def _overdue(at: Situation) -> Problem | None:

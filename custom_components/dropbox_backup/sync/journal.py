@@ -13,7 +13,7 @@ import voluptuous as vol
 
 from ..const import DOMAIN
 from ..dropbox_api.upload import UploadSession
-from .models import BackupId
+from .models import BackupId, Missed
 
 _VERSION = 1
 _SAVE_DELAY = 1.0
@@ -41,6 +41,7 @@ class Notes:
     `sessions`: open upload sessions, by backup id.
     `confirmed_keep`: the number of backups to keep that has been carried out, or confirmed, before.
     `folder_seen`: the backup folder was there once, so that its absence is news.
+    `missed`: what Home Assistant made for Dropbox and could not be uploaded, until a newer one is.
     `folder_was_missing`: it vanished, and the user has not said yet that they know.
     """
 
@@ -49,6 +50,7 @@ class Notes:
     dismissed: set[BackupId] = field(default_factory=set)
     sessions: dict[BackupId, UploadSession] = field(default_factory=dict)
     confirmed_keep: int | None = None
+    missed: Missed | None = None
     folder_seen: bool = False
     folder_was_missing: bool = False
 
@@ -86,6 +88,14 @@ _SESSION = vol.Schema(
     },
     extra=vol.REMOVE_EXTRA,
 )
+_MISSED = vol.Schema(
+    {
+        vol.Required("name"): str,
+        vol.Required("made"): vol.All(_date, datetime),
+        vol.Required("reason"): str,
+    },
+    extra=vol.REMOVE_EXTRA,
+)
 _NOTES = vol.Schema(
     {
         **{vol.Optional(item.name, default=None): _date for item in fields(Results)},
@@ -93,6 +103,7 @@ _NOTES = vol.Schema(
         vol.Optional("dismissed", default=list): _only(str),
         vol.Optional("sessions", default=list): _only(_SESSION),
         vol.Optional("confirmed_keep", default=None): vol.Any(None, _count),
+        vol.Optional("missed", default=None): vol.Any(None, _MISSED),
         vol.Optional("folder_seen", default=False): bool,
         vol.Optional("folder_was_missing", default=False): bool,
     },
@@ -124,6 +135,7 @@ def parse_notes(data: object) -> Notes:
             for one in values["sessions"]
         },
         confirmed_keep=values["confirmed_keep"],
+        missed=Missed(**values["missed"]) if values["missed"] else None,
         folder_seen=values["folder_seen"],
         folder_was_missing=values["folder_was_missing"],
     )
@@ -149,9 +161,16 @@ def write_notes(notes: Notes) -> dict[str, Any]:
             for backup_id, session in notes.sessions.items()
         ],
         "confirmed_keep": notes.confirmed_keep,
+        "missed": _missed_as_json(notes.missed),
         "folder_seen": notes.folder_seen,
         "folder_was_missing": notes.folder_was_missing,
     }
+
+
+def _missed_as_json(missed: Missed | None) -> dict[str, str] | None:
+    if missed is None:
+        return None
+    return {"name": missed.name, "made": missed.made.isoformat(), "reason": missed.reason}
 
 
 class Journal:

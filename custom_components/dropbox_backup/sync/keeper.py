@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable
-import logging
 
 from ..dropbox_api.errors import RefusedError
 from .journal import Journal
@@ -10,8 +9,6 @@ from .models import BackupId, Policy, RemoteBackup, id_of
 from .publisher import EventKind, Publisher
 from .remote import BackupFolder
 from .retention import Verdict, judge
-
-_LOGGER = logging.getLogger(__name__)
 
 # So many deletions are normal; more of them after a change of policy want to be confirmed.
 _FEW = 3
@@ -93,9 +90,7 @@ class Keeper:
         try:
             for one in backups:
                 await self._folder.delete(one)
-                reason = reasons[id_of(one.backup)]
-                _LOGGER.info("Deleted %s: %s", one.file.name, reason)
-                self._publisher.tell(EventKind.DELETED, one, reason)
+                self._publisher.tell(EventKind.DELETED, one, reasons[id_of(one.backup)])
         finally:
             if backups:
                 await self._folder.save_catalog()

@@ -57,6 +57,15 @@ class LocalBackup:
 
 
 @dataclass(frozen=True, slots=True)
+class Missed:
+    """A backup that Home Assistant made for Dropbox, and that it could not bring there."""
+
+    name: str
+    made: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteFile:
     """A file in the backup folder. `size` in bytes, `uploaded` is Dropbox's own time."""
 

@@ -32,9 +32,8 @@ class Skipped:
 class Plan:
     """What to upload (newest first), what not, and what retention says.
 
-    `verify` are in Dropbox already, but not proven to be what lies here: a restart came in between,
-    or somebody else uploaded them.
-
+    `conflicts` can't be uploaded, `skipped` are not to be. `verify` are in Dropbox already, but not
+    proven to be what lies here: a restart came in between, or somebody else uploaded them.
     `verdicts` are about what is in Dropbox now, `expected_verdicts` about what will be there after
     the uploads.
     """

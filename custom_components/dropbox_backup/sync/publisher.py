@@ -91,6 +91,7 @@ class Publisher:
     def tell(self, kind: EventKind, remote: RemoteBackup, reason: str | None = None) -> None:
         """Tell everybody what happened to a backup in Dropbox."""
         backup = remote.backup
+        _LOGGER.info("%s: %s%s", remote.file.name, kind.value, f", {reason}" if reason else "")
         self.tell_of(BackupEvent(kind, backup.backup_id, backup.name, remote.file.size, reason))
 
     @callback
@@ -167,6 +168,7 @@ class Publisher:
             refused=state.refused,
             unconfirmed=state.unconfirmed,
             watching_since=results.watching_since or now,
+            missed=self._journal.notes.missed,
             problem=state.problem,
             failing_since=results.failing_since,
             moved=self._moved,

@@ -24,7 +24,7 @@ from .alarm import size_text
 from .journal import Journal
 from .keeper import Keeper
 from .local import LocalBackups, OpenStream, StreamSource
-from .models import BackupId, LocalBackup, Policy, RemoteBackup, id_of
+from .models import BackupId, LocalBackup, Missed, Policy, RemoteBackup, date_of, id_of
 from .plan import Plan, Skipped, make_plan
 from .problems import concerns_all, problem_of, text_of
 from .publisher import BackupEvent, EventKind, Publisher
@@ -151,6 +151,8 @@ class Reconciler:
             )
         except DropboxError as err:
             self._failed(backup, err)
+            # Should Home Assistant have no other copy, nothing else would remember it.
+            self._journal.notes.missed = Missed(backup.name, date_of(backup), text_of(err))
             self._take_problem(problem_of(err))
             raise
         self.publisher.tell(EventKind.UPLOADED, remote)
@@ -175,8 +177,9 @@ class Reconciler:
     async def preview(self) -> Plan:
         """Return what a run would do now. Raises `DropboxError`."""
         await self.refresh()
-        local, _ = await self._local.list()
-        return self._plan(local, [])
+        local, bad = await self._local.list()
+        plan = self._plan(local, [])
+        return replace(plan, conflicts=(*bad, *plan.conflicts))
 
     async def apply_retention(self) -> tuple[Verdict, ...]:
         """Delete what retention says, on a person's behalf; return the verdicts.
@@ -371,7 +374,7 @@ class Reconciler:
             self._on_sign_in_needed()
 
     def _failed(self, backup: AgentBackup, err: Exception) -> None:
-        _LOGGER.warning("%s was not uploaded: %s", backup.name, text_of(err))
+        _LOGGER.info("%s was not uploaded: %s", backup.name, text_of(err))
         corrupt = isinstance(err, CorruptError)
         kind = EventKind.VERIFICATION_FAILED if corrupt else EventKind.UPLOAD_FAILED
         self.publisher.tell_of(

@@ -1,0 +1,95 @@
+"""How many transfers run at once: more while it pays, fewer on a thin line.
+
+One connection rarely fills a line: Dropbox's edge, the round trips and the waiting for answers
+leave gaps. Too many on a thin line only make each of them slow, and what is repeated after a break
+large.
+"""
+
+import asyncio
+from collections import deque
+
+# A transfer that takes longer has hardly any gaps: the next one need not fill them.
+_SLOW = 15.0
+# One more must bring so much, as a share of what it could bring.
+_PAYS = 0.3
+# After a step that did not pay, so many rounds pass before the next try.
+_ROUNDS_OF_REST = 8
+
+
+class Pace:
+    """Lets transfers begin, in order, and learns from how long they took."""
+
+    def __init__(self, begin: int, most: int, least: int = 2) -> None:
+        """Begin with so many at once; `most` and `least` bound what becomes of it."""
+        self._most = most
+        self._least = min(least, most)
+        self.allowed = max(self._least, min(begin, most))
+        self._running = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._durations: list[float] = []
+        # Before the latest step up: how many transfers per second there were.
+        self._rate_before: float | None = None
+        self._rest = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many transfers are ready and may not begin yet."""
+        return len(self._waiting)
+
+    async def begin(self) -> None:
+        """Wait until one more may run."""
+        if self._running < self.allowed and not self._waiting:
+            self._running += 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.end()  # the turn came, and nobody is there to take it
+            else:
+                self._waiting.remove(turn)
+            raise
+
+    def end(self, seconds: float | None = None) -> None:
+        """Take note that one has ended; `seconds` if how long it took tells about the line."""
+        self._running -= 1
+        if seconds is not None:
+            self._learn(max(seconds, 1e-6))
+        while self._waiting and self._running < self.allowed:
+            self._running += 1
+            self._waiting.popleft().set_result(None)
+
+    def slow_down(self) -> None:
+        """Halve: Dropbox wants us to."""
+        self._step_to(self.allowed // 2)
+        self._rate_before = None
+        self._rest = _ROUNDS_OF_REST
+
+    def _learn(self, seconds: float) -> None:
+        if seconds > _SLOW:
+            self._step_to(self.allowed - 1)
+            self._rate_before = None
+            return
+        self._durations.append(seconds)
+        if len(self._durations) < self.allowed:
+            return
+        rate = self.allowed * len(self._durations) / sum(self._durations)
+        wanted = 1 + _PAYS / (self.allowed - 1) if self.allowed > 1 else 1.0
+        if self._rate_before is not None and rate < self._rate_before * wanted:
+            self._rate_before = None
+            self._rest = _ROUNDS_OF_REST
+            self._step_to(self.allowed - 1)
+        elif self._rest:
+            self._rest -= 1
+            self._durations.clear()
+        elif self.allowed < self._most:
+            self._rate_before = rate
+            self._step_to(self.allowed + 1)
+        else:
+            self._durations.clear()
+
+    def _step_to(self, allowed: int) -> None:
+        self.allowed = max(self._least, min(allowed, self._most))
+        self._durations.clear()

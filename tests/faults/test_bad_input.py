@@ -1,0 +1,297 @@
+"""Bad archives in Home Assistant's own folder: each is refused or carried with a reason, and none
+blocks the others.
+"""
+
+import asyncio
+from collections.abc import Callable
+import io
+import json
+from pathlib import Path
+import tarfile
+from typing import Any
+
+from homeassistant.core import HomeAssistant
+import pytest
+
+from custom_components.dropbox_backup.const import DEFAULT_FOLDER
+from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
+from custom_components.dropbox_backup.sync.state import Status
+from tests.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.world import (
+    MIB,
+    archives,
+    make_backup,
+    reconciler_of,
+    set_up_entry,
+    state_of,
+    wait_until,
+    wait_until_idle,
+)
+
+pytestmark = pytest.mark.usefixtures("quick_worker")
+
+BAD_ID = "bad0bad0"
+
+
+def archive(size: int = 1000, **about: object) -> bytes:
+    """Return an archive as Home Assistant writes it; `about` goes into its backup.json."""
+    metadata = {
+        "slug": BAD_ID,
+        "name": "Odd",
+        "date": "2026-01-02T03:04:05+00:00",
+        "homeassistant": {"version": "2026.1.0", "exclude_database": True},
+        "addons": [],
+        "folders": [],
+        "extra": {},
+        "protected": False,
+        "type": "partial",
+        "version": 2,
+    }
+    members = {
+        "./backup.json": json.dumps(metadata | about).encode(),
+        "homeassistant.tar.gz": bytes(size),
+    }
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        for member, data in members.items():
+            info = tarfile.TarInfo(member)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return file.getvalue()
+
+
+def put(hass: HomeAssistant, content: bytes, name: str = "odd.tar") -> Path:
+    """Put a file where Home Assistant keeps its backups. It looks there once, at its start."""
+    folder = Path(hass.config.path("backups"))
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def refused(entry: DropboxBackupConfigEntry) -> dict[str, str]:
+    """Return the reasons by the backups' ids."""
+    return {one.local.backup.backup_id: one.reason for one in state_of(entry).refused}
+
+
+def in_dropbox(entry: DropboxBackupConfigEntry) -> set[str]:
+    return {one.backup.name for one in state_of(entry).backups}
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: MIB // 2])
+
+
+def tear_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-700])
+
+
+def grow(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(bytes(70_000))
+
+
+def grow_by_bytes(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def shadow_by_a_folder(path: Path) -> None:
+    """Take the file away from everybody: tests may run as root, who reads whatever is a file."""
+    path.unlink()
+    path.mkdir()
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def spoil_a_header(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(1024)
+        file.write(b"\xff" * 512)
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+DAMAGES = [
+    truncate,
+    tear_off,
+    grow,
+    grow_by_bytes,
+    shadow_by_a_folder,
+    empty,
+    spoil_a_header,
+    remove,
+]
+
+
+@pytest.mark.parametrize("damage", [one for one in DAMAGES if one not in {grow, remove}])
+async def test_what_is_damaged_before_the_check_is_refused(
+    hass: HomeAssistant, dropbox_server: DropboxServer, damage: Callable[[Path], None]
+) -> None:
+    path = put(hass, archive(MIB))
+    entry = await set_up_entry(hass, dropbox_server)  # uploads it, so that it is known
+    dropbox_server.account.files.delete(archives(dropbox_server)[0])
+    damage(path)
+    await make_backup(hass, "Good")
+    await wait_until_idle(hass, entry)
+    assert in_dropbox(entry) == {"Good"}
+    assert refused(entry)[BAD_ID]
+    assert state_of(entry).status is Status.NEEDS_ATTENTION
+
+    if path.is_dir():
+        path.rmdir()
+    path.write_bytes(archive(MIB))
+    reconciler_of(entry).request("repaired")
+    await wait_until_idle(hass, entry)
+    assert in_dropbox(entry) == {"Good", "Odd"}
+    assert refused(entry) == {}
+    assert state_of(entry).status is Status.UP_TO_DATE
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("size", [MIB, 9 * MIB], ids=["small", "large"])
+async def test_what_is_damaged_between_check_and_upload_is_not_uploaded(
+    hass: HomeAssistant, dropbox_server: DropboxServer, damage: Callable[[Path], None], size: int
+) -> None:
+    path = put(hass, archive(size))
+    put(hass, archive(slug="0good000", name="Good", date="2025-01-01T00:00:00+00:00"), "good.tar")
+    # Asked for between the two.
+    pause = dropbox_server.faults.add(
+        Fault(FaultKind.STALL, "users/get_space_usage", seconds=0.5, when="after")
+    )
+    setting_up = hass.async_create_task(set_up_entry(hass, dropbox_server))
+    await wait_until(lambda: pause.applied)
+    await asyncio.to_thread(damage, path)
+    entry = await setting_up
+    assert in_dropbox(entry) == {"Good"}
+    assert len(archives(dropbox_server)) == 1
+    # And at the next check it is known what is wrong.
+    reconciler_of(entry).request("a minute later")
+    await wait_until_idle(hass, entry)
+    assert in_dropbox(entry) == {"Good"}
+    gone = damage is remove
+    assert (state_of(entry).status is Status.UP_TO_DATE) == gone
+    assert state_of(entry).waiting == () or not gone
+
+
+NAMES = [
+    "N" * 5000,
+    "Надійна резервна копія " * 20,
+    "💾🏠 backup 🦉",
+    "\u202egnp.exe\u202c \u200frtl\u200e",
+    "..a..",
+    "   ",
+    "CON",
+    "tab\tand\nnewline",
+    'a"b*c?d<e>f|g:h',
+    "\x7f\x00\x1b[31m",
+    "e\u0301 and é",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_strange_name_is_carried(
+    hass: HomeAssistant, dropbox_server: DropboxServer, name: str
+) -> None:
+    put(hass, archive(name=name))
+    entry = await set_up_entry(hass, dropbox_server)
+    assert refused(entry) == {}
+    [path] = archives(dropbox_server)
+    assert Path(path).parent == Path(DEFAULT_FOLDER)
+    assert in_dropbox(entry) == {name}, "the archive and the catalog know the whole name"
+    for _ in range(2):  # it is the same one after a restart
+        await hass.config_entries.async_reload(entry.entry_id)
+        await wait_until_idle(hass, entry)
+    assert archives(dropbox_server) == [path]
+    assert dropbox_server.log.count("files/upload_session/start") == 0
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "a/b", "..\\..\\x", "/etc/passwd"])
+async def test_a_name_that_home_assistant_does_not_take_blocks_nobody(
+    hass: HomeAssistant, dropbox_server: DropboxServer, name: str
+) -> None:
+    put(hass, archive(name=name))
+    put(hass, archive(slug="0good000", name="Good"), "good.tar")
+    entry = await set_up_entry(hass, dropbox_server)
+    assert in_dropbox(entry) == {"Good"}
+
+
+# Home Assistant passes these on unseen.
+ODD_METADATA: list[dict[str, Any]] = [
+    {"date": 5},
+    {"date": None},
+    {"date": ["2026-01-02"]},
+    {"date": "yesterday"},
+    {"slug": 7},
+    {"slug": None},
+    {"slug": ""},
+    {"slug": "a/../b"},
+    {"protected": "perhaps"},
+    {"protected": None},
+    {"homeassistant": {"version": 5}},
+    {"homeassistant": None},
+    {"extra": {"instance_id": 5}},
+    {"extra": {"instance_id": ["a"], "more": {"deep": []}}},
+    {"extra": {"supervisor.backup_request_date": 5}},
+    {"addons": [{"name": 1, "slug": 2, "version": 3}]},
+]
+
+
+@pytest.mark.parametrize("about", ODD_METADATA, ids=json.dumps)
+async def test_metadata_of_wrong_types_is_refused_or_carried_and_blocks_nobody(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    about: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    put(hass, archive(**about))
+    put(hass, archive(slug="0good000", name="Good"), "good.tar")
+    entry = await set_up_entry(hass, dropbox_server)
+    assert "Unexpected error" not in caplog.text
+    assert "Good" in in_dropbox(entry)
+    assert ("Odd" in in_dropbox(entry)) != bool(refused(entry)), "carried or refused"
+    await hass.config_entries.async_reload(entry.entry_id)
+    await wait_until_idle(hass, entry)
+    assert len(archives(dropbox_server)) == len(in_dropbox(entry))
+
+
+@pytest.mark.parametrize(
+    "about",
+    [{"folders": ["ssl", "holodeck"]}, {"extra": None}, {"name": 5}, {"addons": [{"slug": "x"}]}],
+    ids=json.dumps,
+)
+async def test_metadata_that_home_assistant_stumbles_over_blocks_nobody(
+    hass: HomeAssistant, dropbox_server: DropboxServer, about: dict[str, Any]
+) -> None:
+    put(hass, archive(**about))
+    put(hass, archive(slug="0good000", name="Good"), "good.tar")
+    entry = await set_up_entry(hass, dropbox_server)
+    assert "Good" in in_dropbox(entry)
+
+
+async def test_of_two_archives_with_one_id_one_arrives(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    put(hass, archive(1000, slug="5ame5ame", name="One"), "one.tar")
+    put(hass, archive(2000, slug="5ame5ame", name="Two"), "two.tar")
+    put(hass, archive(slug="0good000", name="Good"), "good.tar")
+    entry = await set_up_entry(hass, dropbox_server)
+    assert len(archives(dropbox_server)) == 2
+    assert in_dropbox(entry) in ({"Good", "One"}, {"Good", "Two"})
+
+
+async def test_another_backup_with_the_id_of_one_in_dropbox_is_refused_and_overwrites_nothing(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    there = archive(2000, name="Theirs", date="2025-06-07T08:09:10+00:00")
+    dropbox_server.account.files.put(f"{DEFAULT_FOLDER}/theirs.tar", there)
+    put(hass, archive())
+    put(hass, archive(slug="0good000", name="Good"), "good.tar")
+    entry = await set_up_entry(hass, dropbox_server)
+    assert in_dropbox(entry) == {"Theirs", "Good"}
+    assert "same id" in refused(entry)[BAD_ID]
+    assert dropbox_server.account.files.read(f"{DEFAULT_FOLDER}/theirs.tar") == there
