@@ -21,6 +21,7 @@ from custom_components.dropbox_backup.const import (
     CONF_UPLOAD_AUTOMATICALLY,
     DEFAULT_FOLDER,
 )
+from custom_components.dropbox_backup.dropbox_api import client
 from custom_components.dropbox_backup.sync import remote_watch
 from custom_components.dropbox_backup.sync.models import BackupId
 from custom_components.dropbox_backup.sync.state import ProblemKind, Status
@@ -30,6 +31,7 @@ from .dropbox_server import DropboxServer, Fault, FaultKind
 from .world import (
     MIB,
     archives,
+    entity,
     local_backups,
     make_backup,
     put_backup,
@@ -328,3 +330,30 @@ async def test_watching_the_folder_costs_one_request_while_nothing_happens(
     dropbox_server.log.clear()
     await asyncio.sleep(1)
     assert sum(dropbox_server.log.counters.values()) == 0
+
+
+async def test_a_dropbox_that_is_away_when_home_assistant_starts_is_shown_and_comes_back(
+    hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    made = await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    monkeypatch.setattr(client, "_FIRST_WAIT", 1e6)  # longer than any patience
+    dropbox_server.faults.add(Fault(FaultKind.STATUS, status=503, times=None))
+    await hass.config_entries.async_reload(entry.entry_id)
+    await wait_until_idle(hass, entry)
+    assert entry.state is ConfigEntryState.LOADED
+    assert state_of(entry).status is Status.RETRYING
+    assert state_of(entry).alarm is None, "an hour has not passed"
+    count = entity(hass, entry, "sensor", "backups_in_dropbox")
+    assert count.state == "unknown", "nobody could look: that is not the same as none"
+    backups, errors = await async_get_manager(hass).async_get_backups()
+    assert [agent_id for agent_id in errors if agent_id.startswith("dropbox_backup.")]
+    assert made.backup_id in backups, "the page opens, and shows what lies here"
+
+    dropbox_server.faults.clear()
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=6))
+    await wait_until(lambda: state_of(entry).status is Status.UP_TO_DATE)
+    assert [one.backup.backup_id for one in state_of(entry).backups] == [made.backup_id]
+    _, errors = await async_get_manager(hass).async_get_backups()
+    assert errors == {}

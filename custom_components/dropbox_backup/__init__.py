@@ -4,6 +4,7 @@ This file wires the parts of one config entry together; nothing else.
 """
 
 from datetime import timedelta
+import logging
 
 from homeassistant.components.backup import async_get_manager
 from homeassistant.const import CONF_TOKEN, Platform
@@ -44,6 +45,8 @@ from .sync.remote import BackupFolder
 from .sync.remote_watch import watch_dropbox
 from .sync.state import State
 from .watch import async_watch_backups
+
+_LOGGER = logging.getLogger(__name__)
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 
@@ -104,12 +107,29 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
             translation_placeholders={"reason": err.reason},
         ) from err
     except DropboxError as err:
+        if journal.notes.folder_seen:
+            # It worked before and will again. Until then entities and alarms must be there to say
+            # that it does not.
+            _LOGGER.warning("Dropbox can't be reached, it is tried again: %s", err)
+            reconciler.publisher.publish()
+            return await _start(hass, entry, client, coordinator)
         raise ConfigEntryNotReady(
             translation_domain=DOMAIN,
             translation_key="cannot_connect",
             translation_placeholders={"reason": err.reason},
         ) from err
 
+    return await _start(hass, entry, client, coordinator)
+
+
+async def _start(
+    hass: HomeAssistant,
+    entry: DropboxBackupConfigEntry,
+    client: DropboxClient,
+    coordinator: DropboxBackupCoordinator,
+) -> bool:
+    """Show the entities and put the worker to work."""
+    reconciler = coordinator.reconciler
     entry.runtime_data = coordinator
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     entry.async_create_background_task(hass, reconciler.run(), f"{DOMAIN} worker")

@@ -129,13 +129,16 @@ class DropboxBackupAgent(BackupAgent):
 
     @override
     async def async_list_backups(self, **kwargs: Any) -> list[AgentBackup]:
-        """Return the backups in Dropbox."""
+        """Return the backups in Dropbox as the worker knows them: without asking."""
+        with _in_home_assistants_words(self):
+            await self._reconciler.ensure_listed()
         return [one.backup for one in self._reconciler.folder.backups]
 
     @override
     async def async_get_backup(self, backup_id: str, **kwargs: Any) -> AgentBackup:
         """Return one backup."""
         with _in_home_assistants_words(self):
+            await self._reconciler.ensure_listed()
             return self._reconciler.folder.find(BackupId(backup_id)).backup
 
     @override

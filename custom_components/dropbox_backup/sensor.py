@@ -96,7 +96,7 @@ SENSORS = (
     DropboxBackupSensorDescription(
         key="backups_in_dropbox",
         state_class=SensorStateClass.MEASUREMENT,
-        value_fn=lambda state: len(state.backups),
+        value_fn=lambda state: len(state.backups) if state.listed else None,
         attributes_fn=lambda state: {
             "backups": [_described(one) for one in state.backups[:_LISTED_BACKUPS]]
         },
@@ -108,7 +108,9 @@ SENSORS = (
         native_unit_of_measurement=UnitOfInformation.BYTES,
         suggested_unit_of_measurement=UnitOfInformation.GIBIBYTES,
         suggested_display_precision=2,
-        value_fn=lambda state: sum(one.file.size for one in state.backups),
+        value_fn=lambda state: (
+            sum(one.file.size for one in state.backups) if state.listed else None
+        ),
     ),
     DropboxBackupSensorDescription(
         key="waiting",

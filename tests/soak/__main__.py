@@ -58,8 +58,8 @@ async def soak(directory: Path, backups: int, seed: int, share: float) -> Outcom
             story = Story(home, server.control, weather, session, lot)
             try:
                 await story.live(backups)
-            except NeverSettledError as err:
-                story.ledger.violation(f"after {story.nights} nights {err}")
+            except* NeverSettledError as errors:
+                story.ledger.violation(f"after {story.nights} nights: {errors.exceptions}")
         await home.stop()
         if left := gauges.our_tasks():
             story.ledger.violation(f"tasks of ours after the stop: {left}")

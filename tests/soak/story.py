@@ -8,6 +8,7 @@ import random
 
 import aiohttp
 from homeassistant.components.backup.manager import BackupManagerError
+from securetar import AddFileError
 
 from custom_components.dropbox_backup.const import DEFAULT_FOLDER
 from custom_components.dropbox_backup.sync.state import ProblemKind
@@ -87,6 +88,7 @@ class Story:
     async def _night(self) -> None:
         self.nights += 1
         self._home.pass_time(timedelta(hours=self._lot.uniform(1, 30)))
+        await self._home.settle()
         trouble = self._lot.choices([*self._troubles], [*self._troubles.values()])[0]
         self.happened[trouble.__name__.strip("_").replace("_", " ")] += 1
         async with asyncio.TaskGroup() as together:
@@ -120,10 +122,18 @@ class Story:
         chosen = self._lot.choices(places, [7, 2, 1])[0]
         if only_here or not self._is_a_location():
             chosen = [LOCAL]
-        try:
-            await self._home.make_backup(name, size, chosen)
-        except BackupManagerError as err:
-            self.ledger.violation(f"Home Assistant could not make {name}: {err}")
+        for last_try in (False,) * (_TRIES_OF_A_USER - 1) + (True,):
+            try:
+                await self._home.make_backup(name, size, chosen)
+                break
+            except AddFileError as err:
+                # Home Assistant writes a file anew (its states, say) while it puts it in the backup.
+                self.happened["backups that Home Assistant had to make again"] += 1
+                if last_try:
+                    self.ledger.violation(f"Home Assistant could not make {name}: {err}")
+            except BackupManagerError as err:
+                self.ledger.violation(f"Home Assistant could not make {name}: {err}")
+                break
         here = (await self._home.local()).get(name)
         self.ledger.made(name, here, self._home.path_of(here) if here else None)
         return name
@@ -206,7 +216,7 @@ class Story:
         name = await self._make_backup(only_here=True)
         here = (await self._home.local())[name]
         path = self._home.path_of(here)
-        path.write_bytes(path.read_bytes()[:-2048])
+        path.write_bytes(path.read_bytes()[: here.size // 2])
         self.ledger.accounts[name].damaged = True
         await self._home.hass.config_entries.async_setup(self._home.entry.entry_id)
 

@@ -62,7 +62,9 @@ class Pace:
             self._waiting.popleft().set_result(None)
 
     def slow_down(self) -> None:
-        """Halve: Dropbox wants us to."""
+        """Halve: Dropbox wants us to. What it says to several of one round counts once."""
+        if self._rest == _ROUNDS_OF_REST and not self._durations:
+            return
         self._step_to(self.allowed // 2)
         self._rate_before = None
         self._rest = _ROUNDS_OF_REST

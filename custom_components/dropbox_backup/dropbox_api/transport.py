@@ -81,7 +81,7 @@ class Body(aiohttp.payload.Payload):
             part = view[start : start + size]
             start += len(part)
             begun = time.perf_counter()
-            await cast(StreamWriter, writer).write(part, drain=False)
+            await cast("StreamWriter", writer).write(part, drain=False)
             took = time.perf_counter() - begun
             if took < _SHORT_WRITE:
                 size = min(size * 2, _LARGEST_WRITE)

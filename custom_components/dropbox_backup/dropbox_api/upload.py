@@ -5,18 +5,22 @@ https://www.dropbox.com/developers/documentation/http/documentation#files-upload
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, aclosing, contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+import time
 from typing import Protocol
 
 from .client import DropboxClient, FileMetadata, UploadCommit
 from .content_hash import BLOCK_SIZE, block_digests, content_hash
-from .errors import CorruptError, DropboxError, NotFoundError, RefusedError
+from .errors import CorruptError, DropboxError, NotFoundError, RateLimitedError, RefusedError
+from .pace import Pace
 
 _TRIES_OF_A_CORRUPT_CHUNK = 5
 _TRIES_WITH_A_NEW_SESSION = 2
+# 48 MiB, which leaves some of the 64 MiB that an upload may take for everything else.
+_MOST_IN_MEMORY = 12
 
 
 class Source(Protocol):
@@ -53,6 +57,7 @@ class UploadLimits:
         self.slots = asyncio.Semaphore(parallel)
         self.pace = Pace(begin, parallel)
         self._spare: list[bytearray] = []
+        self._uploads = 0
 
     def buffer(self, size: int) -> bytearray:
         """Return memory for a chunk. Used again, it needs not be cleared or mapped again."""
@@ -65,9 +70,16 @@ class UploadLimits:
         if len(chunk) == self.chunk_size:
             self._spare.append(chunk)
 
-    def forget_spare(self) -> None:
-        """Free the memory that no upload uses."""
-        self._spare.clear()
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep memory for the next chunk while there may be one."""
+        self._uploads += 1
+        try:
+            yield
+        finally:
+            self._uploads -= 1
+            if not self._uploads:
+                self._spare.clear()
 
 
 @dataclass(slots=True)
@@ -88,9 +100,12 @@ class UploadSession:
     ahead: dict[int, str] = field(default_factory=dict)
 
     @property
-    def chunks(self) -> int:
-        """How many chunks there are in all."""
-        return -(-self.size // self.chunk_size)
+    def full_chunks(self) -> int:
+        """How many chunks there are before the one that closes the session.
+
+        That one carries only what remains, often nothing: it has the line for itself.
+        """
+        return self.size // self.chunk_size
 
 
 type OnSession = Callable[[UploadSession | None], Awaitable[None]]
@@ -138,6 +153,21 @@ async def upload(
     if source.size <= limits.chunk_size:
         async with limits.slots:
             return await _upload_small(client, source, commit, on_progress)
+    with limits.in_use():
+        return await _upload_in_session(
+            client, source, commit, limits, session, on_progress, on_session
+        )
+
+
+async def _upload_in_session(
+    client: DropboxClient,
+    source: Source,
+    commit: UploadCommit,
+    limits: UploadLimits,
+    session: UploadSession | None,
+    on_progress: Callable[[int], None],
+    on_session: OnSession,
+) -> FileMetadata:
     for last_try in (False,) * _TRIES_WITH_A_NEW_SESSION + (True,):
         run = _SessionUpload(client, source, limits, session, on_progress, on_session)
         try:
@@ -201,28 +231,19 @@ class _SessionUpload:
         """Send what the server lacks; return the digests of all blocks."""
         self._session = await self._open()
         digests: list[bytes] = []
-        chunks = read_chunks(self._source, self._session.chunk_size)
+        chunks = read_chunks(self._source, self._session.chunk_size, self._limits.buffer)
         try:
-            async with aclosing(chunks), asyncio.TaskGroup() as tasks:
-                under_way: set[asyncio.Task[None]] = set()
-                for index in range(self._session.chunks):
-                    chunk, chunk_digests = await self._next(chunks)
-                    digests += chunk_digests
-                    chunk_hash = content_hash(chunk_digests)
-                    if self._is_there(index, chunk_hash):
-                        self._sent.add(len(chunk))
-                        self._limits.slots.release()
-                        continue
-                    task = tasks.create_task(self._send(index, chunk, chunk_hash, set(under_way)))
-                    del chunk
-                    under_way.add(task)
-                    task.add_done_callback(under_way.discard)
-                    task.add_done_callback(lambda _: self._limits.slots.release())
-                async for _ in chunks:  # lets the source find out that it is longer than it claimed
-                    pass
+            async with aclosing(chunks), AsyncExitStack() as slot:
+                async with asyncio.TaskGroup() as tasks:
+                    for index in range(self._session.full_chunks):
+                        digests += await self._next(chunks, index, tasks)
+                    await slot.enter_async_context(self._limits.slots)
+                    rest, rest_digests = await self._read_rest(chunks)
+                # No chunk may follow the one that closes the session.
+                await self._close(rest, content_hash(rest_digests))
         except ExceptionGroup as group:
             raise _cause(group) from group
-        return digests
+        return digests + rest_digests
 
     async def finish(self, commit: UploadCommit, expected: str) -> FileMetadata:
         """Make the session a file and verify it."""
@@ -278,39 +299,66 @@ class _SessionUpload:
             session.arrived += 1
         session.arrived_hash = self._arrived.hexdigest()
 
-    async def _next(self, chunks: AsyncGenerator[bytearray]) -> tuple[bytearray, list[bytes]]:
-        """Return the next chunk and the digests of its blocks.
+    async def _next(
+        self, chunks: AsyncGenerator[bytearray], index: int, tasks: asyncio.TaskGroup
+    ) -> list[bytes]:
+        """Read the next chunk and begin to send it; return the digests of its blocks.
 
         A slot is taken before it is read: there are never more chunks in memory than slots.
         """
         await self._limits.slots.acquire()
         try:
             chunk = await anext(chunks)
-            return chunk, await _in_thread(chunk)
+            digests = await _in_thread(chunk)
+            chunk_hash = content_hash(digests)
+            if self._is_there(index, chunk_hash):
+                self._sent.add(len(chunk))
+                self._limits.give_back(chunk)
+                self._limits.slots.release()
+                return digests
+            await self._limits.pace.begin()
         except BaseException:
             self._limits.slots.release()
             raise
+        task = tasks.create_task(self._send(index, chunk, chunk_hash))
+        task.add_done_callback(lambda _: self._limits.slots.release())
+        return digests
 
-    async def _send(
-        self,
-        index: int,
-        chunk: bytearray,
-        chunk_hash: str,
-        earlier: set[asyncio.Task[None]],
-    ) -> None:
-        """Send one chunk."""
-        closes = index * self._session.chunk_size + len(chunk) == self._session.size
-        if closes and earlier:
-            # No chunk may follow the one that closes the session.
-            await asyncio.wait(earlier)
-        await self._append(index, chunk, chunk_hash, close=closes)
+    async def _read_rest(self, chunks: AsyncGenerator[bytearray]) -> tuple[bytearray, list[bytes]]:
+        rest = await anext(chunks, bytearray())
+        digests = await _in_thread(rest)
+        async for _ in chunks:  # lets the source find out that it is longer than it claimed
+            pass
+        return rest, digests
+
+    async def _send(self, index: int, chunk: bytearray, chunk_hash: str) -> None:
+        """Send one chunk whose turn it is."""
+        turn = _Turn(self._limits.pace)
+        try:
+            await self._append(index, chunk, chunk_hash, turn, close=False)
+        finally:
+            turn.end()
+        self._limits.give_back(chunk)
         self._take_note(index, chunk_hash)
         await self._on_session(self._session)
 
-    async def _append(self, index: int, chunk: bytearray, chunk_hash: str, *, close: bool) -> None:
+    async def _close(self, rest: bytearray, rest_hash: str) -> None:
+        index = self._session.full_chunks
+        if rest and self._is_there(index, rest_hash):
+            self._sent.add(len(rest))
+            return
+        turn = _Turn(None)
+        await self._append(index, rest, rest_hash, turn, close=True)
+        if rest:
+            self._take_note(index, rest_hash)
+            await self._on_session(self._session)
+
+    async def _append(
+        self, index: int, chunk: bytearray, chunk_hash: str, turn: _Turn, *, close: bool
+    ) -> None:
         offset = index * self._session.chunk_size
         for last_try in (False,) * (_TRIES_OF_A_CORRUPT_CHUNK - 1) + (True,):
-            attempt = _Attempt(self._sent, len(chunk))
+            attempt = _Attempt(self._sent, len(chunk), turn)
             try:
                 await self._client.upload_session_append(
                     self._session.session_id,
@@ -319,6 +367,7 @@ class _SessionUpload:
                     chunk_hash,
                     close=close,
                     on_sent=attempt.add,
+                    on_failure=turn.on_failure,
                 )
             except NotFoundError as err:
                 raise _SessionLostError from err
@@ -328,6 +377,10 @@ class _SessionUpload:
                     if close:
                         return
                     raise _SessionLostError from err
+                if err.reason == "concurrent_session_invalid_offset" and self._earlier:
+                    # An earlier run brought it and could not take note. The commit will prove it.
+                    attempt.complete()
+                    return
                 if err.reason != "content_hash_mismatch":
                     raise
                 if last_try:
@@ -340,12 +393,39 @@ class _SessionUpload:
                 return
 
 
+class _Turn:
+    """One chunk's turn to use the line: from its first byte until its last one has left us.
+
+    While Dropbox makes up its answer, the line is the next chunk's.
+    """
+
+    def __init__(self, pace: Pace | None) -> None:
+        self._pace = pace
+        self._begun = time.monotonic()
+        self._failed = False
+
+    def on_failure(self, err: DropboxError) -> None:
+        self._failed = True
+        if self._pace is not None and isinstance(err, RateLimitedError):
+            self._pace.slow_down()
+
+    def all_sent(self) -> None:
+        # How long something took that had to be repeated tells nothing about the line.
+        self.end(None if self._failed else time.monotonic() - self._begun)
+
+    def end(self, seconds: float | None = None) -> None:
+        if self._pace is not None:
+            self._pace.end(seconds)
+            self._pace = None
+
+
 class _Attempt:
     """Counts one chunk into the total once, however often it had to be sent."""
 
-    def __init__(self, sent: _Sent, size: int) -> None:
+    def __init__(self, sent: _Sent, size: int, turn: _Turn) -> None:
         self._sent = sent
         self._size = size
+        self._turn = turn
         self._counted = 0
 
     def add(self, count: int) -> None:
@@ -353,6 +433,8 @@ class _Attempt:
         count = min(count, self._size - self._counted)
         self._counted += count
         self._sent.add(count)
+        if self._counted == self._size:
+            self._turn.all_sent()
 
     def complete(self) -> None:
         self.add(self._size)
@@ -362,8 +444,10 @@ class _Attempt:
         self._counted = 0
 
 
-async def read_chunks(source: Source, chunk_size: int) -> AsyncGenerator[bytearray]:
-    """Cut what the source yields into chunks.
+async def read_chunks(
+    source: Source, chunk_size: int, buffer: Callable[[int], bytearray] = bytearray
+) -> AsyncGenerator[bytearray]:
+    """Cut what the source yields into chunks, in memory that `buffer` returns.
 
     Raises `CorruptError` when it is not as long as it claims.
     """
@@ -375,7 +459,7 @@ async def read_chunks(source: Source, chunk_size: int) -> AsyncGenerator[bytearr
                 if not chunk:
                     # At once and here: growing it, or making it in a thread, leaves holes in
                     # memory.
-                    chunk = bytearray(min(chunk_size, max(0, source.size - total)))
+                    chunk = buffer(min(chunk_size, max(0, source.size - total)))
                     if not chunk:
                         _check_size(total + len(view), source.size)
                 count = min(len(view), len(chunk) - filled)

@@ -24,13 +24,14 @@ class Situation:
     """All that decides about an alarm.
 
     `after`: how long no new backup may be in Dropbox, None for ever. `ours` are this Home
-    Assistant's backups in Dropbox. `watching_since`: when the integration was set up.
-    `failing_since`: since when no check has succeeded. `moved`: when bytes were sent last.
+    Assistant's backups in Dropbox, None if nobody could look yet. `watching_since`: when the
+    integration was set up. `failing_since`: since when no check has succeeded. `moved`: when bytes
+    were sent last.
     """
 
     now: datetime
     after: timedelta | None
-    ours: Collection[RemoteBackup]
+    ours: Collection[RemoteBackup] | None
     waiting: Collection[LocalBackup]
     refused: Collection[Skipped]
     unconfirmed: Collection[RemoteBackup]
@@ -65,7 +66,11 @@ def _failure(at: Situation) -> Problem | None:
 def _missed(at: Situation) -> Problem | None:
     """Return that a backup was made for Dropbox and is not there: there may be no other copy."""
     missed = at.missed
-    if missed is None or any(date_of(one.backup) >= missed.made for one in at.ours):
+    if (
+        missed is None
+        or at.ours is None
+        or any(date_of(one.backup) >= missed.made for one in at.ours)
+    ):
         return None
     return Problem(
         ProblemKind.UPLOAD_FAILED,
@@ -75,7 +80,7 @@ def _missed(at: Situation) -> Problem | None:
 
 def _overdue(at: Situation) -> Problem | None:
     """Return that no backup has arrived for too long, and whether any was made."""
-    if at.after is None:
+    if at.after is None or at.ours is None:
         return None
     newest = max((date_of(one.backup) for one in at.ours), default=None)
     safe_until = max(newest or at.watching_since, at.watching_since)

@@ -73,7 +73,7 @@ _AGENT_BACKUP = vol.Schema(
         vol.Optional("homeassistant_included", default=False): bool,
         vol.Optional("homeassistant_version", default=None): _maybe_text,
         vol.Required("name"): _text,
-        vol.Optional("protected", default=False): bool,
+        vol.Optional("protected", default=False): vol.All(vol.Any(None, bool), bool),
         vol.Required("size"): vol.All(int, vol.Range(min=0)),
     },
     extra=vol.REMOVE_EXTRA,

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import logging
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from homeassistant.components.backup.util import EncryptedBackupStreamer
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.hassio import is_hassio
 
-from .archive import ArchiveError, check_whole
+from .archive import ArchiveError, backup_from_dict, check_whole, read_metadata
 from .models import BackupId, LocalBackup, id_of
 from .plan import Skipped
 
@@ -31,6 +31,8 @@ _LOGGER = logging.getLogger(__name__)
 _LOCAL_DOMAINS = ("backup", "hassio")
 # Supervisor's own place comes before its network mounts.
 _PREFERRED_AGENTS = ("backup.local", "hassio.local")
+# homeassistant/components/backup/backup.py
+_CORE_FOLDER = "backups"
 _READ_SIZE = 1024 * 1024
 _STALLED_AFTER = 300.0
 
@@ -53,6 +55,7 @@ class LocalBackups:
         self._hass = hass
         self._manager = manager
         self._checked: dict[Path, _Checked] = {}
+        self._found: dict[BackupId, Path] = {}
 
     @property
     def idle(self) -> bool:
@@ -72,7 +75,7 @@ class LocalBackups:
     async def list(self) -> tuple[list[LocalBackup], list[Skipped]]:
         """Return the good backups, each once, and those that can't be uploaded.
 
-        An agent that fails is left out: the next check asks it again.
+        An agent that fails is left out, unless it is Core's own: the next check asks it again.
         """
         good: dict[BackupId, LocalBackup] = {}
         bad: dict[BackupId, Skipped] = {}
@@ -81,13 +84,16 @@ class LocalBackups:
                 backups = await agent.async_list_backups()
             except Exception as err:  # noqa: BLE001  (Supervisor's client has errors of its own)
                 _LOGGER.warning("Can't list the backups of %s: %s", agent.agent_id, err)
-                continue
-            for backup in backups:
+                if not isinstance(agent, LocalBackupAgent):
+                    continue
+                backups = await self._hass.async_add_executor_job(self._read_folder)
+            for listed in backups:
+                backup = _presentable(listed)
                 backup_id = id_of(backup)
                 if backup_id in good:
                     continue
                 try:
-                    exists = await self._check(agent, backup)
+                    exists = await self._check(agent, listed)
                 except (ArchiveError, OSError) as err:
                     bad[backup_id] = Skipped(LocalBackup(backup, agent.agent_id), str(err))
                 else:
@@ -106,7 +112,8 @@ class LocalBackups:
         agent = self._manager.backup_agents.get(local.agent_id)
         if agent is None:
             raise BackupAgentError(f"The location {local.agent_id} is not there any more")
-        source = LocalSource(self._hass, agent, local.backup)
+        path = self._path_of(agent, local.backup) if isinstance(agent, LocalBackupAgent) else None
+        source = LocalSource(self._hass, agent, local.backup, path)
         if local.backup.protected or password is None:
             return local.backup, source
         streamer = EncryptedBackupStreamer(self._hass, local.backup, source.open, password)
@@ -158,12 +165,13 @@ class LocalBackups:
         """Raise `ArchiveError` if the archive is not whole; return whether it is still there.
 
         Supervisor lists a backup only when it is whole. Core lists also what a failed backup left
-        behind.
+        behind, and whatever somebody wrote into a backup.json.
         """
+        backup_from_dict(backup.as_dict())
         if not isinstance(agent, LocalBackupAgent):
             return True
         try:
-            path = agent.get_backup_path(backup.backup_id)
+            path = self._path_of(agent, backup)
             stat = await self._hass.async_add_executor_job(path.stat)
         except BackupAgentError, FileNotFoundError:
             return False
@@ -175,6 +183,39 @@ class LocalBackups:
         if known.fault is not None:
             raise ArchiveError(known.fault)
         return True
+
+    def _path_of(self, agent: LocalBackupAgent, backup: AgentBackup) -> Path:
+        """Return where an archive lies. Raises `BackupAgentError` if it is gone."""
+        try:
+            return agent.get_backup_path(backup.backup_id)
+        except BackupAgentError:
+            if (path := self._found.get(id_of(backup))) is None:
+                raise
+            return path
+
+    def _read_folder(self) -> list[AgentBackup]:
+        """Return what lies in Core's folder, read by ourselves: Core's agent lists nothing at all
+        when it stumbles over one archive, such as one with a folder that it does not know.
+        Blocking.
+        """
+        backups: dict[BackupId, AgentBackup] = {}
+        for path in sorted(Path(self._hass.config.path(_CORE_FOLDER)).glob("*.tar")):
+            try:
+                with path.open("rb") as file:
+                    backup = read_metadata(file, path.stat().st_size)
+            except (ArchiveError, OSError) as err:
+                _LOGGER.warning("%s can't be uploaded: %s", path.name, err)
+                continue
+            backups[id_of(backup)] = backup
+            self._found[id_of(backup)] = path
+        return list(backups.values())
+
+
+def _presentable(backup: AgentBackup) -> AgentBackup:
+    """Return the backup with text where Core passes on whatever is in a backup.json."""
+    return replace(
+        backup, backup_id=str(backup.backup_id), name=str(backup.name), date=str(backup.date)
+    )
 
 
 def _fault_of(path: Path) -> str | None:
@@ -192,6 +233,7 @@ class LocalSource:
     hass: HomeAssistant
     agent: BackupAgent
     backup: AgentBackup
+    path: Path | None
 
     @property
     def size(self) -> int:
@@ -206,9 +248,8 @@ class LocalSource:
         """Yield the archive. Raises `OSError` or `BackupAgentError` if it is gone or can't be
         read.
         """
-        if isinstance(self.agent, LocalBackupAgent):
-            path = self.agent.get_backup_path(self.backup.backup_id)
-            reading = _read_file(self.hass, path)
+        if self.path is not None:
+            reading = _read_file(self.hass, self.path)
         else:
             reading = _read_stream(lambda: self.agent.async_download_backup(self.backup.backup_id))
         try:

@@ -138,6 +138,7 @@ class Publisher:
             backups=tuple(
                 sorted(self._folder.backups, key=lambda one: date_of(one.backup), reverse=True)
             ),
+            listed=self._folder.cursor is not None,
             progress=self._progress(),
             last_attempt=notes.results.last_attempt,
             last_check=notes.results.last_check,
@@ -163,7 +164,9 @@ class Publisher:
         return Situation(
             now=now,
             after=self._policy.alarm_after,
-            ours=[one for one in state.backups if one.owner == state.instance_id],
+            ours=[one for one in state.backups if one.owner == state.instance_id]
+            if state.listed
+            else None,
             waiting=state.waiting,
             refused=state.refused,
             unconfirmed=state.unconfirmed,

@@ -43,6 +43,8 @@ _DEBOUNCE = 1.0
 _PATIENCE = 120.0
 # Home Assistant may delete the only copy when an upload through its own backup fails: try long.
 _PATIENCE_FOR_HOME_ASSISTANT = 3600.0
+# Somebody looks at a page that does not open before.
+_PATIENCE_OF_A_PERSON = 5.0
 _RETRY_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 20, 30, 60))
 # Asking costs one small request: be back soon after the network is.
 _RETRY_UNREACHABLE_AFTER = timedelta(minutes=5)
@@ -134,6 +136,11 @@ class Reconciler:
             notes.results.watching_since = notes.results.watching_since or dt_util.utcnow()
             self._journal.changed()
         self.publisher.publish()
+
+    async def ensure_listed(self) -> None:
+        """List the backup folder if that has not been done yet. Raises `DropboxError`."""
+        if self._folder.cursor is None:
+            await self.refresh(_PATIENCE_OF_A_PERSON, adopt=False)
 
     async def upload_for_home_assistant(
         self, backup: AgentBackup, open_stream: OpenStream, on_progress: Callable[[int], None]

@@ -120,8 +120,9 @@ class BackupFolder:
         """Take note of a backup: a new one, or new annotations of one that is there. Raises
         `DropboxError`.
         """
-        if self._listing is not None:
-            self._listing.files[backup.file.name.lower()] = backup.file
+        if self._listing is None:
+            return  # when it is listed, the journal proves whose this is
+        self._listing.files[backup.file.name.lower()] = backup.file
         changed = {backup.file.name: entry_of(backup)}
         self._take(changed)
         await self._save_catalog(changed, over=True)

@@ -76,6 +76,7 @@ class State:
     `problem` is what stopped the last check, `alarm` what a person must know now. `waiting` are the
     local backups that are still to be uploaded, `refused` those that can't be. `unconfirmed` would
     be deleted by a changed number of backups to keep, which the user has yet to confirm.
+    `listed`: the backup folder was seen since Home Assistant started, so that `backups` are true.
     `folder_was_missing`: the backup folder had vanished and was made again. `backups` are all in
     the backup folder, newest first; those of the Home Assistant with `instance_id` are ours.
     """
@@ -84,6 +85,7 @@ class State:
     instance_id: str
     problem: Problem | None = None
     alarm: Problem | None = None
+    listed: bool = False
     backups: tuple[RemoteBackup, ...] = ()
     waiting: tuple[LocalBackup, ...] = ()
     refused: tuple[Skipped, ...] = ()
