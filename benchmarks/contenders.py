@@ -72,7 +72,11 @@ async def upload_with_us(job: Job, figures: Figures) -> None:
     async with session() as http:
         client = DropboxClient(http, _token(job))
         source = FileSource(Path(job.file), job.size)
-        limits = UploadLimits(**(job.options or {}))
+        options = dict(job.options or {})
+        prepared = options.pop("prepared", 0)
+        limits = UploadLimits(**options)
+        if prepared:
+            await limits.prepare(client)
         with measured(figures):
             async with loop_watched(figures, job.watch):
                 await upload(client, source, UploadCommit(job.path), limits=limits)

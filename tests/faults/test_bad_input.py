@@ -4,10 +4,8 @@ blocks the others.
 
 import asyncio
 from collections.abc import Callable
-import io
 import json
 from pathlib import Path
-import tarfile
 from typing import Any
 
 from homeassistant.core import HomeAssistant
@@ -28,36 +26,9 @@ from tests.world import (
     wait_until_idle,
 )
 
+from .archives import BAD_ID, archive
+
 pytestmark = pytest.mark.usefixtures("quick_worker")
-
-BAD_ID = "bad0bad0"
-
-
-def archive(size: int = 1000, **about: object) -> bytes:
-    """Return an archive as Home Assistant writes it; `about` goes into its backup.json."""
-    metadata = {
-        "slug": BAD_ID,
-        "name": "Odd",
-        "date": "2026-01-02T03:04:05+00:00",
-        "homeassistant": {"version": "2026.1.0", "exclude_database": True},
-        "addons": [],
-        "folders": [],
-        "extra": {},
-        "protected": False,
-        "type": "partial",
-        "version": 2,
-    }
-    members = {
-        "./backup.json": json.dumps(metadata | about).encode(),
-        "homeassistant.tar.gz": bytes(size),
-    }
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w") as tar:
-        for member, data in members.items():
-            info = tarfile.TarInfo(member)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return file.getvalue()
 
 
 def put(hass: HomeAssistant, content: bytes, name: str = "odd.tar") -> Path:

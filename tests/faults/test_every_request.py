@@ -4,7 +4,6 @@ The life: the integration is set up and finds two backups, which it uploads; it 
 too old; one is downloaded through Home Assistant, another deleted.
 """
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 import json

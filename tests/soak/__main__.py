@@ -20,7 +20,7 @@ from homeassistant.util.ssl import client_context
 
 # Before the plugin brings a package of that name.
 import custom_components  # noqa: F401
-from custom_components.dropbox_backup.sync import reconciler
+from custom_components.dropbox_backup.sync import publisher, reconciler
 from tests.dropbox_server import DropboxProcess
 
 from . import gauges
@@ -36,12 +36,16 @@ from .weather import Weather
 _PATIENCE = 4.0
 # Nobody waits for several causes to come together here.
 _DEBOUNCE = 0.01
+# Uploads are to be interrupted somewhere on their way, and this one is short.
+_PROGRESS_INTERVAL = 0.0
 
 
 async def soak(directory: Path, backups: int, seed: int, share: float) -> Outcome:
     """Live through it and settle the accounts."""
     reconciler._PATIENCE = _PATIENCE
+    reconciler.Reconciler.refresh.__defaults__ = (_PATIENCE,)
     reconciler._DEBOUNCE = _DEBOUNCE
+    publisher._PROGRESS_INTERVAL = _PROGRESS_INTERVAL
     listener = Listener()
     logging.getLogger().addHandler(listener)
     lot = random.Random(seed)

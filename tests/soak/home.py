@@ -10,6 +10,7 @@ import random
 import time
 from typing import Any
 
+import aiohttp
 from homeassistant.components.application_credentials import (
     ClientCredential,
     async_import_client_credential,
@@ -45,10 +46,11 @@ from .clock import put_forward, utcnow
 LOCAL = "backup.local"
 _ENTRY_ID = "soak"
 # Real seconds in which everything is done that can be done, on a machine with much else to do.
-_PATIENCE = 60.0
+_PATIENCE = 40.0
 # How often a check may fail in a row on a line on which one request in twenty fails.
 _CHECKS_UNTIL_WELL = 20
 _LOOK_AGAIN = 0.005
+_A_MOMENT = 0.02
 _RETRY_SETUP = timedelta(minutes=2)
 
 
@@ -127,6 +129,8 @@ class Home:
         # Home Assistant's own mark of "look for custom integrations".
         self.hass.data.pop(DATA_CUSTOM_COMPONENTS, None)
         frame.async_setup(self.hass)
+        # Home Assistant makes one that lives as long as the process, and warns of a second.
+        self.hass.data["aiohttp_resolver"] = aiohttp.ThreadedResolver()
         self.hass.bus.async_listen(EVENT_STATE_CHANGED, self._listen)
         await async_setup_component(self.hass, "backup", {})
         await async_setup_component(self.hass, "application_credentials", {})
@@ -243,7 +247,7 @@ class Home:
         for _ in range(_CHECKS_UNTIL_WELL):
             await self._until(lambda: self._is_idle() or self._setup_failed())
             if self._setup_failed():
-                self.pass_time(_RETRY_SETUP)
+                await self.pass_time(_RETRY_SETUP)
                 await self._until(lambda: not self._setup_failed())
             elif self.problem is None:
                 return
@@ -259,15 +263,16 @@ class Home:
     def problem(self) -> Problem | None:
         return self.state.problem if self.entry.state is ConfigEntryState.LOADED else None
 
-    def pass_time(self, by: timedelta) -> None:
-        """Let time pass, here and at Dropbox."""
+    async def pass_time(self, by: timedelta) -> None:
+        """Let time pass, here and at Dropbox, and what waited for that begin."""
         put_forward(by)
         self._dropbox.advance_clock(by.total_seconds())
+        await asyncio.sleep(_A_MOMENT)
 
     async def _next_check(self) -> None:
         last, due = self.state.last_attempt, self.state.next_check
         assert due is not None  # or it would not rest
-        self.pass_time(max(due - utcnow(), timedelta(0)) + timedelta(seconds=1))
+        await self.pass_time(max(due - utcnow(), timedelta(0)) + timedelta(seconds=1))
         await self._until(lambda: self.state.last_attempt != last)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
@@ -277,9 +282,16 @@ class Home:
                     await asyncio.sleep(_LOOK_AGAIN)
         except TimeoutError:
             raise NeverSettledError(
-                f"nothing happens, for {_PATIENCE:.0f} s: {self.entry.state}, {self.problem}"
+                f"nothing happens, for {_PATIENCE:.0f} s: {self._described()}"
             ) from None
         await self.hass.async_block_till_done()
+
+    def _described(self) -> str:
+        said = f"{self.entry.state}, backup manager {self.manager.state}"
+        if self.entry.state is ConfigEntryState.LOADED:
+            state = self.state
+            said += f", {state.status}, {state.problem}, next check {state.next_check}"
+        return f"{said}, now {utcnow()}"
 
     def _setup_failed(self) -> bool:
         return self.entry.state is ConfigEntryState.SETUP_RETRY

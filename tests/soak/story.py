@@ -87,7 +87,7 @@ class Story:
 
     async def _night(self) -> None:
         self.nights += 1
-        self._home.pass_time(timedelta(hours=self._lot.uniform(1, 30)))
+        await self._home.pass_time(timedelta(hours=self._lot.uniform(1, 30)))
         await self._home.settle()
         trouble = self._lot.choices([*self._troubles], [*self._troubles.values()])[0]
         self.happened[trouble.__name__.strip("_").replace("_", " ")] += 1
@@ -197,7 +197,7 @@ class Story:
         await self._make_backup(only_here=True)
         for _ in range(3):
             await self._home.settle_once()
-            self._home.pass_time(timedelta(hours=1))
+            await self._home.pass_time(timedelta(hours=1))
         self._weather.bad()
 
     async def _full_dropbox(self) -> None:
@@ -293,7 +293,7 @@ class Story:
 
     async def _take_reading(self) -> None:
         await self._home.settle()
-        self._home.pass_time(timedelta(minutes=2))  # connections at rest are closed
+        await self._home.pass_time(timedelta(minutes=2))  # connections at rest are closed
         await self._home.settle()
         await asyncio.sleep(0.1)
         self.readings.append(gauges.read(self.nights))

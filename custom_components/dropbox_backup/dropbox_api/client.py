@@ -24,7 +24,7 @@ from .errors import (
     UnreachableError,
 )
 from .sdk import files, json_decode, json_encode, session as sdk_session, users
-from .transport import Body, OnSent, request
+from .transport import Body, Hold, OnSent, request
 
 type GetToken = Callable[[str | None], Awaitable[str]]
 """Returns a valid access token; given one that Dropbox has just refused, a new one. Raises
@@ -199,11 +199,15 @@ class DropboxClient:
         content_hash: str,
         *,
         close: bool,
+        hold: Hold | None = None,
         on_sent: OnSent | None = None,
         on_failure: OnFailure | None = None,
     ) -> None:
         """Send one chunk of a concurrent session: a multiple of 4 MiB, but for the one that closes
-        it. `on_failure` is told about every try that is going to be repeated.
+        it.
+
+        The chunk is not complete before `hold` returns. `on_failure` is told about every try that
+        is going to be repeated.
 
         Raises `NotFoundError` when the session is gone.
         """
@@ -219,6 +223,7 @@ class DropboxClient:
                 files.upload_session_append_v2,
                 arg,
                 data=data,
+                hold=hold,
                 on_sent=on_sent,
                 failures=tried,
                 on_failure=on_failure,
@@ -270,6 +275,7 @@ class DropboxClient:
         arg: Any,
         *,
         data: bytes | bytearray | None = None,
+        hold: Hold | None = None,
         on_sent: OnSent | None = None,
         answer_timeout: float | None = None,
         failures: list[DropboxError] | None = None,
@@ -283,7 +289,13 @@ class DropboxClient:
         while True:
             try:
                 async with self._send(
-                    namespace, route, arg, data=data, on_sent=on_sent, answer_timeout=answer_timeout
+                    namespace,
+                    route,
+                    arg,
+                    data=data,
+                    hold=hold,
+                    on_sent=on_sent,
+                    answer_timeout=answer_timeout,
                 ) as response:
                     text = (await response.content.read()).decode("utf-8", "replace")
                     return _decode(route, text, response)
@@ -315,6 +327,7 @@ class DropboxClient:
         arg: Any,
         *,
         data: bytes | bytearray | None = None,
+        hold: Hold | None = None,
         on_sent: OnSent | None = None,
         answer_timeout: float | None = None,
         headers: dict[str, str] | None = None,
@@ -329,7 +342,7 @@ class DropboxClient:
             if route.attrs["auth"] != "noauth":
                 token = await self._get_token(refused)
                 sent["Authorization"] = f"Bearer {token}"
-            body = _encode(route, arg, data, on_sent, sent)
+            body = _encode(route, arg, sent, data, on_sent, hold)
             timeout = {} if answer_timeout is None else {"answer_timeout": answer_timeout}
             try:
                 async with request(self._session, url, sent, body, **timeout) as response:
@@ -381,9 +394,10 @@ class _Retries:
 def _encode(
     route: Route,
     arg: Any,
+    headers: dict[str, str],
     data: bytes | bytearray | None,
     on_sent: OnSent | None,
-    headers: dict[str, str],
+    hold: Hold | None,
 ) -> Body | bytes | None:
     """Put the argument where the route's style wants it; return the body."""
     style = route.attrs["style"]
@@ -399,7 +413,7 @@ def _encode(
         headers["Content-Type"] = "application/octet-stream"
         return None
     headers["Content-Type"] = "application/octet-stream"
-    return Body(data or b"", on_sent)
+    return Body(data or b"", on_sent, hold)
 
 
 def _decode(route: Route, text: str, response: aiohttp.ClientResponse) -> Any:

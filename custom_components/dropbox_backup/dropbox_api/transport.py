@@ -4,7 +4,7 @@ Wire format: https://www.dropbox.com/developers/documentation/http/documentation
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 import json
@@ -29,6 +29,9 @@ from .errors import (
 type OnSent = Callable[[int], None]
 """Told how many more bytes of a body were handed to the connection."""
 
+type Hold = Callable[[], Awaitable[None]]
+"""Returns when the last bytes of a body may follow the others."""
+
 _CONNECT_TIMEOUT = 30.0
 # Nothing moved for so long: the connection is dead. Small enough to notice, large enough for a line
 # that stutters.
@@ -39,7 +42,7 @@ _ANSWER_TIMEOUT = 300.0
 # long as a small board does not stand still for them: the size follows the time that they take.
 _FIRST_WRITE = 64 * 1024
 _SMALLEST_WRITE = 16 * 1024
-_LARGEST_WRITE = 512 * 1024
+_LARGEST_WRITE = 256 * 1024
 _SHORT_WRITE = 0.0005
 _LONG_WRITE = 0.0015
 # A deadline is moved at most so often: it costs a timer each time.
@@ -56,11 +59,14 @@ class Body(aiohttp.payload.Payload):
 
     _autoclose = True
 
-    def __init__(self, data: bytes | bytearray, on_sent: OnSent | None = None) -> None:
+    def __init__(
+        self, data: bytes | bytearray, on_sent: OnSent | None = None, hold: Hold | None = None
+    ) -> None:
         """Take the data; nothing is copied."""
         super().__init__(data, content_type="application/octet-stream")
         self._size = len(data)
         self._on_sent = on_sent
+        self._hold = hold
         self.deadline: asyncio.Timeout | None = None
 
     @override
@@ -76,6 +82,16 @@ class Body(aiohttp.payload.Payload):
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
         view = memoryview(self._value)[:content_length]
+        held = min(len(view), _SMALLEST_WRITE) if self._hold is not None else 0
+        await self._write_slices(writer, view[: len(view) - held])
+        if self._hold is not None:
+            if self.deadline is not None:
+                self.deadline.reschedule(None)
+            await self._hold()
+            await self._write_slices(writer, view[len(view) - held :])
+        self._moved(_ANSWER_TIMEOUT)
+
+    async def _write_slices(self, writer: AbstractStreamWriter, view: memoryview) -> None:
         size, start = _FIRST_WRITE, 0
         while start < len(view):
             part = view[start : start + size]
@@ -92,7 +108,6 @@ class Body(aiohttp.payload.Payload):
             if self._on_sent is not None:
                 self._on_sent(len(part))
             await asyncio.sleep(0)  # a fast line never makes `drain` wait
-        self._moved(_ANSWER_TIMEOUT)
 
     def _moved(self, allowed: float) -> None:
         if self.deadline is None:

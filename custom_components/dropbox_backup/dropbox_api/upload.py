@@ -6,7 +6,7 @@ https://www.dropbox.com/developers/documentation/http/documentation#files-upload
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 import time
@@ -16,11 +16,14 @@ from .client import DropboxClient, FileMetadata, UploadCommit
 from .content_hash import BLOCK_SIZE, block_digests, content_hash
 from .errors import CorruptError, DropboxError, NotFoundError, RateLimitedError, RefusedError
 from .pace import Pace
+from .transport import Hold
 
 _TRIES_OF_A_CORRUPT_CHUNK = 5
 _TRIES_WITH_A_NEW_SESSION = 2
-# 48 MiB, which leaves some of the 64 MiB that an upload may take for everything else.
-_MOST_IN_MEMORY = 12
+# In seconds. A session lives for 7 days, and an upload may take some of them.
+_PREPARED_FOR = 24 * 3600.0
+# 40 MiB, which leaves some of the 64 MiB that an upload may take for everything else.
+_MOST_IN_MEMORY = 10
 
 
 class Source(Protocol):
@@ -56,8 +59,11 @@ class UploadLimits:
         self.chunk_size = chunk_size
         self.slots = asyncio.Semaphore(parallel)
         self.pace = Pace(begin, parallel)
+        # The closing chunk may be under way while others are, see `_SessionUpload._send`.
+        self.closes_early = True
         self._spare: list[bytearray] = []
         self._uploads = 0
+        self._prepared: tuple[str, float] | None = None
 
     def buffer(self, size: int) -> bytearray:
         """Return memory for a chunk. Used again, it needs not be cleared or mapped again."""
@@ -69,6 +75,27 @@ class UploadLimits:
         """Take memory back that nobody reads any more."""
         if len(chunk) == self.chunk_size:
             self._spare.append(chunk)
+
+    async def prepare(self, client: DropboxClient) -> None:
+        """Open the session of the next upload ahead of time, so that its data need not wait for it.
+
+        Worth it when an upload is near; harmless when it never comes, or when this fails.
+        """
+        if self._fresh() is None:
+            with suppress(DropboxError):
+                session_id = await client.with_patience(0).upload_session_start()
+                self._prepared = (session_id, time.monotonic())
+
+    async def open_session(self, client: DropboxClient) -> str:
+        """Return the id of a concurrent session that nobody has used."""
+        session_id, self._prepared = self._fresh(), None
+        return session_id or await client.upload_session_start()
+
+    def _fresh(self) -> str | None:
+        if self._prepared is None:
+            return None
+        session_id, opened = self._prepared
+        return session_id if time.monotonic() - opened < _PREPARED_FOR else None
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -100,12 +127,9 @@ class UploadSession:
     ahead: dict[int, str] = field(default_factory=dict)
 
     @property
-    def full_chunks(self) -> int:
-        """How many chunks there are before the one that closes the session.
-
-        That one carries only what remains, often nothing: it has the line for itself.
-        """
-        return self.size // self.chunk_size
+    def chunks(self) -> int:
+        """How many chunks there are in all."""
+        return -(-self.size // self.chunk_size)
 
 
 type OnSession = Callable[[UploadSession | None], Awaitable[None]]
@@ -225,6 +249,7 @@ class _SessionUpload:
         self._arrived = sha256()
         self._sent = _Sent(on_progress)
         self._on_session = on_session
+        self._under_way: set[asyncio.Task[None]] = set()
         self._session: UploadSession
 
     async def send_chunks(self) -> list[bytes]:
@@ -233,20 +258,19 @@ class _SessionUpload:
         digests: list[bytes] = []
         chunks = read_chunks(self._source, self._session.chunk_size, self._limits.buffer)
         try:
-            async with aclosing(chunks), AsyncExitStack() as slot:
-                async with asyncio.TaskGroup() as tasks:
-                    for index in range(self._session.full_chunks):
-                        digests += await self._next(chunks, index, tasks)
-                    await slot.enter_async_context(self._limits.slots)
-                    rest, rest_digests = await self._read_rest(chunks)
-                # No chunk may follow the one that closes the session.
-                await self._close(rest, content_hash(rest_digests))
+            async with aclosing(chunks), asyncio.TaskGroup() as tasks:
+                for index in range(self._session.chunks):
+                    digests += await self._next(chunks, index, tasks)
+                async for _ in chunks:  # lets the source find out that it is longer than it claimed
+                    pass
         except ExceptionGroup as group:
             raise _cause(group) from group
-        return digests + rest_digests
+        return digests
 
     async def finish(self, commit: UploadCommit, expected: str) -> FileMetadata:
         """Make the session a file and verify it."""
+        # Nothing else uses the line meanwhile: after one backup there is often another.
+        preparing = asyncio.create_task(self._limits.prepare(self._client))
         try:
             metadata = await self._client.upload_session_finish(
                 self._session.session_id, self._session.size, commit
@@ -260,6 +284,8 @@ class _SessionUpload:
                 if err.reason.startswith("lookup_failed") or "concurrent_session" in err.reason:
                     raise _SessionLostError from err
                 raise conflict from None
+        finally:
+            preparing.cancel()
         return await _verified(self._client, commit, metadata, expected)
 
     async def _open(self) -> UploadSession:
@@ -268,7 +294,7 @@ class _SessionUpload:
             self._known = session.arrived
             return replace(session, ahead=dict(session.ahead))
         session = UploadSession(
-            await self._client.upload_session_start(),
+            await self._limits.open_session(self._client),
             self._source.size,
             self._limits.chunk_size,
         )
@@ -320,41 +346,45 @@ class _SessionUpload:
         except BaseException:
             self._limits.slots.release()
             raise
-        task = tasks.create_task(self._send(index, chunk, chunk_hash))
+        task = tasks.create_task(self._send(index, chunk, chunk_hash, set(self._under_way)))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
         task.add_done_callback(lambda _: self._limits.slots.release())
         return digests
 
-    async def _read_rest(self, chunks: AsyncGenerator[bytearray]) -> tuple[bytearray, list[bytes]]:
-        rest = await anext(chunks, bytearray())
-        digests = await _in_thread(rest)
-        async for _ in chunks:  # lets the source find out that it is longer than it claimed
-            pass
-        return rest, digests
-
-    async def _send(self, index: int, chunk: bytearray, chunk_hash: str) -> None:
+    async def _send(
+        self, index: int, chunk: bytearray, chunk_hash: str, earlier: set[asyncio.Task[None]]
+    ) -> None:
         """Send one chunk whose turn it is."""
         turn = _Turn(self._limits.pace)
+        hold: Hold | None = None
+        closes = index == self._session.chunks - 1
+        if closes and earlier:
+            # No chunk may follow the one that closes the session: it is not complete before all
+            # others have been acknowledged.
+            async def hold() -> None:
+                turn.end()
+                await asyncio.wait(earlier)
+
+            if not self._limits.closes_early:
+                await hold()
         try:
-            await self._append(index, chunk, chunk_hash, turn, close=False)
+            await self._append(index, chunk, chunk_hash, turn, hold, close=closes)
         finally:
             turn.end()
         self._limits.give_back(chunk)
         self._take_note(index, chunk_hash)
         await self._on_session(self._session)
 
-    async def _close(self, rest: bytearray, rest_hash: str) -> None:
-        index = self._session.full_chunks
-        if rest and self._is_there(index, rest_hash):
-            self._sent.add(len(rest))
-            return
-        turn = _Turn(None)
-        await self._append(index, rest, rest_hash, turn, close=True)
-        if rest:
-            self._take_note(index, rest_hash)
-            await self._on_session(self._session)
-
     async def _append(
-        self, index: int, chunk: bytearray, chunk_hash: str, turn: _Turn, *, close: bool
+        self,
+        index: int,
+        chunk: bytearray,
+        chunk_hash: str,
+        turn: _Turn,
+        hold: Hold | None,
+        *,
+        close: bool,
     ) -> None:
         offset = index * self._session.chunk_size
         for last_try in (False,) * (_TRIES_OF_A_CORRUPT_CHUNK - 1) + (True,):
@@ -366,6 +396,7 @@ class _SessionUpload:
                     chunk,
                     chunk_hash,
                     close=close,
+                    hold=hold,
                     on_sent=attempt.add,
                     on_failure=turn.on_failure,
                 )
@@ -376,6 +407,8 @@ class _SessionUpload:
                     # An earlier pass closed it and the answer was lost. The commit will prove it.
                     if close:
                         return
+                    # Or the closing chunk closes already when it begins: not documented.
+                    self._limits.closes_early = False
                     raise _SessionLostError from err
                 if err.reason == "concurrent_session_invalid_offset" and self._earlier:
                     # An earlier run brought it and could not take note. The commit will prove it.
@@ -399,8 +432,8 @@ class _Turn:
     While Dropbox makes up its answer, the line is the next chunk's.
     """
 
-    def __init__(self, pace: Pace | None) -> None:
-        self._pace = pace
+    def __init__(self, pace: Pace) -> None:
+        self._pace: Pace | None = pace
         self._begun = time.monotonic()
         self._failed = False
 

@@ -1,7 +1,7 @@
 """Local backups: list them, and read them as they are to be uploaded."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 import logging
@@ -193,7 +193,7 @@ class LocalBackups:
                 raise
             return path
 
-    def _read_folder(self) -> list[AgentBackup]:
+    def _read_folder(self) -> Sequence[AgentBackup]:
         """Return what lies in Core's folder, read by ourselves: Core's agent lists nothing at all
         when it stumbles over one archive, such as one with a folder that it does not know.
         Blocking.

@@ -14,7 +14,7 @@ from homeassistant.components.backup import AgentBackup
 from ..dropbox_api.client import DropboxClient, FileMetadata, UploadCommit
 from ..dropbox_api.content_hash import block_digests, content_hash
 from ..dropbox_api.download import read_range
-from ..dropbox_api.errors import DropboxError, NotFoundError, RefusedError
+from ..dropbox_api.errors import DropboxError, NotFoundError, RefusedError, UnreachableError
 from ..dropbox_api.sdk import files
 from .archive import ArchiveError, backup_from_dict, read_metadata
 from .catalog import Catalog, CatalogEntry, entry_of, parse_catalog, write_catalog
@@ -156,7 +156,7 @@ class BackupFolder:
                 await self._take_pages(client, self._listing, result)
                 return
         result = await client.list_folder(self.path)
-        listing = _Listing(cursor=result.cursor)
+        listing = _Listing(cursor="")
         await self._take_pages(client, listing, result)
         self._listing = listing
 
@@ -167,6 +167,8 @@ class BackupFolder:
                     listing.files[entry.name.lower()] = remote_file(entry)
                 else:  # deleted, or a folder that took the place of a file
                     listing.files.pop(entry.name.lower(), None)
+            if result.has_more and not result.entries and result.cursor == listing.cursor:
+                raise UnreachableError("the listing does not end")
             listing.cursor = result.cursor
             if not result.has_more:
                 return

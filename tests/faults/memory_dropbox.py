@@ -1,0 +1,246 @@
+"""A Dropbox in memory, and a client whose house loses power at a call of the test's choice.
+
+Only what decides over loss and doubling is modelled: a folder, revisions, upload sessions, and that
+a call may have been carried out although nobody heard of it. The real thing is tests/dropbox_server.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Any, Self, override
+
+from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
+from custom_components.dropbox_backup.dropbox_api.content_hash import block_digests, content_hash
+from custom_components.dropbox_backup.dropbox_api.errors import NotFoundError, RefusedError
+from custom_components.dropbox_backup.dropbox_api.sdk import files, users
+
+_TOTAL = 1 << 40
+
+
+class PowerCutError(BaseException):
+    """The house is dark: nothing catches this, and nothing runs after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A revision of a file."""
+
+    name: str
+    data: bytes
+    rev: str
+    content_hash: str
+
+    def metadata(self) -> Any:
+        """Return it as Dropbox describes it."""
+        now = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+        return files.FileMetadata(
+            name=self.name,
+            id=f"id:{self.rev}",
+            client_modified=now,
+            server_modified=now,
+            rev=self.rev,
+            size=len(self.data),
+            content_hash=self.content_hash,
+        )
+
+
+@dataclass(slots=True)
+class MemoryDropbox:
+    """One folder. `on_delete` and `on_upload` hear of what a client does."""
+
+    on_delete: Callable[[StoredFile], None]
+    on_upload: Callable[[StoredFile], None]
+    files: dict[str, StoredFile] = field(default_factory=dict)
+    revisions: dict[str, StoredFile] = field(default_factory=dict)
+    sessions: dict[str, dict[int, bytes]] = field(default_factory=dict)
+    changes: list[str] = field(default_factory=list)
+
+    def put(self, name: str, data: bytes) -> StoredFile:
+        """Write a file, as anybody may."""
+        rev = f"{len(self.revisions) + 1:016x}"
+        file = StoredFile(name, data, rev, content_hash(block_digests(data)))
+        self.files[name.lower()] = self.revisions[rev] = file
+        self.changes.append(name)
+        return file
+
+    def remove(self, name: str) -> None:
+        """Delete a file, as anybody may."""
+        del self.files[name.lower()]
+        self.changes.append(name)
+
+
+@dataclass(slots=True)
+class Power:
+    """Goes at the call `cut_at`, before or `after` its work; until then it counts down."""
+
+    cut_at: int | None = None
+    after: bool = False
+    on: bool = True
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Let one call happen, or not."""
+        hit = self.cut_at == 0
+        if self.cut_at is not None:
+            self.cut_at -= 1
+        if hit and not self.after:
+            self.on = False
+        self.check()
+        yield
+        if hit:
+            self.on = False
+        self.check()
+
+    def check(self) -> None:
+        """Raise `PowerCutError` if it is gone."""
+        if not self.on:
+            raise PowerCutError
+
+
+class _Stream:
+    """What a download yields."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def read(self) -> bytes:
+        return self._data
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        yield self._data
+
+
+class MemoryClient(DropboxClient):
+    """Speaks to a `MemoryDropbox` without a network."""
+
+    def __init__(self, dropbox: MemoryDropbox, power: Power) -> None:  # no session, no token
+        self._dropbox = dropbox
+        self._power = power
+
+    @override
+    def with_patience(self, seconds: float) -> Self:
+        return self
+
+    @override
+    async def get_space_usage(self) -> Any:
+        with self._power.call():
+            allocation = users.IndividualSpaceAllocation(allocated=_TOTAL)
+            return users.SpaceUsage(0, users.SpaceAllocation.individual(allocation))
+
+    @override
+    async def create_folder(self, path: str) -> None:
+        with self._power.call():
+            return
+
+    @override
+    async def list_folder(self, path: str) -> Any:
+        with self._power.call():
+            entries = [file.metadata() for file in self._dropbox.files.values()]
+            return self._page(entries)
+
+    @override
+    async def list_folder_continue(self, cursor: str) -> Any:
+        with self._power.call():
+            changed = dict.fromkeys(self._dropbox.changes[int(cursor) :])
+            found = {name: self._dropbox.files.get(name.lower()) for name in changed}
+            return self._page(
+                [
+                    file.metadata() if file else files.DeletedMetadata(name=name)
+                    for name, file in found.items()
+                ]
+            )
+
+    def _page(self, entries: list[Any]) -> Any:
+        cursor = str(len(self._dropbox.changes))
+        return files.ListFolderResult(entries=entries, cursor=cursor, has_more=False)
+
+    @override
+    async def get_metadata(self, path: str) -> Any:
+        with self._power.call():
+            file = self._dropbox.files.get(_name(path).lower())
+            if file is None:
+                raise NotFoundError("path/not_found")
+            return file.metadata()
+
+    @override
+    async def delete(self, path: str, rev: str) -> None:
+        with self._power.call():
+            file = self._dropbox.files.get(_name(path).lower())
+            if file is None:
+                raise NotFoundError("path_lookup/not_found")
+            if file.rev != rev:
+                raise RefusedError("path_write/conflict/file")
+            self._dropbox.on_delete(file)
+            self._dropbox.remove(file.name)
+
+    @override
+    async def upload(
+        self,
+        data: bytes | bytearray,
+        commit: UploadCommit,
+        content_hash: str,
+        on_sent: Callable[[int], None] | None = None,
+    ) -> Any:
+        with self._power.call():
+            return self._commit(bytes(data), commit)
+
+    @override
+    async def upload_session_start(self) -> str:
+        with self._power.call():
+            session_id = f"session {len(self._dropbox.sessions)}"
+            self._dropbox.sessions[session_id] = {}
+            return session_id
+
+    @override
+    async def upload_session_append(
+        self,
+        session_id: str,
+        offset: int,
+        data: bytes | bytearray,
+        content_hash: str,
+        **_: Any,
+    ) -> None:
+        with self._power.call():
+            self._session(session_id)[offset] = bytes(data)
+
+    @override
+    async def upload_session_finish(self, session_id: str, size: int, commit: UploadCommit) -> Any:
+        with self._power.call():
+            parts = self._session(session_id)
+            data = b"".join(parts[offset] for offset in sorted(parts))
+            if len(data) != size:
+                raise RefusedError("concurrent_session_missing_data")
+            result = self._commit(data, commit)
+            del self._dropbox.sessions[session_id]
+            return result
+
+    def _session(self, session_id: str) -> dict[int, bytes]:
+        if session_id not in self._dropbox.sessions:
+            raise NotFoundError("lookup_failed/not_found")
+        return self._dropbox.sessions[session_id]
+
+    def _commit(self, data: bytes, commit: UploadCommit) -> Any:
+        name = _name(commit.path)
+        there = self._dropbox.files.get(name.lower())
+        if (there.rev if there else None) != commit.replaces:
+            raise RefusedError("path/conflict/file")
+        file = self._dropbox.put(name, data)
+        self._dropbox.on_upload(file)
+        return file.metadata()
+
+    @override
+    @asynccontextmanager
+    async def download(
+        self, path: str, start: int = 0, end: int | None = None
+    ) -> AsyncIterator[tuple[Any, Any]]:
+        with self._power.call():
+            file = self._dropbox.revisions.get(path.removeprefix("rev:"))
+            if file is None:
+                raise NotFoundError("path/not_found")
+        yield file.metadata(), _Stream(file.data[start:end])
+
+
+def _name(path: str) -> str:
+    return PurePosixPath(path).name
