@@ -24,6 +24,7 @@ from pytest_homeassistant_custom_component.typing import (
 
 from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER
 from custom_components.dropbox_backup.sync import reconciler
+from custom_components.dropbox_backup.sync.models import BackupId
 from custom_components.dropbox_backup.sync.names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.state import ProblemKind, Status
 
@@ -311,9 +312,9 @@ async def test_a_transfer_from_supervisor_that_breaks_off_leaves_nothing_half_an
     password: str | None,
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
+    async_get_manager(hass).config.update(create_backup={"password": password})
     # Supervisor's client in Home Assistant 2026.10 forgets to close what broke.
     hass.loop.set_exception_handler(lambda *_: None)
-    async_get_manager(hass).config.update(create_backup={"password": password})
     supervisor.faults.append(Fault("backups/*/download", cut_after=5 * MIB))
 
     broken = await supervisor.make_backup(Contents(name="Broken", filling=4 * MIB))
@@ -322,16 +323,17 @@ async def test_a_transfer_from_supervisor_that_breaks_off_leaves_nothing_half_an
     assert not archives(dropbox_server)
     problem = state_of(entry).problem
     assert problem
-    assert problem.kind in {ProblemKind.UPLOAD_FAILED, ProblemKind.VERIFICATION_FAILED}
+    assert problem.kind is ProblemKind.UPLOAD_FAILED
     assert [one.backup.name for one in state_of(entry).waiting] == ["Broken"]
     assert "Unexpected error while checking" not in caplog.text
 
     async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=2))
     await wait_until(lambda: archives(dropbox_server))
     await wait_until_idle(hass, entry)
-    (remote,) = state_of(entry).backups
-    assert remote.verified
     assert password or is_in_dropbox(dropbox_server, broken)
+    [remote] = state_of(entry).backups
+    assert remote.verified
+    assert remote.backup.protected == bool(password)
     assert state_of(entry).problem is None
 
 
@@ -406,7 +408,7 @@ async def test_a_damaged_backup_never_gets_into_supervisor(
     await wait_until_idle(hass, entry)
     supervisor.store.remove(backup.slug)
     dropbox_server.faults.add(
-        DropboxFault(FaultKind.CORRUPT_DOWNLOAD, "files/download", after_bytes=MIB)
+        DropboxFault(FaultKind.CORRUPT_DOWNLOAD, "files/download", after_bytes=1000)
     )
 
     (agent_id,) = own_agents(hass)
@@ -458,3 +460,35 @@ async def test_events_of_supervisor_about_other_things_start_no_check(
         async_dispatcher_send(hass, "supervisor_event", event)
     assert not reconciler_of(entry)._requested.is_set()
     await asyncio.sleep(0)
+
+
+async def test_what_the_user_deleted_from_dropbox_stays_deleted_when_supervisor_was_away(
+    hass: HomeAssistant, dropbox_server: DropboxServer, supervisor: Supervisor
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    backup = await supervisor.make_backup(Contents())
+    await wait_until_idle(hass, entry)
+    await reconciler_of(entry).keeper.delete([BackupId(backup.slug)])
+
+    supervisor.faults.append(Fault("backups"))
+    for reason in ("Supervisor is away", "Supervisor is back"):
+        reconciler_of(entry).request(reason)
+        await wait_until_idle(hass, entry)
+
+    assert archives(dropbox_server) == []
+
+
+async def test_a_supervisor_that_is_away_is_asked_again_within_minutes(
+    hass: HomeAssistant, dropbox_server: DropboxServer, supervisor: Supervisor
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    supervisor.faults.append(Fault("backups"))
+    backup = await supervisor.make_backup(Contents())
+    await wait_until_idle(hass, entry)
+    assert state_of(entry).status is Status.RETRYING
+
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=2))
+    await wait_until(lambda: archives(dropbox_server))
+    await wait_until_idle(hass, entry)
+    assert is_in_dropbox(dropbox_server, backup)
+    assert state_of(entry).status is Status.UP_TO_DATE

@@ -56,7 +56,7 @@ async def test_a_damaged_download_fails_at_its_end(
     client: DropboxClient, dropbox_server: DropboxServer, metadata: FileMetadata
 ) -> None:
     dropbox_server.faults.add(
-        Fault(FaultKind.CORRUPT_DOWNLOAD, route="files/download", after_bytes=MIB)
+        Fault(FaultKind.CORRUPT_DOWNLOAD, route="files/download", after_bytes=1000)
     )
     with pytest.raises(CorruptError):
         await received(client, metadata)

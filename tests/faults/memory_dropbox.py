@@ -1,7 +1,8 @@
 """A Dropbox in memory, and a client whose house loses power at a call of the test's choice.
 
-Only what decides over loss and doubling is modelled: a folder, revisions, upload sessions, and that
-a call may have been carried out although nobody heard of it. The real thing is tests/dropbox_server.
+Only what decides over loss and doubling is modelled: a folder, revisions, upload sessions, and
+that a call may have been carried out although nobody heard of it. tests/dropbox_server is the one
+that behaves as Dropbox does.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator

@@ -26,7 +26,7 @@ from tests.dropbox_server import DropboxProcess
 from . import gauges
 from .home import Home, NeverSettledError
 from .log import Listener
-from .report import Outcome, print_report
+from .report import Outcome, report, say
 from .story import Story
 from .weather import Weather
 
@@ -94,13 +94,13 @@ def main() -> int:
     )
     asked = parser.parse_args()
     seed = random.SystemRandom().randrange(1 << 32) if asked.seed is None else asked.seed
-    print(f"{asked.backups} backups, {asked.fail:.0%} of the requests fail, --seed {seed}", flush=True)
+    say(f"{asked.backups} backups, {asked.fail:.0%} of the requests fail, --seed {seed}")
     with (
-        tempfile.TemporaryDirectory(prefix="dropbox_backup_soak_") as directory,
+        tempfile.TemporaryDirectory(prefix="soak_") as directory,
         asyncio.Runner(loop_factory=clock.PutForwardLoop) as runner,
     ):
         outcome = runner.run(soak(Path(directory), asked.backups, seed, asked.fail))
-    return print_report(outcome)
+    return report(outcome)
 
 
 if __name__ == "__main__":

@@ -31,8 +31,7 @@ class _Clock:
 _clock = _Clock()
 time.time = _clock.time
 
-# Only now: it is the first of Home Assistant's modules.
-from homeassistant.util import dt as dt_util
+from homeassistant.util import dt as dt_util  # noqa: E402  (the first of Home Assistant's modules)
 
 dt_util.utcnow = _clock.utcnow  # type: ignore[assignment]  # a partial, called without arguments
 dt_util.now = _clock.now

@@ -81,7 +81,7 @@ class Neighbour:
         """Delete its oldest backup, as its retention does."""
         if not self.backups:
             return
-        oldest = self.backups[min(self.backups)]
+        oldest = self.backups.pop(min(self.backups))
 
         async def delete() -> None:
             await self._folder.refresh(_PATIENCE)
@@ -89,7 +89,6 @@ class Neighbour:
             await self._folder.save_catalog()
 
         await _until_done(delete)
-        del self.backups[oldest.file.name]
 
     async def _get_token(self, refused: str | None) -> str:
         if refused is not None or not self._token:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+import sys
 
 from .gauges import Reading
 from .home import Home
@@ -31,7 +32,13 @@ class Outcome:
     log: Counter[str]
 
 
-def print_report(outcome: Outcome) -> int:
+def say(text: str) -> None:
+    """Print a line at once: it may take minutes until the next."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def report(outcome: Outcome) -> int:
     """Print the table and the violations; return the exit code."""
     story = outcome.story
     requests, harm = sum(outcome.requests.values()), sum(outcome.harm.values())
@@ -50,18 +57,18 @@ def print_report(outcome: Outcome) -> int:
         ("  in all", str(outcome.fates.total())),
     ]
     for name, value in rows:
-        print(f"{name:<44} {value}")
-    print(f"\n{'after backups':>13} {'memory, MiB':>12} {'files':>6} {'threads':>8} {'tasks':>6}")
+        say(f"{name:<44} {value}")
+    say(f"\n{'after backups':>13} {'memory, MiB':>12} {'files':>6} {'threads':>8} {'tasks':>6}")
     for one in story.readings:
         memory = f"{one.memory / MIB:.1f}"
-        print(f"{one.backups:>13} {memory:>12} {one.files:>6} {one.threads:>8} {one.tasks:>6}")
+        say(f"{one.backups:>13} {memory:>12} {one.files:>6} {one.threads:>8} {one.tasks:>6}")
     violations = [*story.ledger.violations, *_growth(story.readings)]
     for text in violations[:_SHOWN]:
-        print(f"\nVIOLATION: {text}")
+        say(f"\nVIOLATION: {text}")
     if violations:
-        print(f"\n{len(violations)} violations")
+        say(f"\n{len(violations)} violations")
         return 1
-    print("\nEvery backup is accounted for, and no promise was broken.")
+    say("\nEvery backup is accounted for, and no promise was broken.")
     return 0
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import random
 
 import aiohttp
-from homeassistant.components.backup.manager import BackupManagerError
+from homeassistant.components.backup import BackupManagerError
 from securetar import AddFileError
 
 from custom_components.dropbox_backup.const import DEFAULT_FOLDER
@@ -78,7 +78,7 @@ class Story:
         await self._home.start()
         await self._home.settle()
         for made in range(backups):
-            if made % max(1, backups // _READINGS) == 0:
+            if made % -(-backups // _READINGS) == 0:
                 await self._take_reading()
             await self._night()
             if made % _CLEAN_UP_EVERY == _CLEAN_UP_EVERY - 1:
@@ -127,7 +127,7 @@ class Story:
                 await self._home.make_backup(name, size, chosen)
                 break
             except AddFileError as err:
-                # Home Assistant writes a file anew (its states, say) while it puts it in the backup.
+                # Home Assistant wrote one of its files anew while it put it into the backup.
                 self.happened["backups that Home Assistant had to make again"] += 1
                 if last_try:
                     self.ledger.violation(f"Home Assistant could not make {name}: {err}")
@@ -164,6 +164,7 @@ class Story:
     async def _delete_on_home_assistants_page(self) -> None:
         await self._make_backup()
         await self._home.settle()
+        await self._balance()  # as long as all that retention counted is there
         account = self._one_in_dropbox()
         if account is None:
             return
@@ -175,6 +176,7 @@ class Story:
     async def _delete_by_hand(self) -> None:
         await self._make_backup()
         await self._home.settle()
+        await self._balance()
         account = self._one_in_dropbox()
         if account is not None:
             account.deleted_by_user = True
@@ -310,5 +312,5 @@ class Story:
 
     def _one_in_dropbox(self) -> Account | None:
         there = {one.backup.name for one in self._home.state.backups}
-        mine = [one for name, one in self.ledger.accounts.items() if name in there]
+        mine = [one for one in self.ledger.accounts.values() if one.present and one.name in there]
         return self._lot.choice(mine) if mine else None

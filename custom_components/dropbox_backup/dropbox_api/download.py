@@ -1,13 +1,21 @@
-"""Downloading: a stream that survives broken connections and is verified at its end."""
+"""Downloading: ranges in flight, delivered in order, that survive broken connections and are
+verified at the end.
+"""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator
+import time
 
 from .client import DropboxClient
 from .errors import CorruptError, NotFoundError, UnreachableError
+from .pace import Pace
 from .sdk import content_hash
 
+_RANGE_SIZE = 4 * 1024 * 1024
+# What is in memory, received or expected: 32 MiB.
+_MOST_RANGES = 8
+_RANGES_AT_FIRST = 6
 _PIECE_SIZE = 1024 * 1024
 _BREAKS_WITHOUT_PROGRESS = 5
 
@@ -15,28 +23,21 @@ _BREAKS_WITHOUT_PROGRESS = 5
 async def download(
     client: DropboxClient, rev: str, size: int, expected_hash: str
 ) -> AsyncGenerator[bytes]:
-    """Yield the content of one revision of a file, in pieces of about 1 MiB.
+    """Yield the content of one revision of a file, in pieces of about 1 MiB; the first is small.
 
     A broken connection is taken up again at the byte where it broke. Raises `CorruptError` after
     the last byte if the content is not what its content hash promises: who consumes the stream must
-    not trust it before it has ended.
+    not trust it before it has ended. Close it if you don't: connections are open until then.
     """
     loop = asyncio.get_running_loop()
     hasher = content_hash.DropboxContentHasher()
-    position = 0
-    breaks = 0
-    while position < size:
-        begun_at = position
-        try:
-            async with aclosing(_pieces(client, rev, position, size)) as pieces:
-                async for piece in pieces:
-                    await loop.run_in_executor(None, hasher.update, piece)
-                    position += len(piece)
-                    yield piece
-        except UnreachableError:
-            breaks = 0 if position > begun_at else breaks + 1
-            if breaks == _BREAKS_WITHOUT_PROGRESS:
-                raise
+    ranges = _Ranges(client, rev, size)
+    try:
+        async for piece in ranges.pieces():
+            await loop.run_in_executor(None, hasher.update, piece)
+            yield piece
+    finally:
+        await ranges.stop()
     if hasher.hexdigest() != expected_hash:
         raise CorruptError("the download is not what was uploaded")
 
@@ -49,26 +50,136 @@ async def read_range(client: DropboxClient, rev: str, start: int, end: int) -> b
         return await stream.read()
 
 
-async def _pieces(
-    client: DropboxClient, rev: str, position: int, size: int
-) -> AsyncGenerator[bytes]:
-    """Yield one connection's share of the file; what came before it broke is not lost."""
-    gathered = bytearray()
-    try:
+class _Range:
+    """Bytes from `position` up to but without `end`: what has arrived of them and is not yet
+    delivered.
+    """
+
+    def __init__(self, start: int, end: int) -> None:
+        self.position = start
+        self.end = end
+        self.task: asyncio.Task[None]
+        self._arrived: list[bytes] = []
+        self._size = 0
+        self._news = asyncio.Event()
+
+    def put(self, data: bytes) -> None:
+        """Take what arrived."""
+        self.position += len(data)
+        if self.position > self.end:
+            raise UnreachableError("Dropbox sent more than was asked for")
+        self._arrived.append(data)
+        self._size += len(data)
+        self._news.set()
+
+    async def take(self, at_least: int) -> bytes:
+        """Return so many bytes or more, or all the rest, in order; nothing at the end.
+
+        Raises what ended the transfer before its time.
+        """
+        while self._size < at_least and not self.task.done():
+            self._news.clear()
+            await self._news.wait()
+        if not self._size:
+            self.task.result()
+        data = b"".join(self._arrived)
+        self._arrived.clear()
+        self._size = 0
+        return data
+
+    def wake(self, _: asyncio.Task[None]) -> None:
+        """Look at the task: it has ended."""
+        self._news.set()
+
+
+class _Ranges:
+    """All ranges of one download, several of them under way."""
+
+    def __init__(self, client: DropboxClient, rev: str, size: int) -> None:
+        self._client = client
+        self._rev = rev
+        self._size = size
+        self._to_come = _cut(size)
+        self._pace = Pace(_RANGES_AT_FIRST, _MOST_RANGES)
+        self._under_way = 0
+        self._begun: deque[_Range] = deque()
+        self._stopped = False
+
+    async def pieces(self) -> AsyncGenerator[bytes]:
+        """Yield everything in order."""
+        at_least = 1  # whoever waits for the first bytes wants to see life
+        self._fill()
+        while self._begun:
+            while piece := await self._begun[0].take(at_least):
+                at_least = _PIECE_SIZE
+                yield piece
+            self._begun.popleft()
+            self._fill()
+
+    async def stop(self) -> None:
+        """Return when nothing is under way any more."""
+        self._stopped = True
+        tasks = [part.task for part in self._begun]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _fill(self) -> None:
+        """Begin as many ranges as the line deserves and memory allows."""
+        while self._under_way < self._pace.allowed and len(self._begun) < _MOST_RANGES:
+            part = next(self._to_come, None)
+            if part is None or self._stopped:
+                return
+            self._under_way += 1
+            self._begun.append(part)
+            part.task = asyncio.create_task(self._fetch(part))
+            part.task.add_done_callback(self._ended)
+            part.task.add_done_callback(part.wake)
+
+    def _ended(self, _: asyncio.Task[None]) -> None:
+        self._under_way -= 1
+        self._fill()
+
+    async def _fetch(self, part: _Range) -> None:
+        begun, length, breaks = time.monotonic(), part.end - part.position, 0
+        while part.position < part.end:
+            position = part.position
+            try:
+                await self._fetch_once(part)
+            except UnreachableError:
+                breaks = 0 if part.position > position else breaks + 1
+                if breaks == _BREAKS_WITHOUT_PROGRESS:
+                    raise
+        if length == _RANGE_SIZE:
+            self._pace.learn(time.monotonic() - begun)
+
+    async def _fetch_once(self, part: _Range) -> None:
+        """Receive one connection's share; what came before it broke is not lost."""
         # The path `rev:` keeps to one revision, whatever happens to the file meanwhile.
-        async with client.download(f"rev:{rev}", position) as (metadata, stream):
-            if metadata.size != size:
+        path = f"rev:{self._rev}"
+        async with self._client.download(path, part.position, self._end(part)) as (
+            metadata,
+            stream,
+        ):
+            if metadata.size != self._size:
                 raise NotFoundError("another file is in its place")
             async for data in stream.iter_any():
-                gathered += data
-                if len(gathered) >= _PIECE_SIZE:
-                    yield bytes(gathered)
-                    gathered.clear()
-        if position == size:
-            return
-    except UnreachableError:
-        if gathered:
-            yield bytes(gathered)
-        raise
-    if gathered:
-        yield bytes(gathered)
+                part.put(data)
+        if part.position < part.end:
+            raise UnreachableError("the answer ended before its time")
+
+    def _end(self, part: _Range) -> int | None:
+        return None if part.end == self._size else part.end
+
+
+def _cut(size: int) -> Iterator[_Range]:
+    """Cut a file into ranges. The first ones grow step by step: so they don't end, and leave the
+    line idle, all at the same time.
+    """
+    start, steps = 0, 0
+    while start < size:
+        steps = min(steps + 1, _RANGES_AT_FIRST)
+        # A small file is one request.
+        length = size if size <= _RANGE_SIZE else steps * _RANGE_SIZE // _RANGES_AT_FIRST
+        yield _Range(start, min(size, start + length))
+        start += length

@@ -56,7 +56,7 @@ class Pace:
         """Take note that one has ended; `seconds` if how long it took tells about the line."""
         self._running -= 1
         if seconds is not None:
-            self._learn(max(seconds, 1e-6))
+            self.learn(seconds)
         while self._waiting and self._running < self.allowed:
             self._running += 1
             self._waiting.popleft().set_result(None)
@@ -69,12 +69,13 @@ class Pace:
         self._rate_before = None
         self._rest = _ROUNDS_OF_REST
 
-    def _learn(self, seconds: float) -> None:
+    def learn(self, seconds: float) -> None:
+        """Adapt to how long one transfer took, as one of `allowed` at once."""
         if seconds > _SLOW:
             self._step_to(self.allowed - 1)
             self._rate_before = None
             return
-        self._durations.append(seconds)
+        self._durations.append(max(seconds, 1e-6))
         if len(self._durations) < self.allowed:
             return
         rate = self.allowed * len(self._durations) / sum(self._durations)

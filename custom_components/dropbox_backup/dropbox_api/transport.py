@@ -45,6 +45,7 @@ _SMALLEST_WRITE = 16 * 1024
 _LARGEST_WRITE = 256 * 1024
 _SHORT_WRITE = 0.0005
 _LONG_WRITE = 0.0015
+_READ_BUFFER = 256 * 1024
 # A deadline is moved at most so often: it costs a timer each time.
 _DEADLINE_STEP = 1.0
 _LONGEST_REASON = 200
@@ -147,7 +148,12 @@ async def request(
                     asyncio.get_running_loop().time() + _CONNECT_TIMEOUT + _IDLE_TIMEOUT
                 )
             async with session.post(
-                url, headers=headers, data=body, timeout=timeout, allow_redirects=False
+                url,
+                headers=headers,
+                data=body,
+                timeout=timeout,
+                allow_redirects=False,
+                read_bufsize=_READ_BUFFER,
             ) as response:
                 deadline.reschedule(None)  # from here on the read timeout watches
                 if response.status not in {200, 206}:

@@ -290,7 +290,10 @@ class _SessionUpload:
 
     async def _open(self) -> UploadSession:
         session = self._earlier
-        if session is not None and session.size == self._source.size:
+        # A session of which nothing is proven may hold a chunk of other content: an encrypted
+        # source never gives the same bytes again.
+        proven = session is not None and (session.arrived or session.ahead)
+        if session is not None and proven and session.size == self._source.size:
             self._known = session.arrived
             return replace(session, ahead=dict(session.ahead))
         session = UploadSession(

@@ -23,6 +23,7 @@ from homeassistant.helpers.hassio import is_hassio
 from .archive import ArchiveError, backup_from_dict, check_whole, read_metadata
 from .models import BackupId, LocalBackup, id_of
 from .plan import Skipped
+from .problems import text_of
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -45,6 +46,17 @@ class _Checked:
 
     version: tuple[int, int]
     fault: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalListing:
+    """The good backups, each once, those that can't be uploaded, and the locations that did not
+    answer, with the reason: what they have is not gone.
+    """
+
+    good: tuple[LocalBackup, ...]
+    bad: tuple[Skipped, ...]
+    silent: dict[str, str]
 
 
 class LocalBackups:
@@ -72,21 +84,23 @@ class LocalBackups:
         ]
         return sorted(agents, key=lambda one: one.agent_id not in _PREFERRED_AGENTS)
 
-    async def list(self) -> tuple[list[LocalBackup], list[Skipped]]:
-        """Return the good backups, each once, and those that can't be uploaded.
-
-        An agent that fails is left out, unless it is Core's own: the next check asks it again.
-        """
+    async def list(self) -> LocalListing:
+        """Look at all locations. One that fails is named and left out, unless it is Core's own."""
         good: dict[BackupId, LocalBackup] = {}
         bad: dict[BackupId, Skipped] = {}
-        for agent in self.agents:
+        silent: dict[str, str] = {}
+        agents = self.agents
+        if is_hassio(self._hass) and all(agent.domain != "hassio" for agent in agents):
+            silent["Supervisor"] = "its locations are not known yet"
+        for agent in agents:
             try:
                 backups = await agent.async_list_backups()
             except Exception as err:  # noqa: BLE001  (Supervisor's client has errors of its own)
                 _LOGGER.warning("Can't list the backups of %s: %s", agent.agent_id, err)
                 if not isinstance(agent, LocalBackupAgent):
+                    silent[agent.agent_id] = text_of(err)
                     continue
-                backups = await self._hass.async_add_executor_job(self._read_folder)
+                backups = [*await self._hass.async_add_executor_job(self._read_folder)]
             for listed in backups:
                 backup = _presentable(listed)
                 backup_id = id_of(backup)
@@ -99,7 +113,11 @@ class LocalBackups:
                 else:
                     if exists:
                         good[backup_id] = LocalBackup(backup, agent.agent_id)
-        return list(good.values()), [one for key, one in bad.items() if key not in good]
+        return LocalListing(
+            good=tuple(good.values()),
+            bad=tuple(one for key, one in bad.items() if key not in good),
+            silent=silent,
+        )
 
     def source(
         self, local: LocalBackup, password: str | None
@@ -117,7 +135,7 @@ class LocalBackups:
         if local.backup.protected or password is None:
             return local.backup, source
         streamer = EncryptedBackupStreamer(self._hass, local.backup, source.open, password)
-        return streamer.backup(), EncryptedSource(streamer)
+        return streamer.backup(), EncryptedSource(streamer, source)
 
     async def create(self, own_agent_id: str) -> None:
         """Start a backup as the user has set up automatic ones, or a complete one; return when it
@@ -228,12 +246,16 @@ def _fault_of(path: Path) -> str | None:
 
 @dataclass(slots=True)
 class LocalSource:
-    """A local archive as it lies there: a file of Core, or a stream of Supervisor."""
+    """A local archive as it lies there: a file of Core, or a stream of Supervisor.
+
+    `failure` is what broke the last reading.
+    """
 
     hass: HomeAssistant
     agent: BackupAgent
     backup: AgentBackup
     path: Path | None
+    failure: Exception | None = None
 
     @property
     def size(self) -> int:
@@ -248,6 +270,7 @@ class LocalSource:
         """Yield the archive. Raises `OSError` or `BackupAgentError` if it is gone or can't be
         read.
         """
+        self.failure = None
         if self.path is not None:
             reading = _read_file(self.hass, self.path)
         else:
@@ -256,11 +279,13 @@ class LocalSource:
             async with aclosing(reading) as stream:
                 async for piece in stream:
                     yield piece
-        except BackupAgentError, OSError:
+        except (BackupAgentError, OSError) as err:
+            self.failure = err
             raise
         except Exception as err:
             # Supervisor's client lets errors of its own and of its connection through.
-            raise BackupAgentError(f"It can't be read: {err or type(err).__name__}") from err
+            self.failure = BackupAgentError(f"It can't be read: {text_of(err)}")
+            raise self.failure from err
 
 
 @dataclass(slots=True)
@@ -284,6 +309,7 @@ class EncryptedSource:
     """
 
     streamer: EncryptedBackupStreamer
+    plain: LocalSource
 
     @property
     def size(self) -> int:
@@ -291,7 +317,7 @@ class EncryptedSource:
         return self.streamer.size()
 
     async def read(self) -> AsyncGenerator[bytes]:
-        """Yield the encrypted archive."""
+        """Yield the encrypted archive. Raises what reading the plain one raises."""
         try:
             async with aclosing(_read_stream(self.streamer.open_stream)) as stream:
                 async for piece in stream:
@@ -299,6 +325,9 @@ class EncryptedSource:
         finally:
             # Without it the thread that encrypts may wait for a reader for ever.
             await self.streamer.wait()
+        if self.plain.failure is not None:
+            # The thread ends early then, and keeps to itself why.
+            raise self.plain.failure
 
 
 async def _read_file(hass: HomeAssistant, path: Path) -> AsyncGenerator[bytes]:

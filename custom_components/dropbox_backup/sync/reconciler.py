@@ -1,7 +1,7 @@
 """The one worker that makes the plan true: list, plan, upload, apply retention, publish."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 import logging
@@ -170,8 +170,9 @@ class Reconciler:
         missing = {backup_id for backup_id in backup_ids if self._folder.get(backup_id) is None}
         if not missing:
             return missing
-        good, bad = await self._local.list()
-        return missing - {id_of(one.backup) for one in (*good, *(skipped.local for skipped in bad))}
+        found = await self._local.list()
+        here = (*found.good, *(skipped.local for skipped in found.bad))
+        return missing - {id_of(one.backup) for one in here}
 
     def download(self, backup_id: BackupId) -> AsyncGenerator[bytes]:
         """Return the archive as a stream, verified at its end.
@@ -184,9 +185,9 @@ class Reconciler:
     async def preview(self) -> Plan:
         """Return what a run would do now. Raises `DropboxError`."""
         await self.refresh()
-        local, bad = await self._local.list()
-        plan = self._plan(local, [])
-        return replace(plan, conflicts=(*bad, *plan.conflicts))
+        found = await self._local.list()
+        plan = self._plan(found.good, [])
+        return replace(plan, conflicts=(*found.bad, *plan.conflicts))
 
     async def apply_retention(self) -> tuple[Verdict, ...]:
         """Delete what retention says, on a person's behalf; return the verdicts.
@@ -269,10 +270,15 @@ class Reconciler:
 
     async def _carry_out(self, run: Run) -> None:
         await self.refresh()
-        run.local, bad = await self._local.list()
-        self._prune_notes(run.local)
+        found = await self._local.list()
+        run.local = found.good
+        if found.silent:
+            reasons = "; ".join(f"{name}: {why}" for name, why in found.silent.items())
+            run.problem = Problem(ProblemKind.UNREACHABLE, f"Some backups can't be read: {reasons}")
+        else:
+            self._prune_notes(run.local)
         plan = self._plan(run.local, run.wishes)
-        self._refuse((*bad, *plan.conflicts))
+        self._refuse((*found.bad, *plan.conflicts))
         self.publisher.publish(plan=plan, waiting=plan.upload, space=await ask_space(self._client))
         for one in (*plan.upload, *plan.verify):
             await self._upload(one, run)
@@ -325,7 +331,7 @@ class Reconciler:
 
     # Deciding
 
-    def _plan(self, local: list[LocalBackup], wishes: list[Wish]) -> Plan:
+    def _plan(self, local: Sequence[LocalBackup], wishes: list[Wish]) -> Plan:
         policy = self._policy
         if any(wish.selection.everything for wish in wishes):
             policy = replace(policy, upload_automatically=True)
@@ -338,12 +344,15 @@ class Reconciler:
             wanted={one for wish in wishes for one in wish.selection.of(local)},
         )
 
-    def _prune_notes(self, local: list[LocalBackup]) -> None:
-        """Forget what can't matter any more."""
+    def _prune_notes(self, local: Sequence[LocalBackup]) -> None:
+        """Forget what can't matter any more.
+
+        What was deleted on purpose is never forgotten: it may lie on a network share that is away,
+        and it would come back to Dropbox together with it.
+        """
         notes = self._journal.notes
         here = {id_of(one.backup) for one in local}
         there = {id_of(one.backup) for one in self._folder.backups}
-        notes.dismissed &= here
         for backup_id in notes.uploaded.keys() - here - there:
             del notes.uploaded[backup_id]
         for backup_id in notes.sessions.keys() - here:

@@ -68,7 +68,7 @@ class Run:
     """
 
     wishes: list[Wish]
-    local: list[LocalBackup] = field(default_factory=list)
+    local: tuple[LocalBackup, ...] = ()
     outcomes: Outcomes = field(default_factory=dict)
     problem: Problem | None = None
     not_before: float = 0.0
