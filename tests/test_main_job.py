@@ -357,3 +357,23 @@ async def test_a_dropbox_that_is_away_when_home_assistant_starts_is_shown_and_co
     assert [one.backup.backup_id for one in state_of(entry).backups] == [made.backup_id]
     _, errors = await async_get_manager(hass).async_get_backups()
     assert errors == {}
+
+
+async def test_an_upload_writes_nothing_into_a_storage_that_is_being_packed(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    """Home Assistant gives a backup up when a file vanishes that it has just seen."""
+    entry = await set_up_entry(hass, dropbox_server)
+    journal = reconciler_of(entry)._journal
+    await async_get_manager(hass).async_pre_backup_actions()
+    before = journal._written
+    journal.notes.dismissed.add(BackupId("x"))
+    journal.changed()
+    await journal.save()
+    assert journal._written == before
+    await async_get_manager(hass).async_post_backup_actions()
+    assert journal._written > before
+
+    await make_backup(hass, size=9 * MIB)  # and after a real one it writes as well
+    await wait_until_idle(hass, entry)
+    assert not journal._paused

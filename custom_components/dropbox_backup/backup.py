@@ -44,6 +44,23 @@ async def async_get_backup_agents(hass: HomeAssistant, **kwargs: Any) -> list[Ba
     ]
 
 
+async def async_pre_backup(hass: HomeAssistant) -> None:
+    """Keep quiet while Home Assistant packs a backup."""
+    for reconciler in _reconcilers(hass):
+        await reconciler.pause_writing()
+
+
+async def async_post_backup(hass: HomeAssistant) -> None:
+    """Go on."""
+    for reconciler in _reconcilers(hass):
+        await reconciler.resume_writing()
+
+
+def _reconcilers(hass: HomeAssistant) -> list[Reconciler]:
+    entries: list[DropboxBackupConfigEntry] = hass.config_entries.async_loaded_entries(DOMAIN)
+    return [entry.runtime_data.reconciler for entry in entries]
+
+
 @callback
 def async_register_backup_agents_listener(
     hass: HomeAssistant, *, listener: Callable[[], None], **kwargs: Any

@@ -1,5 +1,8 @@
 """Downloads survive broken connections and end with a proof."""
 
+import asyncio
+import tracemalloc
+
 import pytest
 
 from custom_components.dropbox_backup.dropbox_api.client import (
@@ -8,9 +11,13 @@ from custom_components.dropbox_backup.dropbox_api.client import (
     UploadCommit,
 )
 from custom_components.dropbox_backup.dropbox_api.download import download, read_range
-from custom_components.dropbox_backup.dropbox_api.errors import CorruptError, UnreachableError
+from custom_components.dropbox_backup.dropbox_api.errors import (
+    CorruptError,
+    RefusedError,
+    UnreachableError,
+)
 from custom_components.dropbox_backup.dropbox_api.upload import upload
-from tests.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.dropbox_server import DropboxServer, Fault, FaultKind, Line, Rules
 
 from .conftest import MIB, Bytes, some_bytes
 
@@ -87,3 +94,65 @@ async def test_a_file_that_was_replaced_does_not_mix_in(
 async def test_ranges(client: DropboxClient, metadata: FileMetadata) -> None:
     assert await read_range(client, metadata.rev, 10, 20) == DATA[10:20]
     assert await read_range(client, metadata.rev, 5, 5) == b""
+
+
+@pytest.mark.parametrize("status", [416, 409])
+async def test_a_range_behind_the_end_is_refused_at_once(
+    client: DropboxClient, dropbox_server: DropboxServer, metadata: FileMetadata, status: int
+) -> None:
+    dropbox_server.rules = Rules(range_error_status=status)
+    with pytest.raises(RefusedError):
+        await read_range(client, metadata.rev, len(DATA), len(DATA) + 1)
+    assert dropbox_server.log.count("files/download") == 1
+
+
+@pytest.mark.parametrize("size", [0, 1, 4 * MIB - 1, 4 * MIB, 4 * MIB + 1, 40 * MIB + 5])
+async def test_any_size_comes_back(client: DropboxClient, size: int) -> None:
+    data = some_bytes(size, seed=size)
+    stored = await upload(client, Bytes(data), UploadCommit("/any.tar"))
+    assert await received(client, stored) == data
+
+
+async def test_a_small_backup_is_one_request(
+    client: DropboxClient, dropbox_server: DropboxServer
+) -> None:
+    stored = await upload(client, Bytes(some_bytes(4 * MIB)), UploadCommit("/small.tar"))
+    await received(client, stored)
+    assert dropbox_server.log.count("files/download") == 1
+
+
+async def test_ranges_travel_side_by_side(
+    client: DropboxClient, dropbox_server: DropboxServer
+) -> None:
+    data = some_bytes(32 * MIB)
+    stored = await upload(client, Bytes(data), UploadCommit("/large.tar"))
+    dropbox_server.line = Line(latency=0.02, server_time=0.1, download_per_connection=80e6)
+    async with asyncio.timeout(2.5):  # one connection needs 3.4 s
+        assert await received(client, stored) == data
+
+
+async def test_who_stops_listening_leaves_nothing_behind(
+    client: DropboxClient, dropbox_server: DropboxServer
+) -> None:
+    stored = await upload(client, Bytes(some_bytes(32 * MIB)), UploadCommit("/large.tar"))
+    dropbox_server.line = Line(download_total=80e6)
+    ours = asyncio.all_tasks()
+    stream = download(client, stored.rev, stored.size, stored.content_hash)
+    await anext(stream)
+    assert any("_Ranges" in repr(task) for task in asyncio.all_tasks() - ours)
+    await stream.aclose()
+    assert not any("_Ranges" in repr(task) for task in asyncio.all_tasks())
+
+
+async def test_a_slow_reader_is_not_run_over(client: DropboxClient) -> None:
+    stored = await upload(client, Bytes(bytes(128 * MIB)), UploadCommit("/large.tar"))
+    tracemalloc.start()
+    arrived = 0
+    async for piece in download(client, stored.rev, stored.size, stored.content_hash):
+        arrived += len(piece)
+        if arrived < 64 * MIB:
+            await asyncio.sleep(0.01)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert arrived == stored.size
+    assert peak < 64 * MIB, "the local Dropbox in this process takes some of it, too"

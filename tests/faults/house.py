@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncGenerator
 import contextlib
 from dataclasses import dataclass
+from http import HTTPStatus
 import json
 import logging
+import math
 from pathlib import Path
 import random
 from typing import Any, Self
@@ -32,6 +34,8 @@ _KEEP = 1
 _SETTLED_WITHIN = 60.0
 _REQUEST_WITHIN = 30.0
 _LOOK_AGAIN = 0.01
+# Longer than Home Assistant takes to write down what Dropbox has acknowledged.
+_NOTED_WITHIN = 0.5
 
 _SEND = "files/upload_session/append_v2"
 _SEND_SMALL = "files/upload"
@@ -64,6 +68,7 @@ class House:
         self._entry_id = ""
         self._entities: dict[str, str] = {}
         self._made: list[Archive] = []
+        self._safe: dict[int, float] = {}  # since when a chunk at an offset is not to be sent again
         self._newest = 0  # of the nights whose backup was seen in Dropbox
 
     @classmethod
@@ -101,6 +106,7 @@ class House:
             earlier.path.unlink(missing_ok=True)
         self._dropbox.clear_log()
         self.kills = 0
+        self._safe.clear()
         filling = self._home.config / "filling.bin"
         filling.write_bytes(random.randbytes(size))
         backup_id = await self._world.backups.create(f"Night {len(self._made) + 1}")
@@ -143,6 +149,7 @@ class House:
         )
 
     async def _cut_power(self) -> None:
+        self._take_note_of_what_is_safe()
         await self._home.kill()
         self.kills += 1
         _LOGGER.info(
@@ -151,6 +158,14 @@ class House:
         self._dropbox.clear_faults()
         self.check_dropbox()
         await self._home.start()
+
+    def _take_note_of_what_is_safe(self) -> None:
+        """Note which chunks have been acknowledged, and written down as such."""
+        now = self._dropbox.state()["clock"]
+        for one in self._dropbox.log(_SEND):
+            acknowledged = one["time"] + one["duration"]
+            if one["status"] == HTTPStatus.OK and acknowledged < now - _NOTED_WITHIN:
+                self._safe.setdefault(_offset(one), now)
 
     async def _soon(self, condition: Any, wanted: str) -> None:
         try:
@@ -190,6 +205,12 @@ class House:
         }
         assert others == {CATALOG_NAME}
         self._check_catalog(archive, Path(tar["path"]))
+        again = [
+            one
+            for one in self._dropbox.log(_SEND)
+            if one["time"] > self._safe.get(_offset(one), math.inf)
+        ]
+        assert again == [], "what had arrived was sent again"
         assert self._bytes_sent() <= archive.size + self.kills * bytes_in_flight()
         await self._check_home_assistant(archive)
 
@@ -264,3 +285,9 @@ class House:
 
     def _bytes_sent(self) -> int:
         return sum(one["bytes_received"] for one in self._sending())
+
+
+def _offset(request: JsonObject) -> int:
+    """Return where in the archive a chunk belongs."""
+    offset: int = json.loads(request["argument"])["cursor"]["offset"]
+    return offset

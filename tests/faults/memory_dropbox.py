@@ -204,12 +204,12 @@ class MemoryClient(DropboxClient):
         **_: Any,
     ) -> None:
         with self._power.call():
-            self._session(session_id)[offset] = bytes(data)
+            self._parts_of(session_id)[offset] = bytes(data)
 
     @override
     async def upload_session_finish(self, session_id: str, size: int, commit: UploadCommit) -> Any:
         with self._power.call():
-            parts = self._session(session_id)
+            parts = self._parts_of(session_id)
             data = b"".join(parts[offset] for offset in sorted(parts))
             if len(data) != size:
                 raise RefusedError("concurrent_session_missing_data")
@@ -217,7 +217,7 @@ class MemoryClient(DropboxClient):
             del self._dropbox.sessions[session_id]
             return result
 
-    def _session(self, session_id: str) -> dict[int, bytes]:
+    def _parts_of(self, session_id: str) -> dict[int, bytes]:
         if session_id not in self._dropbox.sessions:
             raise NotFoundError("lookup_failed/not_found")
         return self._dropbox.sessions[session_id]

@@ -46,6 +46,8 @@ _HOSTS = {
     "notify": lambda: sdk_session.API_NOTIFICATION_HOST,
 }
 _FIRST_WAIT = 0.5
+# Fresh access tokens within one call. A second may expire while a slow line sends a chunk.
+_RENEWALS = 2
 _LONGEST_WAIT = 60.0
 # Longpoll answers within the asked time plus up to 90 s of jitter.
 _LONGPOLL_JITTER = 90.0 + 30.0
@@ -332,11 +334,11 @@ class DropboxClient:
         answer_timeout: float | None = None,
         headers: dict[str, str] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a request once, or twice when the access token turns out to have expired."""
+        """Send a request, again with a new access token if Dropbox does not accept the old one."""
         version = f"_v{route.version}" if route.version > 1 else ""
         url = f"https://{_HOSTS[route.attrs['host']]()}/2/{namespace}/{route.name}{version}"
         refused: str | None = None
-        while True:
+        for renewals_left in reversed(range(_RENEWALS + 1)):
             sent = dict(headers or {})
             token = None
             if route.attrs["auth"] != "noauth":
@@ -350,7 +352,7 @@ class DropboxClient:
                     return
             except SignInError as err:
                 expired = err.reason in {"expired_access_token", "invalid_access_token"}
-                if refused is not None or not expired:
+                if not (expired and renewals_left) or token == refused:
                     raise
                 refused = token
 

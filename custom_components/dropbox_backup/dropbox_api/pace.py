@@ -31,14 +31,9 @@ class Pace:
         self._rate_before: float | None = None
         self._rest = 0
 
-    @property
-    def waiting(self) -> int:
-        """How many transfers are ready and may not begin yet."""
-        return len(self._waiting)
-
     async def begin(self) -> None:
         """Wait until one more may run."""
-        if self._running < self.allowed and not self._waiting:
+        if self._running < self.allowed and all(turn.done() for turn in self._waiting):
             self._running += 1
             return
         turn = asyncio.get_running_loop().create_future()
@@ -46,10 +41,8 @@ class Pace:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if not turn.cancelled():
                 self.end()  # the turn came, and nobody is there to take it
-            else:
-                self._waiting.remove(turn)
             raise
 
     def end(self, seconds: float | None = None) -> None:
@@ -58,8 +51,10 @@ class Pace:
         if seconds is not None:
             self.learn(seconds)
         while self._waiting and self._running < self.allowed:
-            self._running += 1
-            self._waiting.popleft().set_result(None)
+            turn = self._waiting.popleft()
+            if not turn.done():  # cancelled
+                self._running += 1
+                turn.set_result(None)
 
     def slow_down(self) -> None:
         """Halve: Dropbox wants us to. What it says to several of one round counts once."""

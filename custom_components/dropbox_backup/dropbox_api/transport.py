@@ -184,6 +184,8 @@ async def _error_of(response: aiohttp.ClientResponse) -> DropboxError:
             return RefusedError(reason or "access denied", request_id)
         case 409 if reason:
             return _refusal(answer, tags, request_id)
+        case 416:
+            return RefusedError("range/not_satisfiable", request_id)
         case 422:
             return RefusedError(f"path_root/{reason}", request_id)
         case 429:

@@ -205,6 +205,8 @@ async def _upload_in_session(
         else:
             await on_session(None)
             return metadata
+        finally:
+            run.stop()
     raise AssertionError("unreachable")
 
 
@@ -250,6 +252,7 @@ class _SessionUpload:
         self._sent = _Sent(on_progress)
         self._on_session = on_session
         self._under_way: set[asyncio.Task[None]] = set()
+        self._preparing: asyncio.Task[None] | None = None
         self._session: UploadSession
 
     async def send_chunks(self) -> list[bytes]:
@@ -261,16 +264,21 @@ class _SessionUpload:
             async with aclosing(chunks), asyncio.TaskGroup() as tasks:
                 for index in range(self._session.chunks):
                     digests += await self._next(chunks, index, tasks)
+                # After one backup there is often another.
+                self._preparing = asyncio.create_task(self._limits.prepare(self._client))
                 async for _ in chunks:  # lets the source find out that it is longer than it claimed
                     pass
         except ExceptionGroup as group:
             raise _cause(group) from group
         return digests
 
+    def stop(self) -> None:
+        """Let go of what this upload does not need itself."""
+        if self._preparing is not None:
+            self._preparing.cancel()
+
     async def finish(self, commit: UploadCommit, expected: str) -> FileMetadata:
         """Make the session a file and verify it."""
-        # Nothing else uses the line meanwhile: after one backup there is often another.
-        preparing = asyncio.create_task(self._limits.prepare(self._client))
         try:
             metadata = await self._client.upload_session_finish(
                 self._session.session_id, self._session.size, commit
@@ -284,8 +292,6 @@ class _SessionUpload:
                 if err.reason.startswith("lookup_failed") or "concurrent_session" in err.reason:
                     raise _SessionLostError from err
                 raise conflict from None
-        finally:
-            preparing.cancel()
         return await _verified(self._client, commit, metadata, expected)
 
     async def _open(self) -> UploadSession:
@@ -436,13 +442,14 @@ class _Turn:
     """
 
     def __init__(self, pace: Pace) -> None:
-        self._pace: Pace | None = pace
+        self._pace = pace
         self._begun = time.monotonic()
         self._failed = False
+        self._ended = False
 
     def on_failure(self, err: DropboxError) -> None:
         self._failed = True
-        if self._pace is not None and isinstance(err, RateLimitedError):
+        if isinstance(err, RateLimitedError):
             self._pace.slow_down()
 
     def all_sent(self) -> None:
@@ -450,9 +457,9 @@ class _Turn:
         self.end(None if self._failed else time.monotonic() - self._begun)
 
     def end(self, seconds: float | None = None) -> None:
-        if self._pace is not None:
+        if not self._ended:
+            self._ended = True
             self._pace.end(seconds)
-            self._pace = None
 
 
 class _Attempt:

@@ -187,6 +187,7 @@ class Journal:
         self._written = 0
         self._writing = asyncio.Lock()
         self._closed = False
+        self._paused = False
 
     async def load(self) -> None:
         """Read what an earlier run wrote."""
@@ -194,7 +195,7 @@ class Journal:
 
     def changed(self) -> None:
         """Save the notes within a second."""
-        if self._closed:
+        if self._closed or self._paused:
             return
         self._store.async_delay_save(lambda: write_notes(self.notes), _SAVE_DELAY)
 
@@ -202,7 +203,7 @@ class Journal:
         """Return when the notes as they are now have been written. Many that wait share one
         writing.
         """
-        if self._closed:
+        if self._closed or self._paused:
             return
         self._changes += 1
         mine = self._changes
@@ -212,6 +213,18 @@ class Journal:
             written = self._changes
             await self._store.async_save(write_notes(self.notes))
             self._written = written
+
+    async def pause(self) -> None:
+        """Write nothing until `resume`: Home Assistant packs its storage into a backup, and gives
+        that up when a file of it is replaced at the wrong moment.
+        """
+        await self.save()
+        self._paused = True
+
+    async def resume(self) -> None:
+        """Write again, first what happened meanwhile."""
+        self._paused = False
+        await self.save()
 
     async def close(self) -> None:
         """Write the notes a last time: the file may be another journal's next, or be deleted.

@@ -88,8 +88,14 @@ def make_plan(
         else:
             candidates.append(one)
 
+    # What is verified in this run takes its place among the newest as well: an older one that is
+    # uploaded on its account would be deleted at once.
+    proven = {id_of(one.backup) for one in verify}
+    there_then = [
+        replace(one, verified=_SOON) if id_of(one.backup) in proven else one for one in remote
+    ]
     expected = judge(
-        [*remote, *(_as_if_uploaded(one, instance_id) for one in candidates)],
+        [*there_then, *(_as_if_uploaded(one, instance_id) for one in candidates)],
         policy.keep,
         instance_id,
     )

@@ -1,0 +1,74 @@
+"""How many transfers run at once, on lines of all kinds."""
+
+import asyncio
+
+import pytest
+
+from custom_components.dropbox_backup.dropbox_api.pace import Pace
+
+_CHUNK = 4 * 1024 * 1024 * 8  # bits
+
+
+def settled(
+    *, total: float, per_connection: float, gap: float, begin: int = 6, most: int = 10
+) -> int:
+    """Return how many transfers run at once after a while; bit/s, and seconds of idle line around
+    each transfer.
+    """
+    pace = Pace(begin, most)
+    for _ in range(400):
+        pace.learn(gap + _CHUNK / min(per_connection, total / pace.allowed))
+    return pace.allowed
+
+
+@pytest.mark.parametrize(
+    ("total", "per_connection", "gap", "least", "most"),
+    [
+        pytest.param(200e6, 40e6, 0.05, 5, 7, id="as many as fill the line"),
+        pytest.param(1e9, 20e6, 0.05, 10, 10, id="all that are allowed, if each brings more"),
+        pytest.param(2e6, 2e6, 0.05, 2, 2, id="few on a thin line"),
+        pytest.param(10e6, 10e6, 0.05, 2, 5, id="few on a home line"),
+    ],
+)
+def test_the_line_decides(
+    total: float, per_connection: float, gap: float, least: int, most: int
+) -> None:
+    assert least <= settled(total=total, per_connection=per_connection, gap=gap) <= most
+
+
+async def test_turns_are_given_in_order_and_never_lost() -> None:
+    pace = Pace(2, 2)
+    order: list[int] = []
+
+    async def transfer(number: int) -> None:
+        await pace.begin()
+        order.append(number)
+        await asyncio.sleep(0)
+        pace.end()
+
+    tasks = [asyncio.create_task(transfer(number)) for number in range(10)]
+    await asyncio.sleep(0)
+    tasks[3].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert order == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    for _ in range(2):
+        async with asyncio.timeout(1):
+            await pace.begin()
+
+
+async def test_a_turn_that_comes_to_one_who_was_cancelled_goes_to_the_next() -> None:
+    pace = Pace(1, 1)
+    await pace.begin()
+    waiting = [asyncio.create_task(pace.begin()) for _ in range(2)]
+    await asyncio.sleep(0)
+    pace.end()  # the first one's turn, but it is cancelled before it can take it
+    waiting[0].cancel()
+    async with asyncio.timeout(1):
+        await waiting[1]
+
+
+def test_a_rate_limit_halves_once_per_round() -> None:
+    pace = Pace(8, 10)
+    for _ in range(5):
+        pace.slow_down()
+    assert pace.allowed == 4
