@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Any
 
 from tests.dropbox_server import ControlClient, DropboxProcess, Line
 
@@ -35,6 +34,8 @@ SHAPED = Line(
 )
 THIN = Line(latency=0.08, upload_total=2e6, download_total=2e6)
 FREE = Line()
+# OpenSSL's own switch (man OPENSSL_ia32cap): without AES-NI, PCLMULQDQ, VAES, and SHA extensions.
+_NO_CRYPTO_INSTRUCTIONS = "~0x200000200000000:~0x60020000000"
 
 
 @dataclass
@@ -44,8 +45,9 @@ class Stage:
     dropbox: DropboxProcess
     folder: Path
     token: str
-    runs: int
-    quick: bool
+    # For the contenders: a processor without instructions for AES and SHA-256, like a Raspberry
+    # Pi 4's.
+    plain_processor: bool = False
 
     @property
     def control(self) -> ControlClient:
@@ -69,20 +71,22 @@ class Stage:
     ) -> Figures:
         """Let somebody upload a file over the line, and take it away again."""
         self.control.set_line(line)
-        path = "/backup.tar"
-        job = Job(f"upload_with_{who}", self.token, path, str(self.file(size)), size, "", "")
+        file, path = str(self.file(size)), "/backup.tar"
+        job = Job(f"upload_with_{who}", self.token, path, file, size)
         try:
             if who == "rclone":
-                return self._rclone(["copyto", str(self.file(size)), f"local:{path}"])
+                return self._rclone(["copyto", file, f"local:{path}"])
             return self.run(replace(job, options=options, watch=watch))
         finally:
             self.control.set_line(FREE)
-            self.control.delete(path)
+            for one in self.control.files():
+                if not one["path"].startswith("/kept"):
+                    self.control.delete(one["path"])
             self.control.purge()
 
     def put(self, size: int) -> Job:
         """Lay a file into Dropbox; return the job to fetch it."""
-        path = f"/{size}.tar"
+        path = f"/kept_{size}.tar"
         job = Job("upload_with_us", self.token, path, str(self.file(size)), size)
         stored = [one for one in self.control.files() if one["path"] == path]
         if not stored:
@@ -97,7 +101,9 @@ class Stage:
         self, who: str, size: int, line: Line, *, watch: bool = False, **options: int
     ) -> Figures:
         """Let somebody download a file over the line."""
-        job = replace(self.put(size), contender=f"download_with_{who}", options=options, watch=watch)
+        job = replace(
+            self.put(size), contender=f"download_with_{who}", options=options, watch=watch
+        )
         self.control.set_line(line)
         try:
             if who == "rclone":
@@ -106,13 +112,42 @@ class Stage:
         finally:
             self.control.set_line(FREE)
 
+    def list_folder(self, path: str, entries: int) -> Figures:
+        """List a folder that has so many entries."""
+        return self.run(Job("list_with_us", self.token, path, "", entries, watch=True))
+
+    def send_body(self, form: str, size: int, *, watch: bool) -> Figures:
+        """Send `size` bytes as request bodies of 4 MiB in one form."""
+        file = str(self.file(4 * MIB))
+        return self.run(Job("send_body", self.token, form, file, size, watch=watch))
+
+    def curl(self, size: int, connections: int) -> float:
+        """Send so many files at once with `curl`, to be read and refused; return the seconds."""
+        url = f"https://{self.dropbox.env['DROPBOX_API_CONTENT_HOST']}/2"
+        argument = json.dumps({"cursor": {"session_id": "none", "offset": 0}})
+        command = ["curl", "--silent", "--output", os.devnull, "--request", "POST"]
+        command += ["--cacert", self.dropbox.env["REQUESTS_CA_BUNDLE"]]
+        command += ["--header", f"Authorization: Bearer {self.token}", "--header", "Expect:"]
+        command += ["--header", "Content-Type: application/octet-stream"]
+        command += ["--header", f"Dropbox-API-Arg: {argument}"]
+        command += ["--upload-file", str(self.file(size))]
+        command += [f"{url}/files/upload_session/append_v2"]
+        begun = time.perf_counter()
+        running = [subprocess.Popen(command) for _ in range(connections)]
+        for one in running:
+            assert one.wait() == 0
+        return time.perf_counter() - begun
+
     def run(self, job: Job) -> Figures:
         """Run one contender in a process of its own."""
         command = [sys.executable, "-m", "benchmarks.contenders", json.dumps(asdict(job))]
+        env = os.environ | self.dropbox.env
+        if self.plain_processor:
+            env["OPENSSL_ia32cap"] = _NO_CRYPTO_INSTRUCTIONS
         done = subprocess.run(
             command,
             cwd=REPOSITORY,
-            env=os.environ | self.dropbox.env,
+            env=env,
             stdout=subprocess.PIPE,
             check=True,
         )
@@ -146,7 +181,7 @@ def has_rclone() -> bool:
 
 
 @contextmanager
-def stage(*, runs: int, quick: bool) -> Iterator[Stage]:
+def stage() -> Iterator[Stage]:
     """Set up a stage in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="dropbox_backup_bench_") as name:
         folder = Path(name)
@@ -156,7 +191,7 @@ def stage(*, runs: int, quick: bool) -> Iterator[Stage]:
             folder / "dropbox", 0, "--quota", str(100 * GIB), tls_dir=tls
         ) as dropbox:
             token = dropbox.control.issue_tokens()["access_token"]
-            yield Stage(dropbox, folder, token, runs, quick)
+            yield Stage(dropbox, folder, token)
 
 
 def _make_certificates(folder: Path) -> None:
@@ -181,7 +216,7 @@ def machine() -> str:
     )
 
 
-def table(header: list[str], rows: list[list[Any]]) -> str:
+def table(header: list[str], rows: list[list[str]]) -> str:
     """Return a table in Markdown."""
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -134,7 +134,7 @@ async def test_a_failed_upload_fails_the_action_and_names_the_backup(
     await make_backup(hass, "Waits behind it")
     dropbox_server.account.quota = dropbox_server.account.used + 1000
 
-    with pytest.raises(HomeAssistantError, match=r"Too large: .* are needed, 1 KB are free") as raised:
+    with pytest.raises(HomeAssistantError, match=r"Too large: .*, 1 KB are free") as raised:
         await tell(hass, "upload")
     assert "Waits behind it" in str(raised.value)
     assert raised.value.translation_key == "upload_failed"

@@ -56,6 +56,7 @@ class MemoryDropbox:
     files: dict[str, StoredFile] = field(default_factory=dict)
     revisions: dict[str, StoredFile] = field(default_factory=dict)
     sessions: dict[str, dict[int, bytes]] = field(default_factory=dict)
+    started: int = 0
     changes: list[str] = field(default_factory=list)
 
     def put(self, name: str, data: bytes) -> StoredFile:
@@ -190,7 +191,8 @@ class MemoryClient(DropboxClient):
     @override
     async def upload_session_start(self) -> str:
         with self._power.call():
-            session_id = f"session {len(self._dropbox.sessions)}"
+            self._dropbox.started += 1
+            session_id = f"session {self._dropbox.started}"
             self._dropbox.sessions[session_id] = {}
             return session_id
 

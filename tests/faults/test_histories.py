@@ -363,6 +363,8 @@ async def _happen(house: House, event: tuple[Any, ...]) -> None:
             await getattr(house, name)(*arguments)
 
 
+# A failure takes minutes to be made short enough to read.
+@pytest.mark.timeout(600)
 @settings(
     max_examples=300,
     # Home Assistant is only a clock here, and keeps nothing.

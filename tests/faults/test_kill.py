@@ -74,7 +74,6 @@ def test_kill_at_every_step_from_the_first_chunk_to_retention(watched: Watched) 
     async def story(house: House) -> None:
         archive = await house.make_backup(18 * MIB)
         for step in (
-            held("files/upload_session/append_v2", "after"),
             # The file is there, and nobody was told.
             held("files/upload_session/finish", "after"),
             # This one is the catalog.

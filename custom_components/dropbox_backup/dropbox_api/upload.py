@@ -355,17 +355,24 @@ class _SessionUpload:
         except BaseException:
             self._limits.slots.release()
             raise
-        task = tasks.create_task(self._send(index, chunk, chunk_hash, set(self._under_way)))
+        turn = _Turn(self._limits.pace)
+        task = tasks.create_task(self._send(index, chunk, chunk_hash, turn, set(self._under_way)))
         self._under_way.add(task)
+        # Also of a task that is cancelled before it begins.
+        task.add_done_callback(lambda _: turn.end())
         task.add_done_callback(self._under_way.discard)
         task.add_done_callback(lambda _: self._limits.slots.release())
         return digests
 
     async def _send(
-        self, index: int, chunk: bytearray, chunk_hash: str, earlier: set[asyncio.Task[None]]
+        self,
+        index: int,
+        chunk: bytearray,
+        chunk_hash: str,
+        turn: _Turn,
+        earlier: set[asyncio.Task[None]],
     ) -> None:
         """Send one chunk whose turn it is."""
-        turn = _Turn(self._limits.pace)
         hold: Hold | None = None
         closes = index == self._session.chunks - 1
         if closes and earlier:
@@ -377,10 +384,7 @@ class _SessionUpload:
 
             if not self._limits.closes_early:
                 await hold()
-        try:
-            await self._append(index, chunk, chunk_hash, turn, hold, close=closes)
-        finally:
-            turn.end()
+        await self._append(index, chunk, chunk_hash, turn, hold, close=closes)
         self._limits.give_back(chunk)
         self._take_note(index, chunk_hash)
         await self._on_session(self._session)

@@ -363,7 +363,7 @@ class Reconciler:
         there = {id_of(one.backup) for one in self._folder.backups}
         for backup_id in notes.uploaded.keys() - here - there:
             del notes.uploaded[backup_id]
-        for backup_id in notes.sessions.keys() - here:
+        for backup_id in notes.sessions.keys() - (here - there):
             del notes.sessions[backup_id]
 
     # Telling

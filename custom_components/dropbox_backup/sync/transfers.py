@@ -141,7 +141,8 @@ class Transfers:
             raise RefusedError("another backup with the same id is in Dropbox already")
         if await _hash_of(source) == there.file.content_hash:
             if there.verified is None:
-                there = replace(there, verified=dt_util.utcnow())
+                owner = there.owner or owner_of(backup, self._instance_id)
+                there = replace(there, verified=dt_util.utcnow(), owner=owner)
                 await self._record(there)
             return there
         # Encrypting draws new keys every time: the same backup never gives the same bytes again.
