@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--every-fault",
         action="store_true",
         default=thorough,
-        help="try every fault at every request, not only some drawn by lot (always with THOROUGH=true)",
+        help="try every fault at every request, not only some (THOROUGH=true does)",
     )
     faults.addoption("--seed", type=int, help="repeat what was drawn by lot")
 

@@ -22,8 +22,8 @@ _TRIES_OF_A_CORRUPT_CHUNK = 5
 _TRIES_WITH_A_NEW_SESSION = 2
 # In seconds. A session lives for 7 days, and an upload may take some of them.
 _PREPARED_FOR = 24 * 3600.0
-# 40 MiB, which leaves some of the 64 MiB that an upload may take for everything else.
-_MOST_IN_MEMORY = 10
+# 32 MiB, which leaves some of the 64 MiB that an upload may take for everything else.
+_MOST_IN_MEMORY = 8
 
 
 class Source(Protocol):
