@@ -392,8 +392,10 @@ async def test_chunks_that_arrived_unnoticed_do_not_stop_the_next_run(
     with pytest.raises(UnreachableError):
         await upload(client.with_patience(0.1), Bytes(data), COMMIT, on_session=keep_in(kept))
     dropbox_server.faults.clear()
+    dropbox_server.log.clear()
     await upload(client, Bytes(data), COMMIT, session=kept[noted])
     assert stored(account) == data
+    assert len(dropbox_server.log.of(APPEND)) == 4 - noted, "what was noted is not sent again"
     names = [entry.name for entry in (await client.list_folder(FOLDER)).entries]
     assert names == ["backup.tar"]
 

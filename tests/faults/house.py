@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator
 import contextlib
 from dataclasses import dataclass
-from http import HTTPStatus
 import json
 import logging
 import math
@@ -34,8 +33,6 @@ _KEEP = 1
 _SETTLED_WITHIN = 60.0
 _REQUEST_WITHIN = 30.0
 _LOOK_AGAIN = 0.01
-# Longer than Home Assistant takes to write down what Dropbox has acknowledged.
-_NOTED_WITHIN = 0.5
 
 _SEND = "files/upload_session/append_v2"
 _SEND_SMALL = "files/upload"
@@ -149,8 +146,8 @@ class House:
         )
 
     async def _cut_power(self) -> None:
-        self._take_note_of_what_is_safe()
         await self._home.kill()
+        self._take_note_of_what_is_safe()
         self.kills += 1
         _LOGGER.info(
             "Killed when %d of %d bytes were sent", self._bytes_sent(), self._made[-1].size
@@ -160,12 +157,14 @@ class House:
         await self._home.start()
 
     def _take_note_of_what_is_safe(self) -> None:
-        """Note which chunks have been acknowledged, and written down as such."""
+        """Note which chunks Home Assistant has written down as acknowledged.
+
+        How many may be acknowledged and not yet written down is bounded by `check_arrived`.
+        """
         now = self._dropbox.state()["clock"]
-        for one in self._dropbox.log(_SEND):
-            acknowledged = one["time"] + one["duration"]
-            if one["status"] == HTTPStatus.OK and acknowledged < now - _NOTED_WITHIN:
-                self._safe.setdefault(_offset(one), now)
+        for session in self._sessions():
+            for index in (*range(session["arrived"]), *(ahead for ahead, _ in session["ahead"])):
+                self._safe.setdefault(index * session["chunk_size"], now)
 
     async def _soon(self, condition: Any, wanted: str) -> None:
         try:
@@ -230,11 +229,14 @@ class House:
         assert len(details["agents"]) == 2, "here and in Dropbox"
         assert self._home.problems_of(DOMAIN) == []
         assert self._dropbox.state()["violations"] == []
-
-        journal = self._home.config / ".storage" / f"{DOMAIN}.{self._entry_id}"
-        sessions = json.loads(journal.read_text())["data"]["sessions"]
         # The one that is used up goes together with its backup.
-        assert {one["backup_id"] for one in sessions} <= {archive.backup_id}
+        assert {one["backup_id"] for one in self._sessions()} <= {archive.backup_id}
+
+    def _sessions(self) -> list[JsonObject]:
+        """Return the open upload sessions that Home Assistant has written down."""
+        journal = self._home.config / ".storage" / f"{DOMAIN}.{self._entry_id}"
+        sessions: list[JsonObject] = json.loads(journal.read_text())["data"]["sessions"]
+        return sessions
 
     async def _settled(self, archive: Archive) -> None:
         shown: dict[str, Any] = {}

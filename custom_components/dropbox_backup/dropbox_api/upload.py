@@ -420,6 +420,10 @@ class _SessionUpload:
                     # An earlier pass closed it and the answer was lost. The commit will prove it.
                     if close:
                         return
+                    if self._earlier:
+                        # It was closed because all had arrived; not all of that was taken note of.
+                        attempt.complete()
+                        return
                     # Or the closing chunk closes already when it begins: not documented.
                     self._limits.closes_early = False
                     raise _SessionLostError from err
