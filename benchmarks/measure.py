@@ -5,7 +5,7 @@ stood still.
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 import re
 import time
@@ -20,9 +20,9 @@ _CLEAR_REFS = Path("/proc/self/clear_refs")
 class Figures:
     """Times in seconds, memory in bytes.
 
-    `stall` is the longest time in which the event loop ran nobody else; `stall_cpu` is how much of
-    the CPU its thread used in the worst such time, which other processes on the machine don't
-    spoil. None: there is no event loop.
+    `stall` is the longest time for which a timer of the event loop had to wait; `stall_cpu` is the
+    most CPU that its thread used in such a time, which other processes on the machine don't spoil.
+    None: there is no event loop. `more` is what only some benchmarks measure.
     """
 
     seconds: float = 0.0
@@ -31,6 +31,7 @@ class Figures:
     stall: float | None = None
     stall_cpu: float | None = None
     first_byte: float | None = None
+    more: dict[str, float] = field(default_factory=dict)
 
 
 @contextmanager
@@ -55,20 +56,39 @@ async def loop_watched(figures: Figures, watch: bool) -> AsyncIterator[None]:  #
         yield
         return
     figures.stall = figures.stall_cpu = 0.0
-    ticker = asyncio.create_task(_tick(figures))
+    ticker = _Ticker(figures)
+    ticker.start()
     try:
         yield
     finally:
-        ticker.cancel()
+        ticker.stop()
 
 
-async def _tick(figures: Figures) -> None:
-    while True:
-        before, cpu = time.perf_counter(), time.thread_time()
-        await asyncio.sleep(_TICK)
-        late = time.perf_counter() - before - _TICK
-        figures.stall = max(figures.stall or 0.0, late)
-        figures.stall_cpu = max(figures.stall_cpu or 0.0, time.thread_time() - cpu)
+class _Ticker:
+    """A timer that takes note of how late it is called, and of the CPU that others used meanwhile:
+    no more of it than it was late, because before that nobody was waiting.
+    """
+
+    def __init__(self, figures: Figures) -> None:
+        self._figures = figures
+        self._loop = asyncio.get_running_loop()
+        self._handle: asyncio.TimerHandle
+        self._due = self._cpu = 0.0
+
+    def start(self) -> None:
+        self._cpu = time.thread_time()
+        self._due = time.perf_counter() + _TICK
+        self._handle = self._loop.call_later(_TICK, self._look)
+
+    def stop(self) -> None:
+        self._handle.cancel()
+
+    def _look(self) -> None:
+        late = max(time.perf_counter() - self._due, 0.0)
+        cpu = min(time.thread_time() - self._cpu, late)
+        self._figures.stall = max(self._figures.stall or 0.0, late)
+        self._figures.stall_cpu = max(self._figures.stall_cpu or 0.0, cpu)
+        self.start()
 
 
 def _memory(name: str) -> int:

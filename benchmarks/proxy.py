@@ -1,32 +1,30 @@
-"""A proxy that leads Dropbox's names to the local Dropbox, for programs that know no other names.
+"""A proxy that leads Dropbox's names to the local Dropbox, for programs that know no other names;
+and a meter on the way to it.
 
-It hands bytes on as they come: TLS stays between the program and the local Dropbox.
+Both hand bytes on as they come: TLS stays between the program and the local Dropbox.
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 import threading
-from typing import Self
+import time
+from typing import Self, override
 
 PROXIED_HOSTS = ("api.dropboxapi.com", "content.dropboxapi.com", "notify.dropboxapi.com")
 _BUFFER = 256 * 1024
 
 
-class Proxy:
-    """Runs in a thread of its own, while it is entered."""
+class _Forwarder:
+    """Hands connections on. Runs in a thread of its own, while it is entered."""
 
     def __init__(self, target_port: int) -> None:
         """Every connection goes to `target_port` of this machine."""
         self._target_port = target_port
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._port = 0
+        self.port = 0
         self._server: asyncio.Server
-
-    @property
-    def url(self) -> str:
-        """The value for HTTPS_PROXY."""
-        return f"http://127.0.0.1:{self._port}"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -41,7 +39,7 @@ class Proxy:
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_BUFFER)
-        self._port = self._server.sockets[0].getsockname()[1]
+        self.port = self._server.sockets[0].getsockname()[1]
 
     async def _stop(self) -> None:
         self._server.close()
@@ -51,15 +49,54 @@ class Proxy:
         await asyncio.gather(*others, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        await self._greet(reader, writer)
         there, back = await asyncio.open_connection("127.0.0.1", self._target_port, limit=_BUFFER)
+        await asyncio.gather(_pump(reader, back, self._arrived), _pump(there, writer, _ignore))
+
+    async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Do what comes before the bytes that are handed on."""
+
+    def _arrived(self, size: int) -> None:
+        """Take note of bytes from the client."""
+
+
+class Proxy(_Forwarder):
+    """An HTTP proxy that connects to one place, whatever it is asked for."""
+
+    @property
+    def url(self) -> str:
+        """The value for HTTPS_PROXY."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @override
+    async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        await asyncio.gather(_pump(reader, back), _pump(there, writer))
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+class Meter(_Forwarder):
+    """Takes note of when how many bytes arrived from the client."""
+
+    def __init__(self, target_port: int) -> None:
+        """`arrived` has pairs of a monotonic time in seconds and a number of bytes."""
+        super().__init__(target_port)
+        self.arrived: list[tuple[float, int]] = []
+
+    @override
+    def _arrived(self, size: int) -> None:
+        self.arrived.append((time.monotonic(), size))
+
+
+def _ignore(_: int) -> None:
+    """Take no note."""
+
+
+async def _pump(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, passed: Callable[[int], None]
+) -> None:
     with suppress(ConnectionError):
         while data := await reader.read(_BUFFER):
+            passed(len(data))
             writer.write(data)
             await writer.drain()
     writer.close()

@@ -17,7 +17,7 @@ import time
 
 from tests.dropbox_server import ControlClient, DropboxProcess, Line
 
-from .contenders import Job
+from .contenders.job import Job
 from .measure import Figures
 from .proxy import PROXIED_HOSTS, Proxy
 
@@ -36,6 +36,8 @@ THIN = Line(latency=0.08, upload_total=2e6, download_total=2e6)
 FREE = Line()
 # OpenSSL's own switch (man OPENSSL_ia32cap): without AES-NI, PCLMULQDQ, VAES, and SHA extensions.
 _NO_CRYPTO_INSTRUCTIONS = "~0x200000200000000:~0x60020000000"
+# Whoever takes longer than so many seconds hangs.
+_TIMEOUT = 1200.0
 
 
 @dataclass
@@ -67,7 +69,7 @@ class Stage:
         return path
 
     def upload(
-        self, who: str, size: int, line: Line, *, watch: bool = False, **options: int
+        self, who: str, size: int, line: Line, *, watch: bool = False, **options: float
     ) -> Figures:
         """Let somebody upload a file over the line, and take it away again."""
         self.control.set_line(line)
@@ -75,14 +77,18 @@ class Stage:
         job = Job(f"upload_with_{who}", self.token, path, file, size)
         try:
             if who == "rclone":
-                return self._rclone(["copyto", file, f"local:{path}"])
+                return self.rclone(["copyto", file, f"local:{path}"])
             return self.run(replace(job, options=options, watch=watch))
         finally:
             self.control.set_line(FREE)
-            for one in self.control.files():
-                if not one["path"].startswith("/kept"):
-                    self.control.delete(one["path"])
-            self.control.purge()
+            self.clear()
+
+    def clear(self) -> None:
+        """Delete all files but those that `put` keeps."""
+        for one in self.control.files():
+            if not one["path"].startswith("/kept"):
+                self.control.delete(one["path"])
+        self.control.purge()
 
     def put(self, size: int) -> Job:
         """Lay a file into Dropbox; return the job to fetch it."""
@@ -98,7 +104,7 @@ class Stage:
         )
 
     def download(
-        self, who: str, size: int, line: Line, *, watch: bool = False, **options: int
+        self, who: str, size: int, line: Line, *, watch: bool = False, **options: float
     ) -> Figures:
         """Let somebody download a file over the line."""
         job = replace(
@@ -107,14 +113,10 @@ class Stage:
         self.control.set_line(line)
         try:
             if who == "rclone":
-                return self._rclone(["copyto", f"local:{job.path}", job.file])
+                return self.rclone(["copyto", f"local:{job.path}", job.file])
             return self.run(job)
         finally:
             self.control.set_line(FREE)
-
-    def list_folder(self, path: str, entries: int) -> Figures:
-        """List a folder that has so many entries."""
-        return self.run(Job("list_with_us", self.token, path, "", entries, watch=True))
 
     def send_body(self, form: str, size: int, *, watch: bool) -> Figures:
         """Send `size` bytes as request bodies of 4 MiB in one form."""
@@ -135,13 +137,14 @@ class Stage:
         begun = time.perf_counter()
         running = [subprocess.Popen(command) for _ in range(connections)]
         for one in running:
-            assert one.wait() == 0
+            assert one.wait(_TIMEOUT) == 0
         return time.perf_counter() - begun
 
-    def run(self, job: Job) -> Figures:
-        """Run one contender in a process of its own."""
+    def run(self, job: Job, **env: str) -> Figures:
+        """Run one contender in a process of its own; `more` also gets how many requests it made."""
+        self.control.clear_log()
         command = [sys.executable, "-m", "benchmarks.contenders", json.dumps(asdict(job))]
-        env = os.environ | self.dropbox.env
+        env = os.environ | self.dropbox.env | env
         if self.plain_processor:
             env["OPENSSL_ia32cap"] = _NO_CRYPTO_INSTRUCTIONS
         done = subprocess.run(
@@ -150,10 +153,14 @@ class Stage:
             env=env,
             stdout=subprocess.PIPE,
             check=True,
+            timeout=_TIMEOUT,
         )
-        return Figures(**json.loads(done.stdout))
+        figures = Figures(**json.loads(done.stdout))
+        figures.more["requests"] = sum(self.control.state()["counters"].values())
+        return figures
 
-    def _rclone(self, arguments: list[str]) -> Figures:
+    def rclone(self, arguments: list[str], *, batch_mode: str = "off") -> Figures:
+        """Run rclone, to whom this Dropbox is `local:`."""
         token = {"access_token": self.token, "token_type": "bearer"}
         with Proxy(self.dropbox.port) as proxy:
             env = os.environ | {
@@ -161,14 +168,13 @@ class Stage:
                 "RCLONE_CONFIG": str(self.folder / "rclone.conf"),
                 "RCLONE_CONFIG_LOCAL_TYPE": "dropbox",
                 "RCLONE_CONFIG_LOCAL_TOKEN": json.dumps(token),
-                # The local Dropbox has no batches; rclone's are for many small files.
-                "RCLONE_CONFIG_LOCAL_BATCH_MODE": "off",
+                "RCLONE_CONFIG_LOCAL_BATCH_MODE": batch_mode,
                 "RCLONE_RETRIES": "1",
                 "RCLONE_CA_CERT": self.dropbox.env["REQUESTS_CA_BUNDLE"],
             }
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             begun = time.perf_counter()
-            subprocess.run(["rclone", "--quiet", *arguments], env=env, check=True)
+            subprocess.run(["rclone", "--quiet", *arguments], env=env, check=True, timeout=_TIMEOUT)
             seconds = time.perf_counter() - begun
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -181,15 +187,14 @@ def has_rclone() -> bool:
 
 
 @contextmanager
-def stage() -> Iterator[Stage]:
-    """Set up a stage in a temporary folder."""
-    with tempfile.TemporaryDirectory(prefix="dropbox_backup_bench_") as name:
-        folder = Path(name)
-        tls = folder / "tls"
+def stage(folder: Path) -> Iterator[Stage]:
+    """Set up a stage; the folder may have files to send from an earlier one."""
+    tls = folder / "tls"
+    if not tls.exists():
         _make_certificates(tls)
-        with DropboxProcess(
-            folder / "dropbox", 0, "--quota", str(100 * GIB), tls_dir=tls
-        ) as dropbox:
+    with tempfile.TemporaryDirectory(dir=folder, prefix="dropbox_") as data:
+        arguments = ["--quota", str(100 * GIB)]
+        with DropboxProcess(Path(data), 0, *arguments, tls_dir=tls) as dropbox:
             token = dropbox.control.issue_tokens()["access_token"]
             yield Stage(dropbox, folder, token)
 
@@ -214,9 +219,3 @@ def machine() -> str:
         f"{os.cpu_count()} x {name}, {memory:.0f} GiB, {platform.system()} {platform.release()}, "
         f"Python {platform.python_version()}"
     )
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """Return a table in Markdown."""
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

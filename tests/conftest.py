@@ -1,11 +1,13 @@
 """Fixtures that every test may use."""
 
+import asyncio
 from collections.abc import AsyncIterator
 import os
 from pathlib import Path
+import random
 
 from homeassistant.helpers.entity import Entity
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 import pytest
 
 # Home Assistant looks for custom integrations in the first `custom_components` that is imported,
@@ -16,28 +18,65 @@ from custom_components.dropbox_backup.sync import publisher, reconciler
 from .before_home_assistant import PORT, TLS
 from .dropbox_server import DropboxServer
 
+# There is time for more than `scripts/test` does.
+THOROUGH = os.environ.get("THOROUGH") == "true"
+
+# Where pytest's cache keeps the seed of the last run.
+SEED = "dropbox_backup/seed"
+
 # A busy machine is no failure; and what failed by lot can be repeated.
-settings.register_profile("unhurried", settings(), deadline=None, print_blob=True)
+settings.register_profile(
+    "unhurried",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+)
 settings.load_profile("unhurried")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let a run be as thorough as it has time for. `scripts/test` takes what comes first."""
-    thorough = os.environ.get("THOROUGH") == "true"
     faults = parser.getgroup("faults", "tests/faults")
     faults.addoption(
         "--kills",
         type=int,
-        default=30 if thorough else 6,
-        help="how often to kill Home Assistant at a random moment (6, with THOROUGH=true 30)",
+        default=30 if THOROUGH else 10,
+        help="how often to kill Home Assistant at a random moment (10, with THOROUGH=true 30)",
     )
     faults.addoption(
         "--every-fault",
         action="store_true",
-        default=thorough,
+        default=THOROUGH,
         help="try every fault at every request, not only some (THOROUGH=true does)",
     )
     faults.addoption("--seed", type=int, help="repeat what was drawn by lot")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Draw what all lots follow from. Tests that failed draw the same as before."""
+    if hasattr(config, "workerinput"):  # one of several processes
+        config.option.seed = config.workerinput["seed"]
+        return
+    if config.getoption("--seed") is None:
+        config.option.seed = random.SystemRandom().randrange(1 << 32)
+        if config.getoption("lf", default=False) and config.cache:
+            config.option.seed = config.cache.get(SEED, config.option.seed)
+    if config.pluginmanager.has_plugin("cacheprovider") and config.cache:
+        config.cache.set(SEED, config.option.seed)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Tell how to repeat what follows."""
+    return f"drawn by lot: repeat with --seed {config.option.seed}"
+
+
+@pytest.fixture(autouse=True)
+async def enable_event_loop_debug() -> None:
+    """Replace the plugin's: asyncio's debug mode takes more time than everything else together.
+
+    It finds what is called from a wrong thread.
+    """
+    asyncio.get_running_loop().set_debug(THOROUGH)
 
 
 @pytest.fixture(autouse=True)

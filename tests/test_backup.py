@@ -34,7 +34,7 @@ from custom_components.dropbox_backup.const import (
     DOMAIN,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.dropbox_api import client
+from custom_components.dropbox_backup.dropbox_api import calls
 from custom_components.dropbox_backup.sync.wishes import Selection
 
 from .backup_page import BackupPage, last_result, own_agents
@@ -92,7 +92,7 @@ def dropbox(page: BackupPage, hass: HomeAssistant) -> str:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try nothing twice: an upload through Home Assistant tries for an hour."""
-    monkeypatch.setattr(client, "_FIRST_WAIT", 1e6)  # longer than any patience
+    monkeypatch.setattr(calls, "_FIRST_WAIT", 1e6)  # longer than any patience
 
 
 def fill(hass: HomeAssistant, size: int) -> None:
@@ -295,7 +295,7 @@ async def test_two_uploads_of_one_backup_at_once_are_one(
         async def stream() -> AsyncBytes:
             return AsyncBytes(path.read_bytes())
 
-        await reconciler_of(entry).upload_for_home_assistant(made, stream, lambda _: None)
+        await reconciler_of(entry).uploader.upload_for_home_assistant(made, stream, lambda _: None)
 
     await asyncio.gather(upload(), upload())
 
@@ -536,6 +536,7 @@ async def test_an_upload_through_home_assistant_outlives_a_reload_of_the_account
     page: BackupPage,
     dropbox: str,
     entry: DropboxBackupConfigEntry,
+    hass_storage: dict[str, Any],
 ) -> None:
     fill(hass, 9 * MIB)
     stall = dropbox_server.faults.add(
@@ -549,7 +550,14 @@ async def test_an_upload_through_home_assistant_outlives_a_reload_of_the_account
     assert last_result(await making) == ("completed", None)
     await wait_until_idle(hass, entry)
     assert entry.state is ConfigEntryState.LOADED
-    assert list((await page.the_backup())["agents"]) == [dropbox]
+    made = await page.the_backup()
+    assert list(made["agents"]) == [dropbox]
+    # And what it learned is not lost.
+    assert state_of(entry).last_upload
+    await hass.config_entries.async_unload(entry.entry_id)
+    written = hass_storage[f"{DOMAIN}.{entry.entry_id}"]["data"]
+    assert written["last_upload"]
+    assert [backup_id for backup_id, _ in written["uploaded"]] == [made["backup_id"]]
 
 
 async def test_an_upload_through_home_assistant_outlives_the_account_and_leaves_nothing_behind(

@@ -5,6 +5,7 @@ Home Assistant answers over HTTP and the local Dropbox over HTTPS; nothing of ei
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import time
 import json
 import logging
 from pathlib import Path
@@ -30,6 +31,7 @@ from custom_components.dropbox_backup.const import (
 )
 from custom_components.dropbox_backup.sync import account as account_module
 from custom_components.dropbox_backup.sync.account import Obstacle
+from custom_components.dropbox_backup.sync.manners import Hours
 
 from .before_home_assistant import TLS
 from .dropbox_server import DropboxAccount, DropboxApp, DropboxServer, Fault, FaultKind
@@ -129,6 +131,17 @@ class Person:
         return step
 
 
+def _texts_of_field(field: JsonObject, texts: Any) -> list[str]:
+    name = field["name"]
+    if field.get("type") != "expandable":
+        return [texts["data"][name], texts["data_description"][name]]
+    inside = texts["sections"][name]
+    found = [inside["name"], inside["description"]]
+    for one in field["schema"]:
+        found += _texts_of_field(one, inside)
+    return found
+
+
 def _texts_of(step: JsonObject, texts: Any) -> list[str]:
     """Return the texts of a step; raise KeyError for one that is missing."""
     match step["type"]:
@@ -144,7 +157,7 @@ def _texts_of(step: JsonObject, texts: Any) -> list[str]:
         found += [here["menu_options"][option] for option in step["menu_options"]]
     if step["type"] == "form":
         for field in step["data_schema"] or []:
-            found += [here["data"][field["name"]], here["data_description"][field["name"]]]
+            found += _texts_of_field(field, here)
         found += [texts["error"][error] for error in (step["errors"] or {}).values()]
     return found
 
@@ -803,11 +816,114 @@ async def test_reconfiguring_to_another_account_changes_nothing(
 # Options
 
 
+def _plain(form: JsonObject) -> list[JsonObject]:
+    return [field for field in form["data_schema"] if field.get("type") != "expandable"]
+
+
+def _section(form: JsonObject) -> dict[str, JsonObject]:
+    (section,) = [field for field in form["data_schema"] if field.get("type") == "expandable"]
+    return {field["name"]: field for field in section["schema"]}
+
+
+PLAIN_OPTIONS = {"upload_automatically": True, "keep": 10, "check_interval": 24, "alarm_after": 3}
+MANNERS = {
+    "speed_limit": 7.5,
+    "hours_from": "23:00:00",
+    "hours_to": "06:30:00",
+    "chunks_at_once": 3,
+}
+
+
+async def test_speed_and_hours_are_in_force_at_once_and_can_be_taken_back(
+    hass: HomeAssistant, person: Person, entry: ConfigEntry
+) -> None:
+    form = await person.opens_options(entry)
+    section = _section(form)
+    assert section["speed_limit"]["default"] == 0
+    assert section["chunks_at_once"]["default"] == 8
+    assert "default" not in section["hours_from"]
+
+    done = await person.sets_options(form, **PLAIN_OPTIONS, speed_and_hours=MANNERS)
+    assert done["type"] == "create_entry"
+    await hass.async_block_till_done()
+    assert entry.options == {**PLAIN_OPTIONS, **MANNERS}
+    policy = entry.runtime_data.reconciler.gate.policy
+    assert policy.bytes_per_second == 937_500
+    assert policy.hours == Hours(time(23), time(6, 30))
+    assert policy.chunks_at_once == 3
+
+    form = await person.opens_options(entry)
+    shown = {name: field["description"] for name, field in _section(form).items()}
+    assert shown == {name: {"suggested_value": value} for name, value in MANNERS.items()}
+    # Emptied fields are not sent.
+    manners = {"speed_limit": 0, "chunks_at_once": 8}
+    await person.sets_options(form, **PLAIN_OPTIONS, speed_and_hours=manners)
+    await hass.async_block_till_done()
+    policy = entry.runtime_data.reconciler.gate.policy
+    assert policy.bytes_per_second is None
+    assert policy.hours is None
+    assert policy.chunks_at_once is None, "the default gives way where memory is short"
+
+
+async def test_who_does_not_look_into_the_section_changes_nothing_there(
+    hass: HomeAssistant, person: Person, entry: ConfigEntry
+) -> None:
+    form = await person.opens_options(entry)
+    await person.sets_options(form, **PLAIN_OPTIONS, speed_and_hours=MANNERS)
+    await hass.async_block_till_done()
+    form = await person.opens_options(entry)
+    await person.sets_options(form, **(PLAIN_OPTIONS | {"keep": 4}))
+    await hass.async_block_till_done()
+    assert entry.options == {**PLAIN_OPTIONS, **MANNERS, "keep": 4}
+
+
+@pytest.mark.parametrize(
+    ("hours", "error"),
+    [
+        ({"hours_from": "01:00:00"}, "half_of_the_hours"),
+        ({"hours_to": "01:00:00"}, "half_of_the_hours"),
+        ({"hours_from": "01:00:00", "hours_to": "01:00:00"}, "no_hours"),
+        ({"hours_from": "01:00:10", "hours_to": "01:00:20"}, "no_hours"),
+    ],
+)
+async def test_hours_that_mean_nothing_are_refused_and_what_was_typed_stays(
+    person: Person, entry: ConfigEntry, hours: dict[str, str], error: str
+) -> None:
+    form = await person.opens_options(entry)
+    again = await person.sets_options(
+        form,
+        **(PLAIN_OPTIONS | {"keep": 4}),
+        speed_and_hours={"speed_limit": 8, "chunks_at_once": 8} | hours,
+    )
+    assert again["type"] == "form"
+    assert again["errors"] == {"base": error}
+    (section,) = [field for field in again["data_schema"] if field.get("type") == "expandable"]
+    assert section["expanded"], "the trouble is in there"
+    shown = {name: field.get("description") for name, field in _section(again).items()}
+    assert shown["speed_limit"] == {"suggested_value": 8}
+    keep = next(field for field in _plain(again) if field["name"] == "keep")
+    assert keep["description"] == {"suggested_value": 4}
+    assert entry.options == {}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"speed_limit": -1}, {"chunks_at_once": 0}, {"chunks_at_once": 17}, {"hours_from": "25:00"}],
+)
+async def test_manners_out_of_range_are_refused(
+    person: Person, entry: ConfigEntry, wrong: dict[str, object]
+) -> None:
+    form = await person.opens_options(entry)
+    with pytest.raises(Exception, match=next(iter(wrong))):
+        await person.sets_options(form, **PLAIN_OPTIONS, speed_and_hours=MANNERS | wrong)
+    assert entry.options == {}
+
+
 async def test_the_options_begin_with_what_is_in_force_and_are_in_force_at_once(
     hass: HomeAssistant, person: Person, entry: ConfigEntry
 ) -> None:
     form = await person.opens_options(entry)
-    assert {field["name"]: field["default"] for field in form["data_schema"]} == {
+    assert {field["name"]: field["default"] for field in _plain(form)} == {
         "upload_automatically": True,
         "keep": 10,
         "check_interval": 24,
@@ -823,7 +939,7 @@ async def test_the_options_begin_with_what_is_in_force_and_are_in_force_at_once(
     assert entry.runtime_data is not before
 
     form = await person.opens_options(entry)
-    shown = {field["name"]: field["description"] for field in form["data_schema"]}
+    shown = {field["name"]: field["description"] for field in _plain(form)}
     assert shown["check_interval"] == {"suggested_value": 6}
 
 

@@ -10,7 +10,13 @@ from pytest_homeassistant_custom_component.components.diagnostics import (
 )
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
-from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER
+from custom_components.dropbox_backup.const import (
+    CONF_HOURS_FROM,
+    CONF_HOURS_TO,
+    CONF_KEEP,
+    CONF_SPEED_LIMIT,
+    DEFAULT_FOLDER,
+)
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 
 from .dropbox_server import DropboxServer
@@ -39,7 +45,9 @@ async def test_diagnostics_describe_settings_state_and_backups_without_secrets(
     hass: HomeAssistant, hass_client: ClientSessionGenerator, dropbox_server: DropboxServer
 ) -> None:
     await async_setup_component(hass, "diagnostics", {})
-    entry = await set_up_entry(hass, dropbox_server, options={CONF_KEEP: 7})
+    options = {CONF_KEEP: 7, CONF_SPEED_LIMIT: 80, CONF_HOURS_FROM: "23:00:00"}
+    options[CONF_HOURS_TO] = "22:59:00"
+    entry = await set_up_entry(hass, dropbox_server, options=options)
     backup = await make_backup(hass, "Arrived")
     await wait_until_idle(hass, entry)
     dropbox_server.account.quota = dropbox_server.account.used + 1000
@@ -49,7 +57,14 @@ async def test_diagnostics_describe_settings_state_and_backups_without_secrets(
     found = await get_diagnostics_for_config_entry(hass, hass_client, entry)
 
     assert found["entry"]["folder"] == DEFAULT_FOLDER
-    assert found["entry"]["options"] == {CONF_KEEP: 7}
+    assert found["entry"]["options"] == options
+    assert found["manners"] == {
+        "hold": None,
+        "opens_at": None,
+        "hours": "23:00 to 22:59",
+        "bytes_per_second": 10_000_000,
+        "chunks_at_once": None,
+    }
     assert "files.content.write" in found["entry"]["scopes"]
     assert found["state"]["status"] == "needs_attention"
     assert found["state"]["problem"]["kind"] == "dropbox_full"

@@ -20,7 +20,8 @@ from custom_components.dropbox_backup.const import (
     DOMAIN,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.dropbox_api import client
+from custom_components.dropbox_backup.dropbox_api import calls
+from custom_components.dropbox_backup.sync.journal import _JOURNALS
 from custom_components.dropbox_backup.sync.state import Status
 
 from .dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
@@ -41,7 +42,7 @@ pytestmark = pytest.mark.usefixtures("quick_worker")
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try nothing twice: a setup asks Dropbox for ten seconds."""
-    monkeypatch.setattr(client, "_FIRST_WAIT", 1e6)  # longer than any patience
+    monkeypatch.setattr(calls, "_FIRST_WAIT", 1e6)  # longer than any patience
 
 
 def asks_to_sign_in(hass: HomeAssistant) -> bool:
@@ -242,14 +243,17 @@ async def test_removing_the_account_forgets_it_here_and_deletes_nothing_in_dropb
     files = [file.path for file in dropbox_server.account.files.list()]
     await hass.config_entries.async_reload(entry.entry_id)  # writes the journal
     await wait_until_idle(hass, entry)
-    assert store_key(entry) in hass_storage
+    assert {key for key in hass_storage if entry.entry_id in key} == {
+        store_key(entry),
+        f"{store_key(entry)}.listing",
+    }
 
     await hass.config_entries.async_remove(entry.entry_id)
     await hass.async_block_till_done()
     async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=1))
     await hass.async_block_till_done()
 
-    assert store_key(entry) not in hass_storage
+    assert not {key for key in hass_storage if entry.entry_id in key}
     assert [file.path for file in dropbox_server.account.files.list()] == files
 
 
@@ -334,6 +338,7 @@ async def test_a_damaged_journal_does_not_keep_the_account_from_working(
         "data": {"sessions": [{"backup_id": 1}, None], "uploaded": 7, "last_check": "soon"},
     }
     hass.config_entries.async_update_entry(entry, options={})
+    del hass.data[_JOURNALS]  # as after a restart
 
     await hass.config_entries.async_setup(entry.entry_id)
     await make_backup(hass)

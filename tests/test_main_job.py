@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 from pathlib import Path
 import tarfile
+from typing import Any
 
 from homeassistant.components.backup import async_get_manager
 from homeassistant.components.backup.config import AgentParametersDict
@@ -20,14 +21,15 @@ from custom_components.dropbox_backup.const import (
     CONF_KEEP,
     CONF_UPLOAD_AUTOMATICALLY,
     DEFAULT_FOLDER,
+    DOMAIN,
 )
-from custom_components.dropbox_backup.dropbox_api import client
+from custom_components.dropbox_backup.dropbox_api import calls
 from custom_components.dropbox_backup.sync import remote_watch
 from custom_components.dropbox_backup.sync.models import BackupId
 from custom_components.dropbox_backup.sync.state import ProblemKind, Status
 from custom_components.dropbox_backup.sync.wishes import Selection
 
-from .dropbox_server import DropboxServer, Fault, FaultKind
+from .dropbox_server import DropboxServer, Fault, FaultKind, Rules
 from .world import (
     MIB,
     archives,
@@ -332,24 +334,44 @@ async def test_watching_the_folder_costs_one_request_while_nothing_happens(
     assert sum(dropbox_server.log.counters.values()) == 0
 
 
+async def test_watching_the_folder_rests_when_dropbox_asks_for_it(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    dropbox_server.rules = Rules(longpoll_scale=1e-4, longpoll_backoff=1)
+    entry = await set_up_entry(hass, dropbox_server)
+    await wait_until_idle(hass, entry)
+    dropbox_server.log.clear()
+    await asyncio.sleep(1.5)
+    assert 1 <= dropbox_server.log.count("files/list_folder/longpoll") <= 2
+
+
+@pytest.mark.parametrize("remembered", [True, False])
 async def test_a_dropbox_that_is_away_when_home_assistant_starts_is_shown_and_comes_back(
-    hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
+    hass: HomeAssistant,
+    hass_storage: dict[str, Any],
+    dropbox_server: DropboxServer,
+    monkeypatch: pytest.MonkeyPatch,
+    remembered: bool,
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
     made = await make_backup(hass)
     await wait_until_idle(hass, entry)
-    monkeypatch.setattr(client, "_FIRST_WAIT", 1e6)  # longer than any patience
+    monkeypatch.setattr(calls, "_FIRST_WAIT", 1e6)  # longer than any patience
     dropbox_server.faults.add(Fault(FaultKind.STATUS, status=503, times=None))
-    await hass.config_entries.async_reload(entry.entry_id)
+    await hass.config_entries.async_unload(entry.entry_id)
+    if not remembered:
+        del hass_storage[f"{DOMAIN}.{entry.entry_id}.listing"]
+    await hass.config_entries.async_setup(entry.entry_id)
     await wait_until_idle(hass, entry)
     assert entry.state is ConfigEntryState.LOADED
     assert state_of(entry).status is Status.RETRYING
     assert state_of(entry).alarm is None, "an hour has not passed"
     count = entity(hass, entry, "sensor", "backups_in_dropbox")
-    assert count.state == "unknown", "nobody could look: that is not the same as none"
+    assert count.state == ("1" if remembered else "unknown"), "not to know is not to have none"
     backups, errors = await async_get_manager(hass).async_get_backups()
-    assert [agent_id for agent_id in errors if agent_id.startswith("dropbox_backup.")]
-    assert made.backup_id in backups, "the page opens, and shows what lies here"
+    told = [agent_id for agent_id in errors if agent_id.startswith("dropbox_backup.")]
+    assert bool(told) != remembered
+    assert len(backups[made.backup_id].agents) == 1 + remembered, "the page opens in any case"
 
     dropbox_server.faults.clear()
     async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=6))
@@ -360,20 +382,20 @@ async def test_a_dropbox_that_is_away_when_home_assistant_starts_is_shown_and_co
 
 
 async def test_an_upload_writes_nothing_into_a_storage_that_is_being_packed(
-    hass: HomeAssistant, dropbox_server: DropboxServer
+    hass: HomeAssistant, dropbox_server: DropboxServer, hass_storage: dict[str, Any]
 ) -> None:
     """Home Assistant gives a backup up when a file vanishes that it has just seen."""
     entry = await set_up_entry(hass, dropbox_server)
     journal = reconciler_of(entry)._journal
+    written = f"{DOMAIN}.{entry.entry_id}"
     await async_get_manager(hass).async_pre_backup_actions()
-    before = journal._written
     journal.notes.dismissed.add(BackupId("x"))
     journal.changed()
     await journal.save()
-    assert journal._written == before
+    assert hass_storage[written]["data"]["dismissed"] == []
     await async_get_manager(hass).async_post_backup_actions()
-    assert journal._written > before
+    assert hass_storage[written]["data"]["dismissed"] == ["x"]
 
     await make_backup(hass, size=9 * MIB)  # and after a real one it writes as well
     await wait_until_idle(hass, entry)
-    assert not journal._paused
+    assert len(hass_storage[written]["data"]["uploaded"]) == 1

@@ -1,11 +1,13 @@
 """Repair issues appear when a person is needed, help, and go away by themselves."""
 
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
 from homeassistant.core import Event, HomeAssistant
 from homeassistant.helpers import instance_id, issue_registry as ir
 from homeassistant.setup import async_setup_component
+from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import async_capture_events
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
@@ -16,6 +18,7 @@ from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntr
 from .dropbox_server import DropboxServer, Fault, FaultKind
 from .world import (
     MIB,
+    entity,
     make_backup,
     put_backup,
     reconciler_of,
@@ -256,4 +259,35 @@ async def test_a_refused_sign_in_is_home_assistants_own_issue(
         )
     )
 
+    assert not issues(hass)
+
+
+async def test_uploads_that_were_paused_for_too_long_go_on_when_the_user_agrees(
+    hass: HomeAssistant, hass_client: ClientSessionGenerator, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    reconciler = reconciler_of(entry)
+    reconciler.pause_uploads()
+    await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    assert not issues(hass), "a short pause is nobody's business"
+
+    notes = reconciler._journal.notes
+    notes.results.watching_since = dt_util.utcnow() - timedelta(days=4)
+    reconciler.publisher.publish()
+
+    issue_id = f"uploads_paused_{entry.entry_id}"
+    assert set(issues(hass)) == {issue_id}
+    problem = entity(hass, entry, "binary_sensor", "problem")
+    assert problem.state == "on"
+    assert problem.attributes["kind"] == "uploads_paused"
+    form = await fix(hass_client, issue_id)
+    assert form["description_placeholders"]["detail"] == (
+        "Nothing has been uploaded for 4 days, and 1 backup waits: uploads are paused"
+    )
+    assert (await submit(hass_client, form))["type"] == "create_entry"
+    await wait_until_idle(hass, entry)
+
+    assert entity(hass, entry, "switch", "uploads").state == "on"
+    assert len(state_of(entry).backups) == 1
     assert not issues(hass)

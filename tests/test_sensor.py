@@ -173,7 +173,7 @@ async def test_all_entities_belong_to_one_service_without_personal_data(
     assert device.name == "Dropbox Ada Example"
     assert device.configuration_url == "https://www.dropbox.com/home"
     entities = er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
-    assert len(entities) == len(SENSORS) + 4
+    assert len(entities) == len(SENSORS) + 5
     assert {one.device_id for one in entities} == {device.id}
     assert {one.unique_id for one in entities} >= {f"{entry.entry_id}_{x.key}" for x in SENSORS}
 

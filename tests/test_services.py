@@ -2,9 +2,11 @@
 
 import asyncio
 from dataclasses import replace
+import os
 from typing import Any
 
 from homeassistant.auth.models import User
+from homeassistant.components.backup import async_get_manager
 from homeassistant.core import Context, HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError, Unauthorized
 from homeassistant.helpers import instance_id
@@ -17,10 +19,11 @@ from custom_components.dropbox_backup.const import (
     DEFAULT_FOLDER,
     DOMAIN,
 )
-from custom_components.dropbox_backup.dropbox_api import client
+from custom_components.dropbox_backup.dropbox_api import calls
 
 from .dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
 from .world import (
+    LOCAL_AGENT,
     MIB,
     make_backup,
     put_backup,
@@ -143,6 +146,39 @@ async def test_a_failed_upload_fails_the_action_and_names_the_backup(
     (one,) = response["backups"]
     assert one["name"] == "Too large"
     assert "1 KB are free" in one["error"]
+
+
+async def test_upload_of_a_damaged_backup_says_what_is_wrong_with_it(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    await set_up_entry(hass, dropbox_server, options=MANUAL)
+    await make_backup(hass, "Whole")
+    backup = await make_backup(hass, "Damaged", size=MIB)
+    path = (
+        async_get_manager(hass).local_backup_agents[LOCAL_AGENT].get_backup_path(backup.backup_id)
+    )
+    os.truncate(path, MIB // 2)
+
+    response = await ask(hass, "upload", backup_ids=[backup.backup_id])
+
+    (one,) = response["backups"]
+    assert (one["backup_id"], one["name"]) == (backup.backup_id, "Damaged")
+    assert "it is not a readable archive" in one["error"]
+
+
+async def test_upload_while_dropbox_is_away_says_so(
+    hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await set_up_entry(hass, dropbox_server, options=MANUAL)
+    backup = await make_backup(hass)
+    monkeypatch.setattr(calls, "_FIRST_WAIT", 1e6)  # longer than any patience
+    dropbox_server.faults.add(Fault(FaultKind.STATUS, status=503, times=None))
+
+    response = await ask(hass, "upload", backup_ids=[backup.backup_id])
+
+    (one,) = response["backups"]
+    assert one["backup_id"] == backup.backup_id
+    assert "503" in one["error"]
 
 
 async def test_upload_of_an_unknown_backup_is_refused_before_anything_is_sent(
@@ -480,7 +516,7 @@ async def test_a_dropbox_that_is_away_is_told(
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await set_up_entry(hass, dropbox_server)
-    monkeypatch.setattr(client, "_FIRST_WAIT", 1e6)  # longer than any patience
+    monkeypatch.setattr(calls, "_FIRST_WAIT", 1e6)  # longer than any patience
     dropbox_server.faults.add(Fault(FaultKind.STATUS, times=None))
 
     for action in ("apply_retention", "upload"):

@@ -17,7 +17,7 @@ from pytest_homeassistant_custom_component.typing import (
 )
 
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.dropbox_api import client
+from custom_components.dropbox_backup.dropbox_api import calls
 
 from .backup_page import BackupPage, last_result, own_agents
 from .dropbox_server import DropboxServer, Fault, FaultKind
@@ -113,7 +113,7 @@ async def test_a_backup_that_fails_at_another_location_arrives_all_the_same(
 ) -> None:
     page = await BackupPage.open(hass, hass_client, hass_ws_client)
     # The other location is ours as well, and tries nothing twice instead of for an hour.
-    monkeypatch.setattr(client, "_FIRST_WAIT", 1e6)
+    monkeypatch.setattr(calls, "_FIRST_WAIT", 1e6)
     dropbox_server.faults.add(Fault(FaultKind.STATUS, "files/upload"))
 
     events = await page.make(LOCAL_AGENT, *own_agents(hass))

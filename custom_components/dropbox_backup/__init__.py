@@ -3,7 +3,7 @@
 This file wires the parts of one config entry together; nothing else.
 """
 
-from datetime import timedelta
+from datetime import time, timedelta
 import logging
 
 from homeassistant.components.backup import async_get_manager
@@ -23,11 +23,16 @@ from .backup import agent_id_of, async_notify_agents_changed
 from .const import (
     CONF_ALARM_AFTER,
     CONF_CHECK_INTERVAL,
+    CONF_CHUNKS_AT_ONCE,
     CONF_FOLDER,
+    CONF_HOURS_FROM,
+    CONF_HOURS_TO,
     CONF_KEEP,
+    CONF_SPEED_LIMIT,
     CONF_UPLOAD_AUTOMATICALLY,
     DEFAULT_ALARM_AFTER,
     DEFAULT_CHECK_INTERVAL,
+    DEFAULT_CHUNKS_AT_ONCE,
     DEFAULT_KEEP,
     DOMAIN,
 )
@@ -37,8 +42,10 @@ from .dropbox_api.errors import DropboxError, SignInError
 from .repairs import async_delete_issues, async_update_issues
 from .services import async_register_services
 from .sync.account import missing_permissions
-from .sync.journal import Journal
+from .sync.journal import journal_of, remove_journal
+from .sync.listing import ListingCache
 from .sync.local import LocalBackups
+from .sync.manners import Hours
 from .sync.models import Policy
 from .sync.reconciler import Reconciler
 from .sync.remote import BackupFolder
@@ -50,11 +57,19 @@ _LOGGER = logging.getLogger(__name__)
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 
-PLATFORMS = (Platform.BINARY_SENSOR, Platform.BUTTON, Platform.EVENT, Platform.SENSOR)
+PLATFORMS = (
+    Platform.BINARY_SENSOR,
+    Platform.BUTTON,
+    Platform.EVENT,
+    Platform.SENSOR,
+    Platform.SWITCH,
+)
 
 # Home Assistant's start must not wait long for a Dropbox that is away: it tries the setup again by
 # itself.
 _SETUP_PATIENCE = 10.0
+
+_BYTES_PER_SECOND_IN_A_MBIT = 125_000.0
 
 
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
@@ -76,10 +91,16 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
     client = DropboxClient(async_get_clientsession(hass), EntryToken(session).get)
 
     coordinator = DropboxBackupCoordinator(hass, entry)
-    journal = Journal(hass, entry.entry_id)
-    await journal.load()
-    entry.async_on_unload(journal.close)
+    journal = await journal_of(hass, entry.entry_id)
+    entry.async_on_unload(journal.save)
     own_instance = await instance_id.async_get(hass)
+
+    cache = ListingCache(hass, entry.entry_id)
+    entry.async_on_unload(cache.close)
+    folder = BackupFolder(
+        client, entry.data[CONF_FOLDER], own_instance, journal.notes.uploaded.get, cache
+    )
+    await folder.recall()
 
     def published(state: State) -> None:
         coordinator.async_set_updated_data(state)
@@ -88,7 +109,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
     reconciler = Reconciler(
         hass,
         client,
-        BackupFolder(client, entry.data[CONF_FOLDER], own_instance, journal.notes.uploaded.get),
+        folder,
         LocalBackups(hass, async_get_manager(hass)),
         journal,
         policy_of(entry),
@@ -145,12 +166,25 @@ def policy_of(entry: DropboxBackupConfigEntry) -> Policy:
     """Return what the user chose in the options."""
     options = entry.options
     days = options.get(CONF_ALARM_AFTER, DEFAULT_ALARM_AFTER)
+    mbits = options.get(CONF_SPEED_LIMIT, 0)
+    chunks = options.get(CONF_CHUNKS_AT_ONCE, DEFAULT_CHUNKS_AT_ONCE)
     return Policy(
         upload_automatically=options.get(CONF_UPLOAD_AUTOMATICALLY, True),
         check_interval=timedelta(hours=options.get(CONF_CHECK_INTERVAL, DEFAULT_CHECK_INTERVAL)),
         keep=int(options.get(CONF_KEEP, DEFAULT_KEEP)),
         alarm_after=timedelta(days=days) if days else None,
+        bytes_per_second=mbits * _BYTES_PER_SECOND_IN_A_MBIT if mbits else None,
+        hours=hours_of(options.get(CONF_HOURS_FROM), options.get(CONF_HOURS_TO)),
+        # The default gives way where memory is short, what somebody chose does not.
+        chunks_at_once=None if chunks == DEFAULT_CHUNKS_AT_ONCE else chunks,
     )
+
+
+def hours_of(begin: str | None, end: str | None) -> Hours | None:
+    """Return the hours between two times of day as the options hold them, None for always."""
+    if begin is None or end is None:
+        return None
+    return Hours(time.fromisoformat(begin), time.fromisoformat(end))
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> bool:
@@ -163,5 +197,6 @@ async def async_unload_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntr
 
 async def async_remove_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> None:
     """Forget what was kept for the account. The backups in Dropbox stay."""
-    await Journal(hass, entry.entry_id).remove()
+    await remove_journal(hass, entry.entry_id)
+    await ListingCache(hass, entry.entry_id).remove()
     async_delete_issues(hass, entry)

@@ -140,7 +140,7 @@ class DropboxBackupAgent(BackupAgent):
     ) -> None:
         """Upload a backup and verify it. Tries for long: Home Assistant may have no other copy."""
         with _in_home_assistants_words(self):
-            await self._reconciler.upload_for_home_assistant(
+            await self._reconciler.uploader.upload_for_home_assistant(
                 backup, open_stream, lambda sent: on_progress(bytes_uploaded=sent)
             )
 

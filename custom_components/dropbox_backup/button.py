@@ -12,6 +12,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from .const import DOMAIN
 from .coordinator import DropboxBackupConfigEntry
 from .entity import DropboxBackupEntity
+from .services import refuse_while_paused
 from .sync.reconciler import Reconciler
 from .sync.wishes import Selection
 
@@ -37,6 +38,7 @@ async def _back_up(reconciler: Reconciler) -> None:
 
 
 async def _upload(reconciler: Reconciler) -> None:
+    refuse_while_paused(reconciler)
     reconciler.request("the button was pressed", Selection())
 
 

@@ -13,9 +13,11 @@ from homeassistant.config_entries import (
     OptionsFlow,
     OptionsFlowWithReload,
 )
-from homeassistant.const import CONF_ACCESS_TOKEN, CONF_TOKEN, UnitOfTime
+from homeassistant.const import CONF_ACCESS_TOKEN, CONF_TOKEN, UnitOfDataRate, UnitOfTime
 from homeassistant.core import callback
+from homeassistant.data_entry_flow import section
 from homeassistant.exceptions import ImplementationUnavailableError, UnknownImplementationError
+from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.config_entry_oauth2_flow import (
     AbstractOAuth2FlowHandler,
@@ -28,6 +30,7 @@ from homeassistant.helpers.selector import (
     NumberSelectorConfig,
     NumberSelectorMode,
     TextSelector,
+    TimeSelector,
 )
 import voluptuous as vol
 
@@ -36,16 +39,22 @@ from .auth import EntryToken
 from .const import (
     CONF_ALARM_AFTER,
     CONF_CHECK_INTERVAL,
+    CONF_CHUNKS_AT_ONCE,
     CONF_FOLDER,
+    CONF_HOURS_FROM,
+    CONF_HOURS_TO,
     CONF_KEEP,
+    CONF_SPEED_LIMIT,
     CONF_UPLOAD_AUTOMATICALLY,
     DEFAULT_ALARM_AFTER,
     DEFAULT_CHECK_INTERVAL,
+    DEFAULT_CHUNKS_AT_ONCE,
     DEFAULT_FOLDER,
     DEFAULT_KEEP,
     DOMAIN,
 )
-from .dropbox_api.client import DropboxClient, GetToken
+from .dropbox_api.calls import GetToken
+from .dropbox_api.client import DropboxClient
 from .dropbox_api.errors import SignInError
 from .sync.account import (
     Obstacle,
@@ -77,18 +86,69 @@ def _whole_number(minimum: int, maximum: int, unit: str = "") -> vol.All[Any]:
     return vol.All(NumberSelector(config), vol.Coerce(int))
 
 
-_OPTIONS = vol.Schema(
-    {
-        vol.Required(CONF_UPLOAD_AUTOMATICALLY, default=True): BooleanSelector(),
-        vol.Required(CONF_KEEP, default=DEFAULT_KEEP): _whole_number(0, 1000),
-        vol.Required(CONF_CHECK_INTERVAL, default=DEFAULT_CHECK_INTERVAL): _whole_number(
-            1, 168, UnitOfTime.HOURS
-        ),
-        vol.Required(CONF_ALARM_AFTER, default=DEFAULT_ALARM_AFTER): _whole_number(
-            0, 365, UnitOfTime.DAYS
-        ),
-    }
-)
+def _mbits() -> NumberSelector:
+    return NumberSelector(
+        NumberSelectorConfig(
+            min=0,
+            max=10_000,
+            step=0.1,
+            mode=NumberSelectorMode.BOX,
+            unit_of_measurement=UnitOfDataRate.MEGABITS_PER_SECOND,
+        )
+    )
+
+
+_MANNERS = "speed_and_hours"
+_IN_SECTION = (CONF_SPEED_LIMIT, CONF_HOURS_FROM, CONF_HOURS_TO, CONF_CHUNKS_AT_ONCE)
+
+
+def _options(*, collapsed: bool) -> vol.Schema:
+    """Return the options on one page. Most people never need those of the section."""
+    manners = vol.Schema(
+        {
+            vol.Required(CONF_SPEED_LIMIT, default=0): _mbits(),
+            vol.Optional(CONF_HOURS_FROM): TimeSelector(),
+            vol.Optional(CONF_HOURS_TO): TimeSelector(),
+            vol.Required(CONF_CHUNKS_AT_ONCE, default=DEFAULT_CHUNKS_AT_ONCE): _whole_number(1, 16),
+        }
+    )
+    return vol.Schema(
+        {
+            vol.Required(CONF_UPLOAD_AUTOMATICALLY, default=True): BooleanSelector(),
+            vol.Required(CONF_KEEP, default=DEFAULT_KEEP): _whole_number(0, 1000),
+            vol.Required(CONF_CHECK_INTERVAL, default=DEFAULT_CHECK_INTERVAL): _whole_number(
+                1, 168, UnitOfTime.HOURS
+            ),
+            vol.Required(CONF_ALARM_AFTER, default=DEFAULT_ALARM_AFTER): _whole_number(
+                0, 365, UnitOfTime.DAYS
+            ),
+            vol.Optional(_MANNERS): section(manners, {"collapsed": collapsed}),
+        }
+    )
+
+
+def _as_on_the_page(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return stored options as the form has them, with a section."""
+    return {**options, _MANNERS: options}
+
+
+def _as_stored(page: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the form gave without its section, and times of day to the minute."""
+    options = {**page.get(_MANNERS, {}), **{key: page[key] for key in page if key != _MANNERS}}
+    for key in (CONF_HOURS_FROM, CONF_HOURS_TO):
+        if key in options:
+            options[key] = cv.time(options[key]).replace(second=0).isoformat()
+    return options
+
+
+def _wrong_hours(options: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with the hours."""
+    begin, end = (options.get(key) for key in (CONF_HOURS_FROM, CONF_HOURS_TO))
+    if (begin is None) != (end is None):
+        return "half_of_the_hours"
+    if begin is not None and begin == end:
+        return "no_hours"
+    return None
 
 
 class DropboxBackupConfigFlow(AbstractOAuth2FlowHandler, domain=DOMAIN):
@@ -297,14 +357,23 @@ def _only(access_token: str) -> GetToken:
 
 
 class DropboxBackupOptionsFlow(OptionsFlowWithReload):
-    """What to upload, and what to keep."""
+    """What to upload, what to keep, and what uploads may take of the line."""
 
     async def async_step_init(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Ask for all options on one page."""
-        options = self.config_entry.options
+        options: Mapping[str, Any] = self.config_entry.options
+        errors: dict[str, str] = {}
         if user_input is not None:
-            return self.async_create_entry(data={**options, **user_input})
+            if _MANNERS not in user_input:  # nobody has looked into the section
+                user_input[_MANNERS] = {key: options[key] for key in _IN_SECTION if key in options}
+            options = _as_stored(user_input)
+            if (wrong := _wrong_hours(options)) is None:
+                return self.async_create_entry(data=options)
+            errors["base"] = wrong
         return self.async_show_form(
             step_id="init",
-            data_schema=self.add_suggested_values_to_schema(_OPTIONS, options),
+            data_schema=self.add_suggested_values_to_schema(
+                _options(collapsed=not errors), _as_on_the_page(options)
+            ),
+            errors=errors,
         )

@@ -9,11 +9,16 @@ CONF_UPLOAD_AUTOMATICALLY: Final = "upload_automatically"
 CONF_CHECK_INTERVAL: Final = "check_interval"  # hours
 CONF_KEEP: Final = "keep"
 CONF_ALARM_AFTER: Final = "alarm_after"  # days
+CONF_SPEED_LIMIT: Final = "speed_limit"  # Mbit/s, 0 sets none
+CONF_HOURS_FROM: Final = "hours_from"  # a time of day; without both of them, always
+CONF_HOURS_TO: Final = "hours_to"
+CONF_CHUNKS_AT_ONCE: Final = "chunks_at_once"
 
 DEFAULT_FOLDER: Final = "/HomeAssistant/Backups"
 DEFAULT_CHECK_INTERVAL: Final = 24
 DEFAULT_KEEP: Final = 10
 DEFAULT_ALARM_AFTER: Final = 3
+DEFAULT_CHUNKS_AT_ONCE: Final = 8
 
 SCOPES: Final = (
     "account_info.read",

@@ -9,6 +9,7 @@ from homeassistant.core import HomeAssistant
 from . import responses
 from .const import CONF_FOLDER
 from .coordinator import DropboxBackupConfigEntry
+from .sync.gate import Gate
 from .sync.reconciler import Reconciler
 from .sync.state import State
 
@@ -31,6 +32,7 @@ async def async_get_config_entry_diagnostics(
     return {
         "entry": about_entry,
         "state": _state(reconciler.state),
+        "manners": _manners(reconciler.gate),
         "plan": responses.uploads(reconciler.state.plan) if reconciler.state.plan else None,
         "backups": _backups(reconciler),
     }
@@ -55,6 +57,18 @@ def _state(state: State) -> dict[str, Any]:  # Any: JSON
         "last_check": state.last_check,
         "last_upload": state.last_upload,
         "next_check": state.next_check,
+    }
+
+
+def _manners(gate: Gate) -> dict[str, Any]:  # Any: JSON
+    """Return what is in force of the line's limits: the options may have been read otherwise."""
+    policy = gate.policy
+    return {
+        "hold": gate.hold,
+        "opens_at": gate.opens_at,
+        "hours": str(policy.hours) if policy.hours else None,
+        "bytes_per_second": policy.bytes_per_second,
+        "chunks_at_once": policy.chunks_at_once,
     }
 
 

@@ -64,7 +64,14 @@ ISSUES = (
     _alarm(ProblemKind.UPLOAD_FAILED),
     _alarm(ProblemKind.VERIFICATION_FAILED),
     _alarm(ProblemKind.REFUSED),
+    _alarm(ProblemKind.DISK),
     _alarm(ProblemKind.ALMOST_FULL),
+    Issue(
+        kind=ProblemKind.PAUSED_TOO_LONG.value,
+        cause=_has(ProblemKind.PAUSED_TOO_LONG),
+        about=_detail,
+        fix=lambda reconciler: reconciler.resume_uploads(),
+    ),
     Issue(kind="dropbox_full", cause=_has(ProblemKind.FULL), about=_detail),
     Issue(kind="folder_not_writable", cause=_has(ProblemKind.NOT_WRITABLE)),
     Issue(

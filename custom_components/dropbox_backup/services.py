@@ -29,6 +29,7 @@ from .dropbox_api.errors import (
     SignInError,
     UnreachableError,
 )
+from .sync.manners import Hold
 from .sync.models import BackupId
 from .sync.reconciler import Reconciler
 from .sync.state import Problem, ProblemKind
@@ -52,6 +53,7 @@ async def _upload(reconciler: Reconciler, call: ServiceCall) -> ServiceResponse:
         raise ServiceValidationError(
             translation_domain=DOMAIN, translation_key="backup_ids_or_latest"
         )
+    refuse_while_paused(reconciler)
     if unknown := await reconciler.unknown(ids):
         _raise_unknown(unknown)
     selection = Selection(frozenset(ids), latest=call.data[CONF_LATEST])
@@ -196,6 +198,15 @@ async def _run(handler: Handler, call: ServiceCall) -> ServiceResponse:
         if isinstance(err, SignInError):
             entry.async_start_reauth(call.hass)
         raise _error(_KEYS_OF_ERRORS.get(type(err), "dropbox_error"), str(err)) from err
+
+
+def refuse_while_paused(reconciler: Reconciler) -> None:
+    """Tell somebody who asks for an upload that there is none now, instead of keeping it for later.
+
+    Raises `ServiceValidationError`.
+    """
+    if reconciler.state.hold is Hold.PAUSED:
+        raise ServiceValidationError(translation_domain=DOMAIN, translation_key="uploads_paused")
 
 
 def _backup_ids(call: ServiceCall) -> list[BackupId]:

@@ -2,8 +2,12 @@
 
 import os
 from pathlib import Path
+import runpy
 import subprocess
 import sys
+from unittest.mock import patch
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,3 +75,29 @@ def test_another_integration_can_still_use_the_whole_sdk() -> None:
 
 def test_an_sdk_that_was_loaded_before_is_used_as_it_is() -> None:
     assert _run(ALREADY_THERE) == "shared"
+
+
+def test_the_package_loads_what_it_is_asked_for_and_nothing_before() -> None:
+    with patch.dict(sys.modules):
+        for name in [one for one in sys.modules if one.partition(".")[0] == "dropbox"]:
+            del sys.modules[name]
+        sdk = runpy.run_path(str(ROOT / "custom_components/dropbox_backup/dropbox_api/sdk.py"))
+        dropbox = sys.modules["dropbox"]
+
+        assert dropbox.files is sdk["files"]
+        assert "dropbox.team" not in sys.modules
+        with pytest.raises(AttributeError):
+            dropbox.__wrapped__  # noqa: B018  (tools ask for such names)
+        assert dropbox.team is sys.modules["dropbox.team"], "a part alone"
+        assert "dropbox.dropbox_client" not in sys.modules
+        assert dropbox.Dropbox is sys.modules["dropbox.dropbox_client"].Dropbox
+        with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+            dropbox.nonsense  # noqa: B018
+
+
+def test_a_missing_sdk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with patch.dict(sys.modules):
+        del sys.modules["dropbox"]
+        with pytest.raises(ModuleNotFoundError, match="No module named 'dropbox'"):
+            runpy.run_path(str(ROOT / "custom_components/dropbox_backup/dropbox_api/sdk.py"))

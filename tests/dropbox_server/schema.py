@@ -74,6 +74,7 @@ ROUTES: dict[str, RouteSpec] = {
         _spec("files", files, "upload_session/start", WRITE_CONTENT),
         _spec("files", files, "upload_session/append:2", WRITE_CONTENT),
         _spec("files", files, "upload_session/finish", WRITE_CONTENT),
+        _spec("files", files, "upload_session/finish_batch:2", WRITE_CONTENT),
         _spec("files", files, "download", READ_CONTENT),
         _spec("files", files, "list_folder", READ_METADATA),
         _spec("files", files, "list_folder/continue", READ_METADATA),

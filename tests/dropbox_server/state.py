@@ -79,10 +79,14 @@ class ServerState:
         self.executor = ThreadPoolExecutor(2, thread_name_prefix="dropbox-server")
         self._writing: set[FileTree] = set()
 
+    def is_held(self, tree: FileTree) -> bool:
+        """Tell whether a write to this namespace is refused now."""
+        return self.rules.write_lock and tree in self._writing
+
     @asynccontextmanager
     async def writing(self, tree: FileTree) -> AsyncIterator[None]:
         """Hold a namespace while it is written to; raises the 429 when it is held already."""
-        if self.rules.write_lock and tree in self._writing:
+        if self.is_held(tree):
             raise errors.rate_limited(1, "too_many_write_operations")
         self._writing.add(tree)
         try:

@@ -5,17 +5,28 @@ that a call may have been carried out although nobody heard of it. tests/dropbox
 that behaves as Dropbox does.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any, Self, override
 
-from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
+from custom_components.dropbox_backup.dropbox_api.calls import Retries
+from custom_components.dropbox_backup.dropbox_api.client import (
+    ClosedSession,
+    DropboxClient,
+    UploadCommit,
+)
 from custom_components.dropbox_backup.dropbox_api.content_hash import block_digests, content_hash
-from custom_components.dropbox_backup.dropbox_api.errors import NotFoundError, RefusedError
+from custom_components.dropbox_backup.dropbox_api.errors import (
+    DropboxError,
+    NotFoundError,
+    RefusedError,
+)
 from custom_components.dropbox_backup.dropbox_api.sdk import files, users
+from custom_components.dropbox_backup.dropbox_api.transport import Sending
 
 _TOTAL = 1 << 40
 
@@ -122,6 +133,10 @@ class MemoryClient(DropboxClient):
         self._power = power
 
     @override
+    def retries(self, *_: Any) -> Retries:
+        return Retries(0.0, asyncio.sleep)
+
+    @override
     def with_patience(self, seconds: float) -> Self:
         return self
 
@@ -183,7 +198,7 @@ class MemoryClient(DropboxClient):
         data: bytes | bytearray,
         commit: UploadCommit,
         content_hash: str,
-        on_sent: Callable[[int], None] | None = None,
+        sending: Sending | None = None,
     ) -> Any:
         with self._power.call():
             return self._commit(bytes(data), commit)
@@ -195,6 +210,14 @@ class MemoryClient(DropboxClient):
             session_id = f"session {self._dropbox.started}"
             self._dropbox.sessions[session_id] = {}
             return session_id
+
+    @override
+    async def upload_session_start_whole(
+        self, data: bytes | bytearray, content_hash: str, sending: Sending | None = None
+    ) -> str:
+        session_id = await self.upload_session_start()
+        self._dropbox.sessions[session_id][0] = bytes(data)
+        return session_id
 
     @override
     async def upload_session_append(
@@ -209,15 +232,29 @@ class MemoryClient(DropboxClient):
             self._parts_of(session_id)[offset] = bytes(data)
 
     @override
-    async def upload_session_finish(self, session_id: str, size: int, commit: UploadCommit) -> Any:
+    async def upload_session_finish(self, session: ClosedSession) -> Any:
         with self._power.call():
-            parts = self._parts_of(session_id)
-            data = b"".join(parts[offset] for offset in sorted(parts))
-            if len(data) != size:
-                raise RefusedError("concurrent_session_missing_data")
-            result = self._commit(data, commit)
-            del self._dropbox.sessions[session_id]
-            return result
+            return self._finish(session)
+
+    @override
+    async def upload_session_finish_batch(self, sessions: Sequence[ClosedSession]) -> list[Any]:
+        with self._power.call():
+            results: list[Any] = []
+            for session in sessions:
+                try:
+                    results.append(self._finish(session))
+                except DropboxError as err:
+                    results.append(err)
+            return results
+
+    def _finish(self, session: ClosedSession) -> Any:
+        parts = self._parts_of(session.session_id)
+        data = b"".join(parts[offset] for offset in sorted(parts))
+        if len(data) != session.size:
+            raise RefusedError("concurrent_session_missing_data")
+        result = self._commit(data, session.commit)
+        del self._dropbox.sessions[session.session_id]
+        return result
 
     def _parts_of(self, session_id: str) -> dict[int, bytes]:
         if session_id not in self._dropbox.sessions:

@@ -11,7 +11,7 @@ from typing import Any
 from homeassistant.core import HomeAssistant
 import pytest
 
-from custom_components.dropbox_backup.const import DEFAULT_FOLDER
+from custom_components.dropbox_backup.const import CONF_UPLOAD_AUTOMATICALLY, DEFAULT_FOLDER
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync.state import Status
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
@@ -243,6 +243,24 @@ async def test_metadata_that_home_assistant_stumbles_over_blocks_nobody(
     put(hass, archive(slug="0good000", name="Good"), "good.tar")
     entry = await set_up_entry(hass, dropbox_server)
     assert "Good" in in_dropbox(entry)
+
+
+async def test_an_archive_that_became_smaller_is_uploaded_as_it_is_now(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    """Home Assistant looks at sizes once."""
+    options = {CONF_UPLOAD_AUTOMATICALLY: False}
+    path = put(hass, archive(9 * MIB))
+    entry = await set_up_entry(hass, dropbox_server, options=options)
+    smaller = archive(5 * MIB)
+    path.write_bytes(smaller)
+    hass.config_entries.async_update_entry(entry, options={})
+    await hass.config_entries.async_reload(entry.entry_id)
+    await wait_until_idle(hass, entry)
+    [found] = archives(dropbox_server)
+    assert dropbox_server.account.files.read(found) == smaller
+    assert state_of(entry).backups[0].backup.size == len(smaller)
+    assert state_of(entry).status is Status.UP_TO_DATE
 
 
 async def test_of_two_archives_with_one_id_one_arrives(

@@ -20,7 +20,7 @@ import pytest
 from custom_components.dropbox_backup.backup import agent_id_of
 from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.dropbox_api import client as dropbox_client
+from custom_components.dropbox_backup.dropbox_api import calls
 from custom_components.dropbox_backup.sync import reconciler
 from custom_components.dropbox_backup.sync.names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.state import Status
@@ -186,7 +186,7 @@ class Life:
 @pytest.fixture(autouse=True)
 def _hurry(quick_worker: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for less: how long is tested elsewhere (`test_client`), what comes after it here."""
-    monkeypatch.setattr(dropbox_client, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(calls, "_FIRST_WAIT", 0.01)
 
 
 def _faults(pytestconfig: pytest.Config, lot: random.Random, requests: int) -> Iterator[Fault]:

@@ -91,6 +91,11 @@ class Diary(Journal):
         self._power = power
         self._unsaved = False
 
+    @property
+    @override
+    def writable(self) -> bool:
+        return True
+
     @override
     def changed(self) -> None:
         self._unsaved = True
@@ -147,9 +152,7 @@ class House:
 
     def stop(self) -> None:
         """Leave no timer behind."""
-        if self._worker._cancel_timer is not None:
-            self._worker._cancel_timer()
-            self._worker._cancel_timer = None
+        self._worker._schedule.cancel()
 
     # What can happen
 

@@ -202,7 +202,7 @@ async def test_longpoll_ends_after_its_timeout(server: DropboxServer, api: Api) 
     argument = {"cursor": cursor, "timeout": 30}
     answer = await api.rpc("files/list_folder/longpoll", argument, Authorization="")
     assert answer.json == {"changes": False, "backoff": 60}
-    assert 0.14 < time.monotonic() - started < 1
+    assert 0.14 < time.monotonic() - started < 5
 
 
 async def test_longpoll_refuses_a_token_and_short_timeouts(api: Api) -> None:
@@ -223,7 +223,7 @@ async def test_longpoll_does_not_hold_up_a_stop(server: DropboxServer, api: Api)
     await asyncio.sleep(0.05)
     started = time.monotonic()
     await server.stop()
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5
     await asyncio.gather(waiting, return_exceptions=True)
 
 

@@ -1,17 +1,22 @@
 """What a person may type as a folder, and which permissions a sign-in lacks."""
 
+import json
+
 from hypothesis import given, strategies as st
 import pytest
 
 from custom_components.dropbox_backup.const import SCOPES
+from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.sync.account import (
     Obstacle,
     ObstacleError,
+    ask_space,
     folder_path,
     missing_permissions,
 )
+from custom_components.dropbox_backup.sync.state import Space
 
-from ..dropbox_server import paths
+from ..dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind, paths
 
 TYPED = st.lists(
     st.one_of(
@@ -81,3 +86,23 @@ def test_exactly_the_permissions_that_a_sign_in_lacks_are_named(
 @pytest.mark.parametrize("token", [{}, {"scope": None}, {"scope": ""}])
 def test_a_sign_in_that_does_not_tell_its_permissions_has_none(token: dict[str, None]) -> None:
     assert missing_permissions(token) == SCOPES
+
+
+@pytest.mark.parametrize("team", [False, True])
+async def test_the_room_is_that_of_the_account_or_of_its_team(
+    client: DropboxClient, account: DropboxAccount, team: bool
+) -> None:
+    account.team = team
+    account.quota = 5000
+    account.files.put("/x", bytes(1000))
+    assert await ask_space(client) == Space(1000, 5000)
+
+
+async def test_room_of_a_kind_that_nobody_knows_yet_is_not_taken_for_none(
+    client: DropboxClient, dropbox_server: DropboxServer
+) -> None:
+    usage = {"used": 1000, "allocation": {".tag": "of another kind"}}
+    dropbox_server.faults.add(
+        Fault(FaultKind.STATUS, route="users/get_space_usage", status=200, body=json.dumps(usage))
+    )
+    assert await ask_space(client) is None

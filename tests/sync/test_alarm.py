@@ -1,12 +1,13 @@
 """The alarm comes when it must, goes by itself, and never cries wolf."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 
 from hypothesis import given, strategies as st
 import pytest
 
 from custom_components.dropbox_backup.sync.alarm import Situation, alarm, size_text
+from custom_components.dropbox_backup.sync.manners import Hours
 from custom_components.dropbox_backup.sync.models import Missed, RemoteBackup
 from custom_components.dropbox_backup.sync.plan import Skipped
 from custom_components.dropbox_backup.sync.state import Problem, ProblemKind, Space
@@ -25,9 +26,12 @@ FINE = Situation(
     unconfirmed=[],
     missed=None,
     watching_since=FIRST_DAY,
+    writable=True,
     problem=None,
     failing_since=None,
     moved=None,
+    paused=False,
+    hours=None,
     space=Space(used=0, total=10**9),
 )
 
@@ -98,6 +102,37 @@ def test_a_slow_upload_is_no_alarm_while_it_moves(minutes: int, alarmed: bool) -
         moved=NOW - timedelta(minutes=minutes),
     )
     assert (alarm(slow) is not None) == alarmed
+
+
+OVERDUE = replace(FINE, ours=[remote(20)], waiting=[local(28)])
+AT_NIGHT = Hours(time(1), time(6))
+
+
+def test_a_pause_does_not_silence_the_alarm_but_is_named_as_the_cause() -> None:
+    found = alarm(replace(OVERDUE, paused=True))
+    assert found == Problem(
+        ProblemKind.PAUSED_TOO_LONG,
+        "Nothing has been uploaded for 10 days, and 1 backup waits: uploads are paused",
+    )
+    assert kind(replace(OVERDUE, paused=True, waiting=[])) is ProblemKind.NO_BACKUP
+    assert alarm(replace(FINE, paused=True, waiting=[local(30)])) is None, "a short pause is none"
+
+
+@pytest.mark.parametrize(
+    ("hours_ago", "alarmed"), [(0.4, False), (10, False), (20, False), (21, True), (48, True)]
+)
+def test_an_upload_that_moves_every_night_is_no_alarm(hours_ago: float, alarmed: bool) -> None:
+    nightly = replace(OVERDUE, hours=AT_NIGHT, moved=NOW - timedelta(hours=hours_ago))
+    assert (alarm(nightly) is not None) == alarmed
+    assert kind(replace(nightly, moved=None)) is ProblemKind.OVERDUE
+    if hours_ago > 1:
+        assert kind(replace(nightly, paused=True)) is ProblemKind.PAUSED_TOO_LONG
+
+
+def test_the_alarm_names_the_hours_which_may_be_too_few() -> None:
+    found = alarm(replace(OVERDUE, hours=AT_NIGHT))
+    assert found
+    assert found.detail.endswith("Your options allow uploads from 01:00 to 06:00")
 
 
 def test_a_backup_that_was_made_for_dropbox_and_is_not_there_alarms_until_a_newer_one_is() -> None:

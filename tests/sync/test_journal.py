@@ -7,11 +7,14 @@ from homeassistant.core import HomeAssistant
 from hypothesis import given, strategies as st
 
 from custom_components.dropbox_backup.dropbox_api.upload import UploadSession
+from custom_components.dropbox_backup.sync.encryption import Cipher
 from custom_components.dropbox_backup.sync.journal import (
     Journal,
     Notes,
     Results,
+    journal_of,
     parse_notes,
+    remove_journal,
     write_notes,
 )
 from custom_components.dropbox_backup.sync.models import BackupId, Missed
@@ -29,12 +32,20 @@ sessions = st.builds(
     arrived_hash=st.text(max_size=64),
     ahead=st.dictionaries(st.integers(0, 100), st.text(max_size=10), max_size=5),
 )
+ciphers = st.builds(
+    Cipher,
+    source=st.text(max_size=64),
+    beginnings=st.dictionaries(
+        st.integers(0, 50), st.binary(min_size=1, max_size=104).map(bytes.hex), max_size=3
+    ),
+)
 any_notes = st.builds(
     Notes,
     results=st.builds(Results, dates, dates, dates),
     uploaded=st.dictionaries(ids, st.text(max_size=10), max_size=4),
     dismissed=st.sets(ids, max_size=4),
     sessions=st.dictionaries(ids, sessions, max_size=3),
+    ciphers=st.dictionaries(ids, ciphers, max_size=3),
     confirmed_keep=st.none() | st.integers(0, 1000),
     missed=st.none() | st.builds(Missed, name=st.text(), made=st.just(FIRST_DAY), reason=st.text()),
     folder_seen=st.booleans(),
@@ -66,3 +77,29 @@ async def test_notes_outlive_the_object_that_wrote_them(hass: HomeAssistant) -> 
     last = Journal(hass, "entry")
     await last.load()
     assert last.notes == Notes()
+
+
+async def test_an_account_has_one_journal_until_it_is_removed(hass: HomeAssistant) -> None:
+    journal = await journal_of(hass, "entry")
+    # As after a reload: who began before it and who began after it take notes of the same things.
+    assert await journal_of(hass, "entry") is journal
+    assert await journal_of(hass, "other") is not journal
+    journal.notes.dismissed.add(BackupId("x"))
+    await journal.save()
+
+    await remove_journal(hass, "entry")
+    journal.notes.dismissed.add(BackupId("y"))
+    await journal.save()  # by an upload that outlives the account
+    assert (await journal_of(hass, "entry")).notes == Notes()
+
+
+@given(any_notes, st.sets(ids, max_size=4), st.sets(ids, max_size=4))
+def test_only_what_can_not_matter_any_more_is_forgotten(
+    notes: Notes, here: set[BackupId], there: set[BackupId]
+) -> None:
+    before = parse_notes(json.loads(json.dumps(write_notes(notes))))
+    notes.prune(here, there)
+    assert notes.dismissed == before.dismissed
+    assert notes.uploaded.keys() == before.uploaded.keys() & (here | there)
+    assert notes.sessions.keys() == before.sessions.keys() & (here - there)
+    assert notes.ciphers.keys() == before.ciphers.keys() & (here - there)

@@ -1,5 +1,7 @@
 """The plan uploads what is missing, and nothing that retention would remove at once."""
 
+from dataclasses import replace
+
 from hypothesis import given, strategies as st
 
 from custom_components.dropbox_backup.sync.models import (
@@ -7,6 +9,7 @@ from custom_components.dropbox_backup.sync.models import (
     LocalBackup,
     Policy,
     RemoteBackup,
+    RemoteFile,
     id_of,
 )
 from custom_components.dropbox_backup.sync.plan import Plan, make_plan
@@ -81,6 +84,40 @@ def test_nothing_is_uploaded_that_would_be_deleted_at_once(
     plan = make_plan(here, there, policy, US, dismissed=dismissed, wanted=wanted)
     doomed = {id_of(one.backup.backup) for one in plan.expected_verdicts if not one.keep}
     assert not doomed & ({id_of(one.backup) for one in plan.upload} - wanted)
+
+
+def _file_of(one: LocalBackup) -> RemoteFile:
+    return replace(remote().file, name=f"{one.backup.backup_id}.tar", size=one.backup.size)
+
+
+@given(locals_, folders, policies, ids, ids)
+def test_what_can_not_be_verified_takes_the_place_of_no_other(
+    here: list[LocalBackup],
+    there: list[RemoteBackup],
+    policy: Policy,
+    dismissed: frozenset[BackupId],
+    wanted: frozenset[BackupId],
+) -> None:
+    names = {id_of(one.backup) for one in here}
+    copies = [
+        replace(remote(owner=US, verified=False), backup=one.backup, file=_file_of(one))
+        for number, one in enumerate(here)
+        if number % 3 == 0
+    ] + [one for one in there if id_of(one.backup) not in names]
+    first = make_plan(here, copies, policy, US, dismissed=dismissed, wanted=wanted)
+    unproven = {id_of(one.backup) for one in first.verify}
+    plan = make_plan(
+        here, copies, policy, US, dismissed=dismissed, unproven=unproven, wanted=wanted
+    )
+    without = make_plan(
+        [one for one in here if id_of(one.backup) not in unproven],
+        [one for one in copies if id_of(one.backup) not in unproven],
+        policy,
+        US,
+        dismissed=dismissed,
+        wanted=wanted,
+    )
+    assert plan.upload == without.upload
 
 
 @given(locals_, folders, policies, ids, ids)

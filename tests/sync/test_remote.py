@@ -8,9 +8,11 @@ import json
 from homeassistant.components.backup import AgentBackup
 import pytest
 
+from custom_components.dropbox_backup.dropbox_api import client as dropbox_client
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
 from custom_components.dropbox_backup.dropbox_api.content_hash import block_digests, content_hash
 from custom_components.dropbox_backup.dropbox_api.errors import (
+    FullError,
     NotFoundError,
     RefusedError,
     UnreachableError,
@@ -18,13 +20,14 @@ from custom_components.dropbox_backup.dropbox_api.errors import (
 from custom_components.dropbox_backup.sync.models import RemoteBackup, id_of
 from custom_components.dropbox_backup.sync.names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.remote import BackupFolder, remote_file
-from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
+from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind, Rules
 
 from .backups import THEM, US, backup
 from .test_archive import CORE, SUPERVISOR, archive
 
 FOLDER = "/HomeAssistant/Backups"
 DOWNLOAD = "files/download"
+FULL = {".tag": "path", "reason": {".tag": "insufficient_space"}}
 
 
 def open_folder(client: DropboxClient, instance: str = US) -> BackupFolder:
@@ -43,15 +46,22 @@ async def put(client: DropboxClient, name: str, data: bytes) -> None:
     await client.upload(data, UploadCommit(f"{FOLDER}/{name}"), content_hash(block_digests(data)))
 
 
-async def store(client: DropboxClient, folder: BackupFolder, made: AgentBackup) -> RemoteBackup:
-    """Upload an archive and record it, as a transfer does."""
+async def put_quietly(
+    client: DropboxClient, folder: BackupFolder, made: AgentBackup
+) -> RemoteBackup:
+    """Upload an archive and record nothing."""
     data = archive({**CORE, "slug": made.backup_id, "name": made.name, "date": made.date})
     metadata = await client.upload(
         data, UploadCommit(folder.path_for(made)), content_hash(block_digests(data))
     )
-    stored = RemoteBackup(
+    return RemoteBackup(
         replace(made, size=len(data)), remote_file(metadata), US, verified=datetime.now(UTC)
     )
+
+
+async def store(client: DropboxClient, folder: BackupFolder, made: AgentBackup) -> RemoteBackup:
+    """Upload an archive and record it, as a transfer does."""
+    stored = await put_quietly(client, folder, made)
     await folder.record(stored)
     return stored
 
@@ -79,6 +89,43 @@ async def test_listing_costs_two_requests_cold_and_one_warm(
     dropbox_server.log.clear()
     await cold.refresh()
     assert dropbox_server.log.counters == {"files/list_folder/continue": 1}
+
+
+async def test_a_folder_of_many_pages_is_listed_whole(
+    client: DropboxClient,
+    folder: BackupFolder,
+    account: DropboxAccount,
+    dropbox_server: DropboxServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dropbox_client, "_LARGEST_PAGE", 150)  # one answer is about 100 KB
+    for number in range(400):
+        account.files.put(f"{FOLDER}/{'letter' * 20} {number}.txt", b"")
+    stored = await store(client, folder, backup(1))
+    dropbox_server.log.clear()
+    again = open_folder(client)
+    await again.refresh()
+    assert dropbox_server.log.count("files/list_folder/continue") == 2
+    assert [one.file for one in again.backups] == [stored.file]
+
+
+async def test_a_listing_that_never_ends_is_given_up(
+    client: DropboxClient, folder: BackupFolder, dropbox_server: DropboxServer
+) -> None:
+    await store(client, folder, backup(1))
+    answer = {"entries": [], "cursor": folder.cursor, "has_more": True}
+    dropbox_server.faults.add(
+        Fault(
+            FaultKind.STATUS,
+            route="files/list_folder/continue",
+            status=200,
+            body=json.dumps(answer),
+            times=None,
+        )
+    )
+    with pytest.raises(UnreachableError, match="does not end"):
+        await folder.refresh()
+    assert ids(folder) == {backup(1).backup_id}
 
 
 async def test_what_was_uploaded_by_hand_is_adopted(
@@ -318,3 +365,61 @@ async def test_what_was_known_stays_known_while_dropbox_is_away(
     with pytest.raises(UnreachableError):
         await folder.refresh(patience=0.1)
     assert ids(folder) == {backup(1).backup_id}
+
+
+async def test_backups_recorded_at_once_share_a_writing_and_none_is_lost(
+    client: DropboxClient, folder: BackupFolder, dropbox_server: DropboxServer
+) -> None:
+    dropbox_server.rules = Rules(write_lock=True, write_duration=0.1)
+    stored = [await put_quietly(client, folder, backup(number)) for number in range(20)]
+    dropbox_server.log.clear()
+    await asyncio.gather(*(folder.record(one) for one in stored))
+    assert dropbox_server.log.counters == {"files/upload": 2}, "the first, then all others"
+    later = open_folder(client)
+    await later.refresh(adopt=False)
+    assert ids(later) == {id_of(one.backup) for one in stored}
+    assert all(one.verified for one in later.backups)
+
+
+async def test_all_that_share_a_writing_are_told_that_it_failed(
+    client: DropboxClient, folder: BackupFolder, dropbox_server: DropboxServer
+) -> None:
+    stored = [await put_quietly(client, folder, backup(number)) for number in range(5)]
+    dropbox_server.log.clear()
+    dropbox_server.faults.add(
+        Fault(FaultKind.STATUS, "files/upload", status=409, error=FULL, times=2)
+    )
+    results = await asyncio.gather(*(folder.record(one) for one in stored), return_exceptions=True)
+    assert [type(one) for one in results] == [FullError] * 5
+    assert dropbox_server.log.count("files/upload") == 2
+    await folder.save_catalog()
+    later = open_folder(client)
+    await later.refresh(adopt=False)
+    assert len(later.backups) == 5
+
+
+async def test_who_stops_waiting_for_a_shared_writing_takes_nobody_with_them(
+    client: DropboxClient, folder: BackupFolder, dropbox_server: DropboxServer
+) -> None:
+    dropbox_server.rules = Rules(write_duration=0.2)
+    stored = [await put_quietly(client, folder, backup(number)) for number in range(3)]
+    first, *others = [asyncio.create_task(folder.record(one)) for one in stored]
+    await asyncio.sleep(0.1)
+    first.cancel()
+    await asyncio.gather(*others)
+    later = open_folder(client)
+    await later.refresh(adopt=False)
+    assert len(later.backups) == 3
+
+
+async def test_shared_writings_go_on_top_of_what_another_home_assistant_wrote(
+    client: DropboxClient, folder: BackupFolder
+) -> None:
+    other = open_folder(client, THEM)
+    await other.refresh()
+    stored = [await put_quietly(client, folder, backup(number)) for number in range(4)]
+    await store(client, other, backup(9))
+    await asyncio.gather(*(folder.record(one) for one in stored))
+    later = open_folder(client)
+    await later.refresh(adopt=False)
+    assert len(later.backups) == 5

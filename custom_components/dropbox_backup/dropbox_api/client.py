@@ -1,59 +1,30 @@
-"""One awaitable call per Dropbox route: sign-in, bounded retries, rate limits, typed results and
-errors.
-"""
+"""One awaitable call per Dropbox route, with typed results and errors."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-import json
-import random
-import time
-from typing import Any, Literal, Self
+from typing import Any
 
 import aiohttp
 
-from .errors import (
-    DropboxError,
-    NotFoundError,
-    RateLimitedError,
-    RefusedError,
-    SignInError,
-    UnreachableError,
-)
-from .sdk import files, json_decode, json_encode, session as sdk_session, users
-from .transport import Body, Hold, OnSent, request
+from .calls import Caller, decode
+from .errors import DropboxError, NotFoundError, RefusedError, UnreachableError, refusal
+from .sdk import files, users
+from .transport import Sending
 
-type GetToken = Callable[[str | None], Awaitable[str]]
-"""Returns a valid access token; given one that Dropbox has just refused, a new one. Raises
-`SignInError` or
-`UnreachableError`."""
-
-type Sleep = Callable[[float], Awaitable[None]]
-
-type OnFailure = Callable[[DropboxError], None]
-
-# SDK route objects, arguments and results are generated code without types.
-type Route = Any
+# The SDK's results are generated code without types.
 type FileMetadata = Any
 type Metadata = Any
 
-_HOSTS = {
-    "api": lambda: sdk_session.API_HOST,
-    "content": lambda: sdk_session.API_CONTENT_HOST,
-    "notify": lambda: sdk_session.API_NOTIFICATION_HOST,
-}
-# Characters of JSON that the event loop decodes in a few milliseconds, also on a small board. A
-# page of a thousand files is ten times as large.
-_LARGE_ANSWER = 32 * 1024
-_FIRST_WAIT = 0.5
-# Fresh access tokens within one call. A second may expire while a slow line sends a chunk.
-_RENEWALS = 2
-_LONGEST_WAIT = 60.0
 # Longpoll answers within the asked time plus up to 90 s of jitter.
 _LONGPOLL_JITTER = 90.0 + 30.0
+# What Dropbox gives at once at most: a folder of a thousand backups is one request.
+_LARGEST_PAGE = 2000
+# A thousand files are not made in a moment.
+_BATCH_TIMEOUT = 300.0
+_PLAINLY = Sending()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,30 +51,24 @@ class UploadCommit:
         )
 
 
-class DropboxClient:
+@dataclass(frozen=True, slots=True)
+class ClosedSession:
+    """An upload session that has everything: `size` bytes, to become what `commit` says."""
+
+    session_id: str
+    size: int
+    commit: UploadCommit
+
+    def argument(self) -> Any:
+        """Return Dropbox's own form of it."""
+        return files.UploadSessionFinishArg(
+            cursor=files.UploadSessionCursor(session_id=self.session_id, offset=self.size),
+            commit=self.commit.argument(),
+        )
+
+
+class DropboxClient(Caller):
     """Dropbox for one account, over a session that is shared with others and never closed here."""
-
-    def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        get_token: GetToken,
-        *,
-        patience: float = 60.0,
-        sleep: Sleep = asyncio.sleep,
-    ) -> None:
-        """`patience`: for how many seconds a failing call is tried again before its error is
-        raised.
-        """
-        self._session = session
-        self._get_token = get_token
-        self._patience = patience
-        self._sleep = sleep
-
-    def with_patience(self, seconds: float) -> Self:
-        """Return a client of the same account that tries failing calls again for so many
-        seconds.
-        """
-        return type(self)(self._session, self._get_token, patience=seconds, sleep=self._sleep)
 
     # Account
 
@@ -121,7 +86,8 @@ class DropboxClient:
         """Return the first page, `files.ListFolderResult`. Raises `NotFoundError` for a missing
         folder.
         """
-        return await self._call("files", files.list_folder, files.ListFolderArg(path=path))
+        arg = files.ListFolderArg(path=path, limit=_LARGEST_PAGE)
+        return await self._call("files", files.list_folder, arg)
 
     async def list_folder_continue(self, cursor: str) -> Any:
         """Return what changed since the cursor. Raises `NotFoundError` when the listing must start
@@ -148,7 +114,7 @@ class DropboxClient:
         """Make a folder and its parents. A folder that is there already is fine."""
         arg = files.CreateFolderArg(path=path, autorename=False)
         try:
-            await self._call("files", files.create_folder_v2, arg)
+            await self._call("files", files.create_folder_v2, arg, writes=True)
         except RefusedError as err:
             if err.reason != "path/conflict/folder":
                 raise
@@ -161,7 +127,11 @@ class DropboxClient:
         tried: list[DropboxError] = []
         try:
             await self._call(
-                "files", files.delete_v2, files.DeleteArg(path=path, parent_rev=rev), failures=tried
+                "files",
+                files.delete_v2,
+                files.DeleteArg(path=path, parent_rev=rev),
+                writes=True,
+                failures=tried,
             )
         except NotFoundError:
             # The answer to an earlier try was lost: that one deleted it.
@@ -175,7 +145,7 @@ class DropboxClient:
         data: bytes | bytearray,
         commit: UploadCommit,
         content_hash: str,
-        on_sent: OnSent | None = None,
+        sending: Sending = _PLAINLY,
     ) -> FileMetadata:
         """Upload a small file (at most 150 MiB) in one call; return its `files.FileMetadata`."""
         info = commit.argument()
@@ -187,13 +157,26 @@ class DropboxClient:
             mute=info.mute,
             content_hash=content_hash,
         )
-        return await self._call("files", files.upload, arg, data=data, on_sent=on_sent)
+        return await self._call("files", files.upload, arg, data=data, sending=sending, writes=True)
 
     async def upload_session_start(self) -> str:
         """Open a concurrent upload session; return its id. Dropbox forgets it after 7 days."""
         # Dropbox allows no data in the call that starts a concurrent session.
         arg = files.UploadSessionStartArg(session_type=files.UploadSessionType.concurrent)
         result = await self._call("files", files.upload_session_start, arg, data=b"")
+        return str(result.session_id)
+
+    async def upload_session_start_whole(
+        self, data: bytes | bytearray, content_hash: str, sending: Sending = _PLAINLY
+    ) -> str:
+        """Send a small file (at most 150 MiB) into a closed session of its own; return its id.
+
+        Unlike `upload` this does not lock the user's Dropbox.
+        """
+        arg = files.UploadSessionStartArg(close=True, content_hash=content_hash)
+        result = await self._call(
+            "files", files.upload_session_start, arg, data=data, sending=sending
+        )
         return str(result.session_id)
 
     async def upload_session_append(
@@ -204,15 +187,10 @@ class DropboxClient:
         content_hash: str,
         *,
         close: bool,
-        hold: Hold | None = None,
-        on_sent: OnSent | None = None,
-        on_failure: OnFailure | None = None,
+        sending: Sending = _PLAINLY,
     ) -> None:
         """Send one chunk of a concurrent session: a multiple of 4 MiB, but for the one that closes
         it.
-
-        The chunk is not complete before `hold` returns. `on_failure` is told about every try that
-        is going to be repeated.
 
         Raises `NotFoundError` when the session is gone.
         """
@@ -228,10 +206,8 @@ class DropboxClient:
                 files.upload_session_append_v2,
                 arg,
                 data=data,
-                hold=hold,
-                on_sent=on_sent,
+                sending=sending,
                 failures=tried,
-                on_failure=on_failure,
             )
         except RefusedError as err:
             # The answer to an earlier try was lost: that one brought the chunk. Should it not have,
@@ -241,15 +217,32 @@ class DropboxClient:
             if not (lost and err.reason in had_arrived):
                 raise
 
-    async def upload_session_finish(
-        self, session_id: str, size: int, commit: UploadCommit
-    ) -> FileMetadata:
-        """Make the closed session a file; return its `files.FileMetadata`."""
-        arg = files.UploadSessionFinishArg(
-            cursor=files.UploadSessionCursor(session_id=session_id, offset=size),
-            commit=commit.argument(),
+    async def upload_session_finish(self, session: ClosedSession) -> FileMetadata:
+        """Make a closed session a file; return its `files.FileMetadata`."""
+        return await self._call(
+            "files", files.upload_session_finish, session.argument(), data=b"", writes=True
         )
-        return await self._call("files", files.upload_session_finish, arg, data=b"")
+
+    async def upload_session_finish_batch(
+        self, sessions: Sequence[ClosedSession]
+    ) -> list[FileMetadata | DropboxError]:
+        """Make closed sessions (at most 1,000) files in one call; return for each of them, in the
+        same order, its `files.FileMetadata` or why there is no file.
+        """
+        arg = files.UploadSessionFinishBatchArg([session.argument() for session in sessions])
+        result = await self._call(
+            "files",
+            files.upload_session_finish_batch_v2,
+            arg,
+            writes=True,
+            answer_timeout=_BATCH_TIMEOUT,
+        )
+        if len(result.entries) != len(sessions):
+            raise UnreachableError("the answer is not one of Dropbox's")
+        return [
+            entry.get_success() if entry.is_success() else refusal(_tags(entry), None)
+            for entry in result.entries
+        ]
 
     @asynccontextmanager
     async def download(
@@ -269,168 +262,12 @@ class DropboxClient:
             if headers and response.status != HTTPStatus.PARTIAL_CONTENT:
                 raise UnreachableError("Dropbox ignored the range")
             result = response.headers.get("Dropbox-API-Result", "")
-            yield _decode(files.download, result, response), response.content
-
-    # Calling a route
-
-    async def _call(
-        self,
-        namespace: Literal["files", "users"],
-        route: Route,
-        arg: Any,
-        *,
-        data: bytes | bytearray | None = None,
-        hold: Hold | None = None,
-        on_sent: OnSent | None = None,
-        answer_timeout: float | None = None,
-        failures: list[DropboxError] | None = None,
-        on_failure: OnFailure | None = None,
-    ) -> Any:
-        """Call a route until it answers or patience ends; return its decoded result.
-
-        `failures` collects the errors of the tries that were repeated.
-        """
-        retries = _Retries(self._patience, self._sleep, failures, on_failure)
-        while True:
-            try:
-                async with self._send(
-                    namespace,
-                    route,
-                    arg,
-                    data=data,
-                    hold=hold,
-                    on_sent=on_sent,
-                    answer_timeout=answer_timeout,
-                ) as response:
-                    text = (await response.content.read()).decode("utf-8", "replace")
-                    if len(text) < _LARGE_ANSWER:
-                        return _decode(route, text, response)
-                    loop = asyncio.get_running_loop()
-                    return await loop.run_in_executor(None, _decode, route, text, response)
-            except (UnreachableError, RateLimitedError) as err:
-                await retries.wait_after(err)
-
-    @asynccontextmanager
-    async def _open(
-        self, namespace: Literal["files"], route: Route, arg: Any, *, headers: dict[str, str]
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        retries = _Retries(self._patience, self._sleep)
-        while True:
-            begun = False
-            try:
-                async with self._send(namespace, route, arg, headers=headers) as response:
-                    begun = True
-                    yield response
-                    return
-            except (UnreachableError, RateLimitedError) as err:
-                if begun:
-                    raise
-                await retries.wait_after(err)
-
-    @asynccontextmanager
-    async def _send(
-        self,
-        namespace: str,
-        route: Route,
-        arg: Any,
-        *,
-        data: bytes | bytearray | None = None,
-        hold: Hold | None = None,
-        on_sent: OnSent | None = None,
-        answer_timeout: float | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a request, again with a new access token if Dropbox does not accept the old one."""
-        version = f"_v{route.version}" if route.version > 1 else ""
-        url = f"https://{_HOSTS[route.attrs['host']]()}/2/{namespace}/{route.name}{version}"
-        refused: str | None = None
-        for renewals_left in reversed(range(_RENEWALS + 1)):
-            sent = dict(headers or {})
-            token = None
-            if route.attrs["auth"] != "noauth":
-                token = await self._get_token(refused)
-                sent["Authorization"] = f"Bearer {token}"
-            body = _encode(route, arg, sent, data, on_sent, hold)
-            timeout = {} if answer_timeout is None else {"answer_timeout": answer_timeout}
-            try:
-                async with request(self._session, url, sent, body, **timeout) as response:
-                    yield response
-                    return
-            except SignInError as err:
-                expired = err.reason in {"expired_access_token", "invalid_access_token"}
-                if not (expired and renewals_left) or token == refused:
-                    raise
-                refused = token
+            yield decode(files.download, result, response), response.content
 
 
-class _Retries:
-    """When to try a failing call again, and when to stop."""
-
-    def __init__(
-        self,
-        patience: float,
-        sleep: Sleep,
-        failures: list[DropboxError] | None = None,
-        on_failure: OnFailure | None = None,
-    ) -> None:
-        self._patience = patience
-        self._deadline: float | None = None
-        self._sleep = sleep
-        self._failures = failures
-        self._on_failure = on_failure
-        self._next_wait = _FIRST_WAIT
-
-    async def wait_after(self, err: UnreachableError | RateLimitedError) -> None:
-        """Sleep before the next try, or raise the error when patience has ended."""
-        # Jitter: the chunks of one upload must not all come back at the same moment.
-        wait = self._next_wait * random.uniform(0.5, 1.0)  # noqa: S311  (no secret)
-        if isinstance(err, RateLimitedError) and err.retry_after is not None:
-            wait += err.retry_after
-        now = time.monotonic()
-        if self._deadline is None:
-            self._deadline = now + self._patience
-        if now + wait > self._deadline:
-            raise err
-        self._next_wait = min(self._next_wait * 2, _LONGEST_WAIT)
-        if self._failures is not None:
-            self._failures.append(err)
-        if self._on_failure is not None:
-            self._on_failure(err)
-        await self._sleep(wait)
-
-
-def _encode(
-    route: Route,
-    arg: Any,
-    headers: dict[str, str],
-    data: bytes | bytearray | None,
-    on_sent: OnSent | None,
-    hold: Hold | None,
-) -> Body | bytes | None:
-    """Put the argument where the route's style wants it; return the body."""
-    style = route.attrs["style"]
-    # A route without argument takes JSON's null: without a body aiohttp would add a content type.
-    argument = "null" if arg is None else json_encode(route.arg_type, arg)
-    if style == "rpc":
-        headers["Content-Type"] = "application/json"
-        return bytes(argument, "utf-8")
-    # A header carries ASCII only: Dropbox asks for JSON escapes, also of 0x7f.
-    headers["Dropbox-API-Arg"] = json.dumps(json.loads(argument)).replace("\x7f", "\\u007f")
-    if style == "download":
-        # aiohttp would add a content type of its own to a POST without a body.
-        headers["Content-Type"] = "application/octet-stream"
-        return None
-    headers["Content-Type"] = "application/octet-stream"
-    return Body(data or b"", on_sent, hold)
-
-
-def _decode(route: Route, text: str, response: aiohttp.ClientResponse) -> Any:
-    """Return the route's result. Anything that is not one is somebody else's answer, such as a
-    captive portal's.
-    """
-    try:
-        return json_decode(route.result_type, text, strict=False)
-    except Exception as err:
-        raise UnreachableError(
-            "the answer is not one of Dropbox's", response.headers.get("X-Dropbox-Request-Id")
-        ) from err
+def _tags(union: Any) -> list[str]:
+    """Return what a failed entry says as a path of tags, without its first one (`failure`)."""
+    tags = []
+    while isinstance(tag := getattr(union := getattr(union, "_value", None), "_tag", None), str):
+        tags.append(tag)
+    return tags or ["other"]

@@ -59,7 +59,7 @@ class _Range:
         self.position = start
         self.end = end
         self.task: asyncio.Task[None]
-        self._arrived: list[bytes] = []
+        self._arrived: deque[bytes] = deque()
         self._size = 0
         self._news = asyncio.Event()
 
@@ -73,7 +73,7 @@ class _Range:
         self._news.set()
 
     async def take(self, at_least: int) -> bytes:
-        """Return so many bytes or more, or all the rest, in order; nothing at the end.
+        """Return so many bytes, and hardly more, or all the rest, in order; nothing at the end.
 
         Raises what ended the transfer before its time.
         """
@@ -82,10 +82,12 @@ class _Range:
             await self._news.wait()
         if not self._size:
             self.task.result()
-        data = b"".join(self._arrived)
-        self._arrived.clear()
-        self._size = 0
-        return data
+        taken, size = [], 0
+        while self._arrived and size < at_least:
+            taken.append(self._arrived.popleft())
+            size += len(taken[-1])
+        self._size -= size
+        return b"".join(taken)
 
     def wake(self, _: asyncio.Task[None]) -> None:
         """Look at the task: it has ended."""

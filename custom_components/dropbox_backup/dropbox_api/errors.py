@@ -1,5 +1,6 @@
 """What can go wrong with Dropbox, as few kinds as a caller can tell apart by what to do next."""
 
+from collections.abc import Sequence
 from typing import override
 
 
@@ -69,3 +70,25 @@ class RefusedError(DropboxError):
 
 class CorruptError(DropboxError):
     """What arrived is not what was sent."""
+
+
+class StoppedError(Exception):
+    """An upload was asked to stop and has, in good order: no failure, and nothing is lost. What has
+    arrived need not be sent again.
+    """
+
+    def __init__(self) -> None:
+        """Say so."""
+        super().__init__("uploads are stopped")
+
+
+def refusal(tags: Sequence[str], request_id: str | None) -> DropboxError:
+    """Return the error for what a route refused, from Dropbox's tags (`path`, `not_found`)."""
+    reason = "/".join(tags)
+    if tags[-1] == "too_many_write_operations":
+        return RateLimitedError(reason, request_id)
+    if tags[-1] in {"not_found", "reset"}:
+        return NotFoundError(reason, request_id)
+    if tags[-1].endswith(("insufficient_space", "insufficient_quota")):
+        return FullError(reason, request_id)
+    return RefusedError(reason, request_id)

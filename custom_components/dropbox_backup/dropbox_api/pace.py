@@ -7,9 +7,10 @@ large.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
-# A transfer that takes longer has hardly any gaps: the next one need not fill them.
-_SLOW = 15.0
+# In seconds. A transfer that takes longer has hardly any gaps: the next one need not fill them.
+SLOW = 15.0
 # One more must bring so much, as a share of what it could bring.
 _PAYS = 0.3
 # After a step that did not pay, so many rounds pass before the next try.
@@ -19,9 +20,20 @@ _ROUNDS_OF_REST = 8
 class Pace:
     """Lets transfers begin, in order, and learns from how long they took."""
 
-    def __init__(self, begin: int, most: int, least: int = 2) -> None:
-        """Begin with so many at once; `most` and `least` bound what becomes of it."""
+    def __init__(
+        self,
+        begin: int,
+        most: int,
+        least: int = 2,
+        ceiling: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        """Begin with so many at once; `most` and `least` bound what becomes of it.
+
+        `ceiling` returns how many there may be for another reason than the line, or None. It is
+        asked again and again, and what was learnt outlasts it.
+        """
         self._most = most
+        self._ceiling = ceiling
         self._least = min(least, most)
         self.allowed = max(self._least, min(begin, most))
         self._running = 0
@@ -33,7 +45,7 @@ class Pace:
 
     async def begin(self) -> None:
         """Wait until one more may run."""
-        if self._running < self.allowed and all(turn.done() for turn in self._waiting):
+        if self._may_begin() and all(turn.done() for turn in self._waiting):
             self._running += 1
             return
         turn = asyncio.get_running_loop().create_future()
@@ -50,11 +62,16 @@ class Pace:
         self._running -= 1
         if seconds is not None:
             self.learn(seconds)
-        while self._waiting and self._running < self.allowed:
+        while self._waiting and self._may_begin():
             turn = self._waiting.popleft()
             if not turn.done():  # cancelled
                 self._running += 1
                 turn.set_result(None)
+
+    def _may_begin(self) -> bool:
+        ceiling = self._ceiling()
+        allowed = self.allowed if ceiling is None else min(self.allowed, ceiling)
+        return self._running < allowed
 
     def slow_down(self) -> None:
         """Halve: Dropbox wants us to. What it says to several of one round counts once."""
@@ -66,7 +83,7 @@ class Pace:
 
     def learn(self, seconds: float) -> None:
         """Adapt to how long one transfer took, as one of `allowed` at once."""
-        if seconds > _SLOW:
+        if seconds > SLOW:
             self._step_to(self.allowed - 1)
             self._rate_before = None
             return

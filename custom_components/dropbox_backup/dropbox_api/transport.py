@@ -6,6 +6,7 @@ Wire format: https://www.dropbox.com/developers/documentation/http/documentation
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 import json
 import re
@@ -18,16 +19,18 @@ from aiohttp.http import StreamWriter
 
 from .errors import (
     DropboxError,
-    FullError,
-    NotFoundError,
     RateLimitedError,
     RefusedError,
     SignInError,
     UnreachableError,
+    refusal,
 )
+from .speed import SpeedLimit
 
 type OnSent = Callable[[int], None]
 """Told how many more bytes of a body were handed to the connection."""
+
+type OnFailure = Callable[[DropboxError], None]
 
 type Hold = Callable[[], Awaitable[None]]
 """Returns when the last bytes of a body may follow the others."""
@@ -52,22 +55,36 @@ _LONGEST_REASON = 200
 _REQUIRED_SCOPE = re.compile(r"required scope '([\w.]+)'")
 
 
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How a body is sent, and who is told.
+
+    `on_sent` hears of every slice, `on_failure` of every try that is going to be repeated. The
+    body is not complete before `hold` returns.
+    """
+
+    on_sent: OnSent | None = None
+    on_failure: OnFailure | None = None
+    hold: Hold | None = None
+    speed: SpeedLimit | None = None
+
+
 class Body(aiohttp.payload.Payload):
     """A request body in memory, written in small slices so that the event loop stays free.
 
-    Every slice that the connection accepted moves `deadline` and is told to `on_sent`.
+    Every slice that the connection accepted moves `deadline`.
     """
 
     _autoclose = True
 
-    def __init__(
-        self, data: bytes | bytearray, on_sent: OnSent | None = None, hold: Hold | None = None
-    ) -> None:
+    def __init__(self, data: bytes | bytearray, sending: Sending | None = None) -> None:
         """Take the data; nothing is copied."""
         super().__init__(data, content_type="application/octet-stream")
+        sending = sending or Sending()
         self._size = len(data)
-        self._on_sent = on_sent
-        self._hold = hold
+        self._on_sent = sending.on_sent
+        self._hold = sending.hold
+        self._speed = sending.speed
         self.deadline: asyncio.Timeout | None = None
 
     @override
@@ -96,6 +113,9 @@ class Body(aiohttp.payload.Payload):
         size, start = _FIRST_WRITE, 0
         while start < len(view):
             part = view[start : start + size]
+            if self._speed is not None and self._speed.bytes_per_second is not None:
+                part = part[: self._speed.slice_size(size)]
+                await self._wait_for_turn(self._speed, len(part))
             start += len(part)
             begun = time.perf_counter()
             await cast("StreamWriter", writer).write(part, drain=False)
@@ -109,6 +129,13 @@ class Body(aiohttp.payload.Payload):
             if self._on_sent is not None:
                 self._on_sent(len(part))
             await asyncio.sleep(0)  # a fast line never makes `drain` wait
+
+    async def _wait_for_turn(self, speed: SpeedLimit, size: int) -> None:
+        # It is us who stand still, not the line.
+        if self.deadline is not None:
+            self.deadline.reschedule(None)
+        await speed.take(size)
+        self._moved(_IDLE_TIMEOUT)
 
     def _moved(self, allowed: float) -> None:
         if self.deadline is None:
@@ -183,7 +210,7 @@ async def _error_of(response: aiohttp.ClientResponse) -> DropboxError:
         case 403:
             return RefusedError(reason or "access denied", request_id)
         case 409 if reason:
-            return _refusal(answer, tags, request_id)
+            return refusal(tags, request_id)
         case 416:
             return RefusedError("range/not_satisfiable", request_id)
         case 422:
@@ -218,17 +245,6 @@ def _tags(answer: Any) -> list[str]:  # Any: JSON of unknown shape
         following = [node.get("reason"), node.get(tag) if isinstance(tag, str) else None]
         node = next((child for child in following if isinstance(child, dict)), None)
     return tags
-
-
-def _refusal(answer: Any, tags: list[str], request_id: str | None) -> DropboxError:
-    reason = "/".join(tags)
-    if tags[-1] == "too_many_write_operations":
-        return RateLimitedError(reason, request_id)
-    if tags[-1] in {"not_found", "reset"}:
-        return NotFoundError(reason, request_id)
-    if tags[-1].endswith(("insufficient_space", "insufficient_quota")):
-        return FullError(reason, request_id)
-    return RefusedError(reason, request_id)
 
 
 def _retry_after(response: aiohttp.ClientResponse, answer: Any) -> float | None:

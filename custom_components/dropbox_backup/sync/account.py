@@ -190,8 +190,11 @@ def _obstacle_named(reason: str) -> Obstacle:
     return Obstacle.UNEXPECTED
 
 
-async def ask_space(client: DropboxClient) -> Space:
-    """Return how much room the account has: its own, or its team's. Raises `DropboxError`."""
+async def ask_space(client: DropboxClient) -> Space | None:
+    """Return how much room the account has: its own, or its team's; None if Dropbox does not say.
+
+    Raises `DropboxError`.
+    """
     usage = await client.get_space_usage()
     allocation = usage.allocation
     if allocation.is_individual():
@@ -199,4 +202,4 @@ async def ask_space(client: DropboxClient) -> Space:
     if allocation.is_team():
         team = allocation.get_team()
         return Space(team.used, team.allocated)
-    return Space(usage.used, usage.used)
+    return None

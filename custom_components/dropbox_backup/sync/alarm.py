@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from .manners import Hours
 from .models import LocalBackup, Missed, RemoteBackup, date_of
 from .plan import Skipped
 from .state import Problem, ProblemKind, Space
@@ -26,7 +27,8 @@ class Situation:
     `after`: how long no new backup may be in Dropbox, None for ever. `ours` are this Home
     Assistant's backups in Dropbox, None if nobody could look yet. `watching_since`: when the
     integration was set up. `failing_since`: since when no check has succeeded. `moved`: when bytes
-    were sent last.
+    were sent last. `writable`: what is to survive a restart can be written. `paused`: the user has
+    paused the uploads. `hours`: when they may run.
     """
 
     now: datetime
@@ -37,9 +39,12 @@ class Situation:
     unconfirmed: Collection[RemoteBackup]
     watching_since: datetime
     missed: Missed | None
+    writable: bool
     problem: Problem | None
     failing_since: datetime | None
     moved: datetime | None
+    paused: bool
+    hours: Hours | None
     space: Space | None
 
 
@@ -49,6 +54,7 @@ def alarm(situation: Situation) -> Problem | None:
         _failure(situation)
         or _missed(situation)
         or _overdue(situation)
+        or _not_writable(situation)
         or _refused(situation)
         or _unconfirmed(situation)
         or _almost_full(situation)
@@ -86,15 +92,35 @@ def _overdue(at: Situation) -> Problem | None:
     safe_until = max(newest or at.watching_since, at.watching_since)
     if at.now - safe_until < at.after:
         return None
-    if at.moved is not None and at.now - at.moved < _STILL_MOVING:
+    if _moving(at):
         return None
     days = (at.now - safe_until).days
-    if at.waiting:
-        return Problem(
-            ProblemKind.OVERDUE,
-            f"Nothing has been uploaded for {days} days, and {len(at.waiting)} backups wait",
-        )
-    return Problem(ProblemKind.NO_BACKUP, f"No new backup has been made for {days} days")
+    if not at.waiting:
+        return Problem(ProblemKind.NO_BACKUP, f"No new backup has been made for {days} days")
+    waiting = "1 backup waits" if len(at.waiting) == 1 else f"{len(at.waiting)} backups wait"
+    told = f"Nothing has been uploaded for {days} days, and {waiting}"
+    if at.paused:
+        return Problem(ProblemKind.PAUSED_TOO_LONG, f"{told}: uploads are paused")
+    if at.hours is not None:
+        told = f"{told}. Your options allow uploads from {at.hours}"
+    return Problem(ProblemKind.OVERDUE, told)
+
+
+def _moving(at: Situation) -> bool:
+    """Tell whether an upload is on its way, if need be over several nights."""
+    if at.moved is None:
+        return False
+    gap = at.hours.longest_gap if at.hours is not None and not at.paused else timedelta()
+    return at.now - at.moved < gap + _STILL_MOVING
+
+
+def _not_writable(at: Situation) -> Problem | None:
+    if at.writable:
+        return None
+    return Problem(
+        ProblemKind.DISK,
+        "Home Assistant can't write to its disk. Uploads go on, but start over after a restart",
+    )
 
 
 def _refused(at: Situation) -> Problem | None:

@@ -1,31 +1,35 @@
 """What must survive a restart of Home Assistant, in one file of its storage per config entry."""
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Set as AbstractSet
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers.storage import Store
 from homeassistant.util import dt as dt_util
+from homeassistant.util.hass_dict import HassKey
 import voluptuous as vol
 
 from ..const import DOMAIN
 from ..dropbox_api.upload import UploadSession
+from .encryption import Cipher
 from .models import BackupId, Missed
+from .storage import StorageFile
 
-_VERSION = 1
 _SAVE_DELAY = 1.0
+_JOURNALS: HassKey[dict[str, Journal]] = HassKey(f"{DOMAIN}_journals")
 
 
 @dataclass(slots=True)
 class Results:
-    """When what happened last, or began: `failing_since` the first of the checks that failed."""
+    """When what happened last, or began: `failing_since` the first of the checks that failed,
+    `last_moved` the last time that bytes of an upload were sent.
+    """
 
     last_attempt: datetime | None = None
     last_check: datetime | None = None
     last_upload: datetime | None = None
+    last_moved: datetime | None = None
     failing_since: datetime | None = None
     watching_since: datetime | None = None
 
@@ -34,25 +38,43 @@ class Results:
 class Notes:
     """Everything the journal holds.
 
-    `uploaded`: content hash of what this Home Assistant uploaded, by backup id: proof of ownership
-    if the catalog is lost.
+    `uploaded`: content hash of what this Home Assistant uploaded, or was about to make a file, by
+    backup id: a file with that content is ours, and is what was sent.
     `dismissed`: backups that were deleted from Dropbox on purpose while a local one was still
     there.
     `sessions`: open upload sessions, by backup id.
+    `ciphers`: what was drawn for those that are encrypted on the way.
     `confirmed_keep`: the number of backups to keep that has been carried out, or confirmed, before.
     `folder_seen`: the backup folder was there once, so that its absence is news.
     `missed`: what Home Assistant made for Dropbox and could not be uploaded, until a newer one is.
     `folder_was_missing`: it vanished, and the user has not said yet that they know.
+    `paused`: the user has paused the uploads.
     """
 
     results: Results = field(default_factory=Results)
     uploaded: dict[BackupId, str] = field(default_factory=dict)
     dismissed: set[BackupId] = field(default_factory=set)
     sessions: dict[BackupId, UploadSession] = field(default_factory=dict)
+    ciphers: dict[BackupId, Cipher] = field(default_factory=dict)
     confirmed_keep: int | None = None
     missed: Missed | None = None
     folder_seen: bool = False
     folder_was_missing: bool = False
+    paused: bool = False
+
+    def prune(self, here: AbstractSet[BackupId], there: AbstractSet[BackupId]) -> None:
+        """Forget what can't matter any more: what is neither here nor in Dropbox, and what is being
+        done with what is not here, or is in Dropbox by now.
+
+        What was deleted on purpose is never forgotten: it may lie on a network share that is away,
+        and it would come back to Dropbox together with it.
+        """
+        for backup_id in self.uploaded.keys() - here - there:
+            del self.uploaded[backup_id]
+        for backup_id in self.sessions.keys() - (here - there):
+            del self.sessions[backup_id]
+        for backup_id in self.ciphers.keys() - (here - there):
+            del self.ciphers[backup_id]
 
 
 def _date(value: object) -> datetime | None:
@@ -88,6 +110,16 @@ _SESSION = vol.Schema(
     },
     extra=vol.REMOVE_EXTRA,
 )
+_CIPHER = vol.Schema(
+    {
+        vol.Required("backup_id"): str,
+        vol.Required("source"): str,
+        vol.Required("beginnings"): [
+            vol.ExactSequence([_count, vol.Match(r"^(?:[0-9a-f]{2})+\Z")])
+        ],
+    },
+    extra=vol.REMOVE_EXTRA,
+)
 _MISSED = vol.Schema(
     {
         vol.Required("name"): str,
@@ -102,10 +134,12 @@ _NOTES = vol.Schema(
         vol.Optional("uploaded", default=list): _only(vol.ExactSequence([str, str])),
         vol.Optional("dismissed", default=list): _only(str),
         vol.Optional("sessions", default=list): _only(_SESSION),
+        vol.Optional("ciphers", default=list): _only(_CIPHER),
         vol.Optional("confirmed_keep", default=None): vol.Any(None, _count),
         vol.Optional("missed", default=None): vol.Any(None, _MISSED),
         vol.Optional("folder_seen", default=False): bool,
         vol.Optional("folder_was_missing", default=False): bool,
+        vol.Optional("paused", default=False): bool,
     },
     extra=vol.REMOVE_EXTRA,
 )
@@ -134,10 +168,15 @@ def parse_notes(data: object) -> Notes:
             )
             for one in values["sessions"]
         },
+        ciphers={
+            BackupId(one["backup_id"]): Cipher(one["source"], dict(one["beginnings"]))
+            for one in values["ciphers"]
+        },
         confirmed_keep=values["confirmed_keep"],
         missed=Missed(**values["missed"]) if values["missed"] else None,
         folder_seen=values["folder_seen"],
         folder_was_missing=values["folder_was_missing"],
+        paused=values["paused"],
     )
 
 
@@ -160,10 +199,20 @@ def write_notes(notes: Notes) -> dict[str, Any]:
             }
             for backup_id, session in notes.sessions.items()
         ],
+        "ciphers": [
+            {
+                "backup_id": backup_id,
+                "source": cipher.source,
+                # A copy: the thread that encrypts may be adding to it.
+                "beginnings": [list(item) for item in sorted(cipher.beginnings.copy().items())],
+            }
+            for backup_id, cipher in notes.ciphers.items()
+        ],
         "confirmed_keep": notes.confirmed_keep,
         "missed": _missed_as_json(notes.missed),
         "folder_seen": notes.folder_seen,
         "folder_was_missing": notes.folder_was_missing,
+        "paused": notes.paused,
     }
 
 
@@ -174,66 +223,70 @@ def _missed_as_json(missed: Missed | None) -> dict[str, str] | None:
 
 
 class Journal:
-    """The notes of one config entry, saved soon after every change."""
+    """The notes of one config entry, saved soon after every change.
+
+    `on_writable` is told when they can't be written any more, and when they can again.
+    """
 
     def __init__(self, hass: HomeAssistant, entry_id: str) -> None:
         """Nothing is read yet."""
-        # Upload sessions are of use only together with a token, but nobody else's business.
-        self._store: Store[dict[str, Any]] = Store(
-            hass, _VERSION, f"{DOMAIN}.{entry_id}", private=True
-        )
         self.notes = Notes()
-        self._changes = 0
-        self._written = 0
-        self._writing = asyncio.Lock()
-        self._closed = False
-        self._paused = False
+        self.on_writable: Callable[[], None] = lambda: None
+        self._file = StorageFile(
+            hass,
+            entry_id,
+            lambda: write_notes(self.notes),
+            delay=_SAVE_DELAY,
+            on_writable=self._tell_writable,
+        )
+
+    @property
+    def writable(self) -> bool:
+        """Tell whether what is to survive a restart could be written the last time."""
+        return self._file.writable
 
     async def load(self) -> None:
         """Read what an earlier run wrote."""
-        self.notes = parse_notes(await self._store.async_load())
+        self.notes = parse_notes(await self._file.load())
 
     def changed(self) -> None:
         """Save the notes within a second."""
-        if self._closed or self._paused:
-            return
-        self._store.async_delay_save(lambda: write_notes(self.notes), _SAVE_DELAY)
+        self._file.changed()
 
     async def save(self) -> None:
-        """Return when the notes as they are now have been written. Many that wait share one
-        writing.
-        """
-        if self._closed or self._paused:
-            return
-        self._changes += 1
-        mine = self._changes
-        async with self._writing:
-            if self._written >= mine:
-                return
-            written = self._changes
-            await self._store.async_save(write_notes(self.notes))
-            self._written = written
+        """Return when the notes as they are now have been written, if they can be."""
+        await self._file.save()
 
     async def pause(self) -> None:
-        """Write nothing until `resume`: Home Assistant packs its storage into a backup, and gives
-        that up when a file of it is replaced at the wrong moment.
-        """
-        await self.save()
-        self._paused = True
+        """Write nothing until `resume`: Home Assistant packs its storage into a backup."""
+        await self._file.pause()
 
     async def resume(self) -> None:
         """Write again, first what happened meanwhile."""
-        self._paused = False
-        await self.save()
-
-    async def close(self) -> None:
-        """Write the notes a last time: the file may be another journal's next, or be deleted.
-
-        An upload through Home Assistant outlives the config entry that began it.
-        """
-        self._closed = True
-        await self._store.async_save(write_notes(self.notes))
+        await self._file.resume()
 
     async def remove(self) -> None:
         """Delete the file: the config entry is gone."""
-        await self._store.async_remove()
+        await self._file.remove()
+
+    def _tell_writable(self) -> None:
+        self.on_writable()
+
+
+async def journal_of(hass: HomeAssistant, entry_id: str) -> Journal:
+    """Return the one journal of a config entry, also over reloads: an upload by Home Assistant
+    outlives the reload of the entry that began it, and goes on taking notes.
+    """
+    journals = hass.data.setdefault(_JOURNALS, {})
+    if (journal := journals.get(entry_id)) is None:
+        journal = Journal(hass, entry_id)
+        await journal.load()
+        journals[entry_id] = journal
+    return journal
+
+
+async def remove_journal(hass: HomeAssistant, entry_id: str) -> None:
+    """Forget everything about a config entry."""
+    journal = await journal_of(hass, entry_id)
+    del hass.data[_JOURNALS][entry_id]
+    await journal.remove()

@@ -52,6 +52,8 @@ class Keeper:
         is pinned.
         """
         async with self._one_at_a_time:
+            if self._folder.cursor is None:
+                await self._folder.refresh(adopt=False)  # nothing is judged by what is remembered
             backups = [self._folder.find(backup_id) for backup_id in backup_ids]
             if pinned := [one.backup.name for one in backups if one.pinned]:
                 raise RefusedError(f"{', '.join(pinned)}: pinned")

@@ -1,12 +1,9 @@
-"""Local backups: list them, and read them as they are to be uploaded."""
+"""Local backups: list and check them."""
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 import logging
 from pathlib import Path
-from typing import Any
 
 from homeassistant.components.backup import (
     AgentBackup,
@@ -24,6 +21,7 @@ from .archive import ArchiveError, backup_from_dict, check_whole, read_metadata
 from .models import BackupId, LocalBackup, id_of
 from .plan import Skipped
 from .problems import text_of
+from .sources import EncryptedSource, LocalSource, Version
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -34,17 +32,13 @@ _LOCAL_DOMAINS = ("backup", "hassio")
 _PREFERRED_AGENTS = ("backup.local", "hassio.local")
 # homeassistant/components/backup/backup.py
 _CORE_FOLDER = "backups"
-_READ_SIZE = 1024 * 1024
-_STALLED_AFTER = 300.0
-
-type OpenStream = Callable[[], Coroutine[Any, Any, AsyncIterator[bytes]]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """What was found wrong with a version (size and time of change) of a file, or None."""
+    """What was found wrong with a version of a file, or None."""
 
-    version: tuple[int, int]
+    version: Version
     fault: str | None
 
 
@@ -107,11 +101,12 @@ class LocalBackups:
                 if backup_id in good:
                     continue
                 try:
-                    exists = await self._check(agent, listed)
+                    size = await self._check(agent, listed)
                 except (ArchiveError, OSError) as err:
                     bad[backup_id] = Skipped(LocalBackup(backup, agent.agent_id), str(err))
                 else:
-                    if exists:
+                    if size is not None:
+                        backup = replace(backup, size=size)
                         good[backup_id] = LocalBackup(backup, agent.agent_id)
         return LocalListing(
             good=tuple(good.values()),
@@ -123,19 +118,22 @@ class LocalBackups:
         self, local: LocalBackup, password: str | None
     ) -> tuple[AgentBackup, LocalSource | EncryptedSource]:
         """Return a backup as it will lie in Dropbox, encrypted if there is a password, and its
-        bytes.
+        bytes: those that were checked when it was listed, and no others.
 
         Raises `BackupAgentError` if its location is gone.
         """
         agent = self._manager.backup_agents.get(local.agent_id)
         if agent is None:
             raise BackupAgentError(f"The location {local.agent_id} is not there any more")
-        path = self._path_of(agent, local.backup) if isinstance(agent, LocalBackupAgent) else None
-        source = LocalSource(self._hass, agent, local.backup, path)
-        if local.backup.protected or password is None:
-            return local.backup, source
-        streamer = EncryptedBackupStreamer(self._hass, local.backup, source.open, password)
-        return streamer.backup(), EncryptedSource(streamer, source)
+        backup, path, version = local.backup, None, None
+        if isinstance(agent, LocalBackupAgent):
+            path = self._path_of(agent, backup)
+            version = self._checked[path].version
+        source = LocalSource(self._hass, agent, backup, path, version)
+        if backup.protected or password is None:
+            return backup, source
+        streamer = EncryptedBackupStreamer(self._hass, backup, source.open, password)
+        return streamer.backup(), EncryptedSource(streamer, source, password)
 
     async def create(self, own_agent_id: str) -> None:
         """Start a backup as the user has set up automatic ones, or a complete one; return when it
@@ -179,28 +177,28 @@ class LocalBackups:
             return None
         return config.create_backup.password
 
-    async def _check(self, agent: BackupAgent, backup: AgentBackup) -> bool:
-        """Raise `ArchiveError` if the archive is not whole; return whether it is still there.
+    async def _check(self, agent: BackupAgent, backup: AgentBackup) -> int | None:
+        """Raise `ArchiveError` if the archive is not whole; return its size in bytes, or None if it
+        is gone.
 
         Supervisor lists a backup only when it is whole. Core lists also what a failed backup left
-        behind, and whatever somebody wrote into a backup.json.
+        behind, and whatever somebody wrote into a backup.json; and it looks at sizes only once.
         """
         backup_from_dict(backup.as_dict())
         if not isinstance(agent, LocalBackupAgent):
-            return True
+            return backup.size
         try:
             path = self._path_of(agent, backup)
-            stat = await self._hass.async_add_executor_job(path.stat)
+            version = await self._hass.async_add_executor_job(Version.of, path)
         except BackupAgentError, FileNotFoundError:
-            return False
-        version = (stat.st_size, stat.st_mtime_ns)
+            return None
         known = self._checked.get(path)
         if known is None or known.version != version:
             fault = await self._hass.async_add_executor_job(_fault_of, path)
             known = self._checked[path] = _Checked(version, fault)
         if known.fault is not None:
             raise ArchiveError(known.fault)
-        return True
+        return version.size
 
     def _path_of(self, agent: LocalBackupAgent, backup: AgentBackup) -> Path:
         """Return where an archive lies. Raises `BackupAgentError` if it is gone."""
@@ -242,118 +240,3 @@ def _fault_of(path: Path) -> str | None:
     except ArchiveError as err:
         return str(err)
     return None
-
-
-@dataclass(slots=True)
-class LocalSource:
-    """A local archive as it lies there: a file of Core, or a stream of Supervisor.
-
-    `failure` is what broke the last reading.
-    """
-
-    hass: HomeAssistant
-    agent: BackupAgent
-    backup: AgentBackup
-    path: Path | None
-    failure: Exception | None = None
-
-    @property
-    def size(self) -> int:
-        """Bytes of the archive."""
-        return self.backup.size
-
-    async def open(self) -> AsyncIterator[bytes]:
-        """Return the bytes as Home Assistant's streamers want them."""
-        return self.read()
-
-    async def read(self) -> AsyncGenerator[bytes]:
-        """Yield the archive. Raises `OSError` or `BackupAgentError` if it is gone or can't be
-        read.
-        """
-        self.failure = None
-        if self.path is not None:
-            reading = _read_file(self.hass, self.path)
-        else:
-            reading = _read_stream(lambda: self.agent.async_download_backup(self.backup.backup_id))
-        try:
-            async with aclosing(reading) as stream:
-                async for piece in stream:
-                    yield piece
-        except (BackupAgentError, OSError) as err:
-            self.failure = err
-            raise
-        except Exception as err:
-            # Supervisor's client lets errors of its own and of its connection through.
-            self.failure = BackupAgentError(f"It can't be read: {text_of(err)}")
-            raise self.failure from err
-
-
-@dataclass(slots=True)
-class StreamSource:
-    """An archive that Home Assistant hands out, as often as it is asked for."""
-
-    open_stream: OpenStream
-    size: int
-
-    def read(self) -> AsyncGenerator[bytes]:
-        """Yield the archive."""
-        return _read_stream(self.open_stream)
-
-
-@dataclass(slots=True)
-class EncryptedSource:
-    """An archive that is encrypted on its way out.
-
-    One object gives the same bytes at every reading, another object gives others: Home Assistant
-    draws new keys.
-    """
-
-    streamer: EncryptedBackupStreamer
-    plain: LocalSource
-
-    @property
-    def size(self) -> int:
-        """Bytes of the encrypted archive."""
-        return self.streamer.size()
-
-    async def read(self) -> AsyncGenerator[bytes]:
-        """Yield the encrypted archive. Raises what reading the plain one raises."""
-        try:
-            async with aclosing(_read_stream(self.streamer.open_stream)) as stream:
-                async for piece in stream:
-                    yield piece
-        finally:
-            # Without it the thread that encrypts may wait for a reader for ever.
-            await self.streamer.wait()
-        if self.plain.failure is not None:
-            # The thread ends early then, and keeps to itself why.
-            raise self.plain.failure
-
-
-async def _read_file(hass: HomeAssistant, path: Path) -> AsyncGenerator[bytes]:
-    file = await hass.async_add_executor_job(path.open, "rb")
-    try:
-        while data := await hass.async_add_executor_job(file.read, _READ_SIZE):
-            yield data
-    finally:
-        await asyncio.shield(hass.async_add_executor_job(file.close))
-
-
-async def _read_stream(open_stream: OpenStream) -> AsyncGenerator[bytes]:
-    # Supervisor's streams have no timeout of their own: one that stands still would do so for ever.
-    async with asyncio.timeout(_STALLED_AFTER):
-        stream = await open_stream()
-    try:
-        pieces = aiter(stream)
-        while True:
-            async with asyncio.timeout(_STALLED_AFTER):
-                piece = await anext(pieces, None)
-            if piece is None:
-                return
-            yield piece
-    except TimeoutError as err:
-        raise BackupAgentError("Home Assistant stopped sending the backup") from err
-    finally:
-        # Home Assistant 2026.10 leaves closing to the agent. Not every stream can be closed.
-        if (close := getattr(stream, "aclose", None)) is not None:
-            await close()

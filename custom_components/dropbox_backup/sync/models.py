@@ -7,6 +7,8 @@ from typing import NewType
 from homeassistant.components.backup import AgentBackup
 from homeassistant.util import dt as dt_util
 
+from .manners import Hours
+
 BackupId = NewType("BackupId", str)
 
 _NO_DATE = datetime.min.replace(tzinfo=dt_util.UTC)
@@ -40,12 +42,17 @@ class Policy:
     """What the user chose. `keep` is a number of backups, 0 keeps all.
 
     `alarm_after`: for how long no new backup may be in Dropbox; None never alarms for that.
+    `bytes_per_second`, `hours`: what uploads may take of the line, and when; None sets no limit.
+    `chunks_at_once`: how many chunks they may hold in memory; None is as many as fit well.
     """
 
     upload_automatically: bool = True
     check_interval: timedelta = timedelta(hours=24)
     keep: int = 10
     alarm_after: timedelta | None = timedelta(days=3)
+    bytes_per_second: float | None = None
+    hours: Hours | None = None
+    chunks_at_once: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

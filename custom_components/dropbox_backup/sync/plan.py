@@ -58,12 +58,14 @@ def make_plan(
     instance_id: str,
     *,
     dismissed: AbstractSet[BackupId] = frozenset(),
+    unproven: AbstractSet[BackupId] = frozenset(),
     wanted: AbstractSet[BackupId] = frozenset(),
 ) -> Plan:
     """Compute the plan.
 
-    `dismissed` were deleted from Dropbox by the user and are not uploaded again. `wanted` are
-    uploaded in any case: a person asked for them.
+    `dismissed` were deleted from Dropbox by the user and are not uploaded again. `unproven` could
+    not be verified, so that they take the place of no other. `wanted` are uploaded in any case: a
+    person asked for them.
     """
     in_dropbox = {id_of(backup.backup): backup for backup in remote}
     skipped: list[Skipped] = []
@@ -88,9 +90,9 @@ def make_plan(
         else:
             candidates.append(one)
 
-    # What is verified in this run takes its place among the newest as well: an older one that is
+    # What is going to be verified takes its place among the newest as well: an older one that is
     # uploaded on its account would be deleted at once.
-    proven = {id_of(one.backup) for one in verify}
+    proven = {id_of(one.backup) for one in verify} - unproven
     there_then = [
         replace(one, verified=_SOON) if id_of(one.backup) in proven else one for one in remote
     ]

@@ -11,10 +11,12 @@ from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.util import dt as dt_util
 
 from .alarm import Situation, alarm
+from .gate import Gate
 from .journal import Journal
-from .models import Policy, RemoteBackup, date_of
+from .models import RemoteBackup, date_of
+from .plan import Skipped
 from .remote import BackupFolder
-from .state import Problem, Progress, State, Status
+from .state import Problem, ProblemKind, Progress, State, Status
 from .transfers import Transfer
 
 _LOGGER = logging.getLogger(__name__)
@@ -53,22 +55,24 @@ class Publisher:
         hass: HomeAssistant,
         folder: BackupFolder,
         journal: Journal,
-        policy: Policy,
+        gate: Gate,
         *,
         instance_id: str,
         on_change: Callable[[State], None],
+        on_sign_in_needed: Callable[[], None],
     ) -> None:
         """Publish nothing yet."""
         self._hass = hass
         self._folder = folder
         self._journal = journal
-        self._policy = policy
+        self._gate = gate
         self._on_change = on_change
+        self._on_sign_in_needed = on_sign_in_needed
         self._active: Collection[Transfer] = ()
         self._sent = 0
-        self._moved: datetime | None = None
         self._published_at = 0.0
         self._listeners: list[Callable[[BackupEvent], None]] = []
+        journal.on_writable = self.publish
         self.state = State(status=Status.CHECKING, instance_id=instance_id)
 
     @callback
@@ -106,7 +110,8 @@ class Publisher:
         self._active = active
         sent = sum(one.sent for one in active)
         if sent > self._sent:
-            self._moved = dt_util.utcnow()
+            # Written down soon: what arrives is noted in the journal as well.
+            self._journal.notes.results.last_moved = dt_util.utcnow()
         self._sent = sent
         due = self._hass.loop.time() - self._published_at >= _PROGRESS_INTERVAL
         if due or not active:
@@ -127,6 +132,18 @@ class Publisher:
                 _LOGGER.warning("Backups can't be uploaded to Dropbox now: %s", problem.detail)
         self._journal.changed()
         self.publish(problem=problem)
+        if problem is not None and problem.kind is ProblemKind.SIGN_IN:
+            self._on_sign_in_needed()
+
+    @callback
+    def refuse(self, refused: tuple[Skipped, ...]) -> None:
+        """Publish what can't be uploaded, and tell the log once of each."""
+        before = {one.local.backup.backup_id for one in self.state.refused}
+        for one in refused:
+            if one.local.backup.backup_id not in before:
+                name = one.local.backup.name
+                _LOGGER.warning("The backup %s can't be uploaded: %s", name, one.reason)
+        self.publish(refused=refused)
 
     @callback
     def publish(self, **changes: object) -> None:
@@ -138,7 +155,8 @@ class Publisher:
             backups=tuple(
                 sorted(self._folder.backups, key=lambda one: date_of(one.backup), reverse=True)
             ),
-            listed=self._folder.cursor is not None,
+            listed=self._folder.known,
+            hold=self._gate.hold,
             progress=self._progress(),
             last_attempt=notes.results.last_attempt,
             last_check=notes.results.last_check,
@@ -163,17 +181,20 @@ class Publisher:
         now = dt_util.utcnow()
         return Situation(
             now=now,
-            after=self._policy.alarm_after,
+            after=self._gate.policy.alarm_after,
             ours=[one for one in state.backups if one.owner == state.instance_id]
-            if state.listed
+            if self._folder.cursor is not None  # what is remembered may lack the newest
             else None,
             waiting=state.waiting,
             refused=state.refused,
             unconfirmed=state.unconfirmed,
             watching_since=results.watching_since or now,
             missed=self._journal.notes.missed,
+            writable=self._journal.writable,
             problem=state.problem,
             failing_since=results.failing_since,
-            moved=self._moved,
+            moved=results.last_moved,
+            paused=self._gate.paused,
+            hours=self._gate.policy.hours,
             space=state.space,
         )

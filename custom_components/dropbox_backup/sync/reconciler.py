@@ -1,37 +1,42 @@
 """The one worker that makes the plan true: list, plan, upload, apply retention, publish."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Sequence,
+    Set as AbstractSet,
+)
 from dataclasses import replace
-from datetime import datetime, timedelta
+from functools import partial
 import logging
+from typing import Any
 
-from homeassistant.components.backup import AgentBackup, BackupNotFound
-from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
-from homeassistant.helpers.event import async_track_point_in_utc_time
+from homeassistant.components.backup import BackupNotFound
+from homeassistant.core import HomeAssistant, callback
 from homeassistant.util import dt as dt_util
 
 from ..dropbox_api.client import DropboxClient
 from ..dropbox_api.download import download
-from ..dropbox_api.errors import (
-    CorruptError,
-    DropboxError,
-    FullError,
-    NotFoundError,
-)
+from ..dropbox_api.errors import DropboxError, NotFoundError, StoppedError
 from .account import ask_space
-from .alarm import size_text
+from .gate import Gate
 from .journal import Journal
 from .keeper import Keeper
-from .local import LocalBackups, OpenStream, StreamSource
-from .models import BackupId, LocalBackup, Missed, Policy, RemoteBackup, date_of, id_of
-from .plan import Plan, Skipped, make_plan
+from .local import LocalBackups
+from .manners import Asker, Hold
+from .models import BackupId, LocalBackup, Policy, RemoteBackup, id_of
+from .plan import Plan, make_plan
 from .problems import concerns_all, problem_of, text_of
-from .publisher import BackupEvent, EventKind, Publisher
+from .publisher import Publisher
 from .remote import BackupFolder
 from .retention import Verdict
+from .schedule import Schedule
 from .state import Problem, ProblemKind, State, Status
-from .transfers import Transfers
+from .together import upload_in_order
+from .uploader import Uploader
 from .wishes import Outcome, Outcomes, Run, Selection, Wish, outcomes_of
 
 _LOGGER = logging.getLogger(__name__)
@@ -41,13 +46,9 @@ _DEBOUNCE = 1.0
 # Seconds for which one failing call is repeated. After that the worker waits and starts over, where
 # it stopped.
 _PATIENCE = 120.0
-# Home Assistant may delete the only copy when an upload through its own backup fails: try long.
-_PATIENCE_FOR_HOME_ASSISTANT = 3600.0
+_HELD_BACK = "uploads are paused"  # the only thing that holds back what somebody has asked for
 # Somebody looks at a page that does not open before.
 _PATIENCE_OF_A_PERSON = 5.0
-_RETRY_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 20, 30, 60))
-# Asking costs one small request: be back soon after the network is.
-_RETRY_UNREACHABLE_AFTER = timedelta(minutes=5)
 
 
 class Reconciler:
@@ -76,16 +77,32 @@ class Reconciler:
         self._policy = policy
         self._instance_id = instance_id
         self._agent_id = agent_id
-        self._on_sign_in_needed = on_sign_in_needed
+        self.gate = Gate(hass, journal, policy, agent_id, self._held_or_let_go)
         self.publisher = Publisher(
-            hass, folder, journal, policy, instance_id=instance_id, on_change=on_change
+            hass,
+            folder,
+            journal,
+            self.gate,
+            instance_id=instance_id,
+            on_change=on_change,
+            on_sign_in_needed=on_sign_in_needed,
         )
         self.keeper = Keeper(folder, journal, policy, self.publisher, instance_id)
-        self._transfers = Transfers(client, folder, journal, instance_id, self.publisher.progressed)
+        self.uploader = Uploader(
+            client,
+            folder,
+            local,
+            journal,
+            self.gate,
+            self.publisher,
+            instance_id=instance_id,
+            agent_id=agent_id,
+        )
+        self._schedule = Schedule(
+            hass, policy.check_interval, partial(self.request, "time for a check")
+        )
         self._requested = asyncio.Event()
         self._wishes: list[Wish] = []
-        self._failures = 0
-        self._cancel_timer: CALLBACK_TYPE | None = None
 
     @property
     def state(self) -> State:
@@ -116,11 +133,13 @@ class Reconciler:
         self._requested.set()
         return done
 
-    async def refresh(self, patience: float = _PATIENCE, *, adopt: bool = True) -> None:
+    async def refresh(self, patience: float | None = None, *, adopt: bool = True) -> None:
         """List the backup folder, making it if need be. Raises `DropboxError`.
 
-        `adopt`: whether to read archives that nobody has written into the catalog.
+        `patience`: for how many seconds a call that fails is tried again, the worker's if not
+        given. `adopt`: whether to read archives that nobody has written into the catalog.
         """
+        patience = _PATIENCE if patience is None else patience
         notes = self._journal.notes
         try:
             await self._folder.refresh(patience, adopt=adopt)
@@ -129,7 +148,7 @@ class Reconciler:
                 _LOGGER.warning("The backup folder is gone from Dropbox; it is made again")
                 notes.folder_was_missing = True
                 self._journal.changed()
-            await self._client.create_folder(self._folder.path)
+            await self._client.with_patience(patience).create_folder(self._folder.path)
             await self._folder.refresh(patience, adopt=adopt)
         if not notes.folder_seen or notes.results.watching_since is None:
             notes.folder_seen = True
@@ -138,32 +157,9 @@ class Reconciler:
         self.publisher.publish()
 
     async def ensure_listed(self) -> None:
-        """List the backup folder if that has not been done yet. Raises `DropboxError`."""
-        if self._folder.cursor is None:
+        """List the backup folder if it is not known what lies there. Raises `DropboxError`."""
+        if not self._folder.known:
             await self.refresh(_PATIENCE_OF_A_PERSON, adopt=False)
-
-    async def upload_for_home_assistant(
-        self, backup: AgentBackup, open_stream: OpenStream, on_progress: Callable[[int], None]
-    ) -> RemoteBackup:
-        """Upload what Home Assistant hands out: the user chose Dropbox as a location.
-
-        Raises `DropboxError`.
-        """
-        source = StreamSource(open_stream, backup.size)
-        try:
-            self.publisher.publish(space=await ask_space(self._client))
-            self._check_room(backup.size)
-            remote = await self._transfers.upload(
-                backup, source, patience=_PATIENCE_FOR_HOME_ASSISTANT, on_progress=on_progress
-            )
-        except DropboxError as err:
-            self._failed(backup, err)
-            # Should Home Assistant have no other copy, nothing else would remember it.
-            self._journal.notes.missed = Missed(backup.name, date_of(backup), text_of(err))
-            self._take_problem(problem_of(err))
-            raise
-        self.publisher.tell(EventKind.UPLOADED, remote)
-        return remote
 
     async def unknown(self, backup_ids: Iterable[BackupId]) -> set[BackupId]:
         """Return those that are neither on this Home Assistant nor in Dropbox."""
@@ -207,6 +203,17 @@ class Reconciler:
         await self._local.create(self._agent_id)
         self.request("back up now", Selection(since=begun))
 
+    @callback
+    def pause_uploads(self) -> None:
+        """Hold uploads back until `resume_uploads`; what is under way stops gently."""
+        self.gate.pause(paused=True)
+
+    @callback
+    def resume_uploads(self) -> None:
+        """Let uploads go again."""
+        self.gate.pause(paused=False)
+        self.request("uploads are no longer paused")
+
     async def save(self) -> None:
         """Write down what must survive: before an unload."""
         await self._journal.save()
@@ -214,9 +221,11 @@ class Reconciler:
     async def pause_writing(self) -> None:
         """Leave Home Assistant's storage alone while it is packed into a backup."""
         await self._journal.pause()
+        await self._folder.pause_writing()
 
     async def resume_writing(self) -> None:
         """Write down what happened meanwhile."""
+        await self._folder.resume_writing()
         await self._journal.resume()
 
     @callback
@@ -236,7 +245,7 @@ class Reconciler:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        stop_watching = self.publisher.watch_time()
+        stop_watching = (self.publisher.watch_time(), self.gate.watch())
         try:
             while True:
                 await self._requested.wait()
@@ -247,9 +256,8 @@ class Reconciler:
                 if self._local.idle:
                     await self._reconcile()
         finally:
-            stop_watching()
-            if self._cancel_timer is not None:
-                self._cancel_timer()
+            for stop in (*stop_watching, self._schedule.cancel):
+                stop()
             for wish in self._wishes:
                 wish.done.cancel()
 
@@ -286,60 +294,67 @@ class Reconciler:
         else:
             self._prune_notes(run.local)
         plan = self._plan(run.local, run.wishes)
-        self._refuse((*found.bad, *plan.conflicts))
+        for one in plan.verify:
+            if not await self._attempt(one, run, self.uploader.verify(one)):
+                run.unproven.add(id_of(one.backup))
+        if run.unproven:
+            plan = self._plan(run.local, run.wishes, run.unproven)
+        self.publisher.refuse((*found.bad, *plan.conflicts))
         self.publisher.publish(plan=plan, waiting=plan.upload, space=await ask_space(self._client))
-        for one in (*plan.upload, *plan.verify):
-            await self._upload(one, run)
+        await upload_in_order(plan.upload, partial(self._upload, run))
         verdicts = await self.keeper.apply_retention()
         if plan.upload or not all(verdict.keep for verdict in verdicts):
             self.publisher.publish(space=await ask_space(self._client))
 
-    def _refuse(self, refused: tuple[Skipped, ...]) -> None:
-        before = {one.local.backup.backup_id for one in self.state.refused}
-        for one in refused:
-            if one.local.backup.backup_id not in before:
-                name = one.local.backup.name
-                _LOGGER.warning("The backup %s can't be uploaded: %s", name, one.reason)
-        self.publisher.publish(refused=refused)
+    async def _upload(self, run: Run, one: LocalBackup) -> None:
+        """Upload one backup, unless it is to be held back."""
+        backup_id, name = id_of(one.backup), one.backup.name
+        asker = Asker.PERSON if backup_id in run.wanted else Asker.WORKER
+        if self.gate.hold_of(asker) is not None:
+            run.outcomes[backup_id] = Outcome(name, error=_HELD_BACK)
+            return
+        if await self._attempt(one, run, self.uploader.upload(one, asker, _PATIENCE)):
+            waiting = tuple(other for other in self.state.waiting if other is not one)
+            self.publisher.publish(waiting=waiting)
 
-    async def _upload(self, one: LocalBackup, run: Run) -> None:
-        """Upload one backup, or verify it if it is there.
+    async def _attempt(
+        self, one: LocalBackup, run: Run, work: Coroutine[Any, Any, RemoteBackup]
+    ) -> bool:
+        """Do the work on one backup; return whether nothing more is to be done about it.
 
         What concerns only this one is noted and does not stop the others.
         """
-        backup_id = id_of(one.backup)
-        known = self._folder.get(backup_id) is not None
+        backup_id, name = id_of(one.backup), one.backup.name
         try:
-            backup, source = self._local.source(one, self._local.password_for(self._agent_id))
-            if not known:
-                self._check_room(backup.size)
-                self.publisher.publish(status=Status.UPLOADING)
-            remote = await self._transfers.upload(backup, source, patience=_PATIENCE)
+            run.outcomes[backup_id] = Outcome(name, await work)
+        except StoppedError:
+            _LOGGER.debug("The upload of %s was stopped; it goes on later", name)
+            run.outcomes[backup_id] = Outcome(name, error=_HELD_BACK)
+            return False
         except BackupNotFound, FileNotFoundError:
-            _LOGGER.info("%s is gone: it was deleted before it was uploaded", one.backup.name)
-            run.outcomes[backup_id] = Outcome(one.backup.name, error="it was deleted meanwhile")
+            _LOGGER.info("%s is gone: it was deleted before it was uploaded", name)
+            run.outcomes[backup_id] = Outcome(name, error="it was deleted meanwhile")
         except Exception as err:
-            self._failed(one.backup, err)
-            run.outcomes[backup_id] = Outcome(one.backup.name, error=text_of(err))
+            run.outcomes[backup_id] = Outcome(name, error=text_of(err))
             if concerns_all(err):
+                # All that are under way fail for the same reason: it is told once.
+                if not run.stopped:
+                    self.uploader.failed(one.backup, err)
+                run.stopped = True
                 raise
+            self.uploader.failed(one.backup, err)
             run.problem = problem_of(err)
-            return
-        else:
-            self.publisher.tell(EventKind.VERIFIED if known else EventKind.UPLOADED, remote)
-            run.outcomes[backup_id] = Outcome(one.backup.name, remote)
-        waiting = tuple(other for other in self.state.waiting if other is not one)
-        self.publisher.publish(waiting=waiting)
-
-    def _check_room(self, size: int) -> None:
-        """Raise `FullError` before anything is sent if it can't fit."""
-        space = self.state.space
-        if space is not None and space.free < size:
-            raise FullError(f"{size_text(size)} are needed, {size_text(space.free)} are free")
+            return False
+        return True
 
     # Deciding
 
-    def _plan(self, local: Sequence[LocalBackup], wishes: list[Wish]) -> Plan:
+    def _plan(
+        self,
+        local: Sequence[LocalBackup],
+        wishes: list[Wish],
+        unproven: AbstractSet[BackupId] = frozenset(),
+    ) -> Plan:
         policy = self._policy
         if any(wish.selection.everything for wish in wishes):
             policy = replace(policy, upload_automatically=True)
@@ -349,69 +364,36 @@ class Reconciler:
             policy,
             self._instance_id,
             dismissed=self._journal.notes.dismissed,
+            unproven=unproven,
             wanted={one for wish in wishes for one in wish.selection.of(local)},
         )
 
     def _prune_notes(self, local: Sequence[LocalBackup]) -> None:
-        """Forget what can't matter any more.
-
-        What was deleted on purpose is never forgotten: it may lie on a network share that is away,
-        and it would come back to Dropbox together with it.
-        """
-        notes = self._journal.notes
         here = {id_of(one.backup) for one in local}
         there = {id_of(one.backup) for one in self._folder.backups}
-        for backup_id in notes.uploaded.keys() - here - there:
-            del notes.uploaded[backup_id]
-        for backup_id in notes.sessions.keys() - (here - there):
-            del notes.sessions[backup_id]
+        # Home Assistant may be uploading what it has nowhere else.
+        here |= {id_of(one.backup) for one in self.uploader.active}
+        self._journal.notes.prune(here, there)
 
     # Telling
 
     def _finish(self, run: Run) -> None:
-        now = dt_util.utcnow()
         if run.problem is None:
-            self._failures = 0
-            self._journal.notes.results.last_check = now
-            wait = self._policy.check_interval
-        else:
-            wait = _RETRY_AFTER[min(self._failures, len(_RETRY_AFTER) - 1)]
-            if run.problem.kind is ProblemKind.UNREACHABLE:
-                wait = min(wait, _RETRY_UNREACHABLE_AFTER)
-            wait = max(wait, timedelta(seconds=run.not_before))
-            self._failures += 1
-        self._take_problem(run.problem)
-        self.publisher.publish(status=self._resting_status(), next_check=now + wait)
-        self._wake_at(now + wait)
+            self._journal.notes.results.last_check = dt_util.utcnow()
+        self.publisher.take_problem(run.problem or self.state.unsolved)
+        self._schedule.checked(run.problem, run.not_before)
+        self._rest()
 
-    def _resting_status(self) -> Status:
-        problem = self.state.problem
-        if problem is not None and problem.kind is ProblemKind.UNREACHABLE:
-            return Status.RETRYING
-        if problem is not None or self.state.unconfirmed or self.state.refused:
-            return Status.NEEDS_ATTENTION
-        return Status.UP_TO_DATE
+    def _rest(self) -> None:
+        """Publish what the worker waits for."""
+        due = [when for when in (self._schedule.due, self.gate.opens_at) if when is not None]
+        self.publisher.publish(status=self.state.status_at_rest, next_check=min(due, default=None))
 
-    def _take_problem(self, problem: Problem | None) -> None:
-        self.publisher.take_problem(problem)
-        if problem is not None and problem.kind is ProblemKind.SIGN_IN:
-            self._on_sign_in_needed()
-
-    def _failed(self, backup: AgentBackup, err: Exception) -> None:
-        _LOGGER.info("%s was not uploaded: %s", backup.name, text_of(err))
-        corrupt = isinstance(err, CorruptError)
-        kind = EventKind.VERIFICATION_FAILED if corrupt else EventKind.UPLOAD_FAILED
-        self.publisher.tell_of(
-            BackupEvent(kind, backup.backup_id, backup.name, backup.size, text_of(err))
-        )
-
-    def _wake_at(self, when: datetime) -> None:
-        if self._cancel_timer is not None:
-            self._cancel_timer()
-
-        @callback
-        def wake(_now: datetime) -> None:
-            self._cancel_timer = None
-            self.request("time for a check")
-
-        self._cancel_timer = async_track_point_in_utc_time(self._hass, wake, when)
+    @callback
+    def _held_or_let_go(self, hold: Hold | None) -> None:
+        self.publisher.publish()
+        if hold is None:
+            self.request("uploads may go on")
+        # A run that is under way ends by itself.
+        if self.state.status not in {Status.CHECKING, Status.UPLOADING}:
+            self._rest()

@@ -2,12 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-import io
 import json
 import logging
-from typing import Any, override
+from typing import Any
 
 from homeassistant.components.backup import AgentBackup
 
@@ -16,29 +15,21 @@ from ..dropbox_api.content_hash import block_digests, content_hash
 from ..dropbox_api.download import read_range
 from ..dropbox_api.errors import DropboxError, NotFoundError, RefusedError, UnreachableError
 from ..dropbox_api.sdk import files
-from .archive import ArchiveError, backup_from_dict, read_metadata
+from .archive import ArchiveError, backup_from_dict
 from .catalog import Catalog, CatalogEntry, entry_of, parse_catalog, write_catalog
+from .listing import Listing, ListingCache, Snapshot
 from .models import BackupId, RemoteBackup, RemoteFile, id_of, made_by
 from .names import CATALOG_NAME, file_name
+from .remote_archive import read_remote_metadata
+from .shared_write import SharedWrite
 
 _LOGGER = logging.getLogger(__name__)
 
-_READ_AHEAD = 64 * 1024
 _ADOPTIONS_AT_ONCE = 4
-# Seconds until a worker thread stops waiting for a ranged read that the event loop never finished.
-_READ_TIMEOUT = 600.0
 _TRIES_OF_CATALOG = 5
 # HA core's `dropbox` integration writes the metadata of `x.tar` into `x.metadata.json`.
 _SIDECAR_ENDING = ".metadata.json"
 _LARGEST_SIDECAR = 4 * 1024 * 1024
-
-
-@dataclass(slots=True)
-class _Listing:
-    """The files as of `cursor`, by lower-case name: Dropbox's names differ in more than case."""
-
-    cursor: str
-    files: dict[str, RemoteFile] = field(default_factory=dict)
 
 
 class BackupFolder:
@@ -46,7 +37,8 @@ class BackupFolder:
     and often no more.
 
     `uploaded_by_us` returns from the journal the content hash that we uploaded for a backup id: it
-    proves whose a file is when archive and catalog don't say.
+    proves whose a file is when archive and catalog don't say. `cache` remembers the folder over a
+    restart.
     """
 
     def __init__(
@@ -55,30 +47,41 @@ class BackupFolder:
         path: str,
         instance_id: str,
         uploaded_by_us: Callable[[BackupId], str | None],
+        cache: ListingCache | None = None,
     ) -> None:
         """Nothing is asked yet."""
         self._client = client
         self.path = path.rstrip("/")
         self._instance_id = instance_id
         self._uploaded_by_us = uploaded_by_us
-        self._listing: _Listing | None = None
+        self._cache = cache
+        self._listing: Listing | None = None
+        self._seen = False
         self._catalog: Catalog = {}
         self._catalog_rev: str | None = None
         self._unreadable: dict[str, str] = {}
         self._backups: dict[BackupId, RemoteBackup] = {}
         self._refresh_lock = asyncio.Lock()
-        self._catalog_lock = asyncio.Lock()
+        self._save_catalog = SharedWrite(self._write_catalog)
+        # Not in Dropbox's catalog yet: what goes on top of what others wrote, and what below it.
+        self._recorded: Catalog = {}
+        self._adopted: Catalog = {}
 
     # Reading
 
     @property
     def cursor(self) -> str | None:
-        """Dropbox's name for the state of the folder at the last refresh."""
-        return self._listing.cursor if self._listing else None
+        """Dropbox's name for the state of the folder at the last refresh, None before the first."""
+        return self._listing.cursor if self._listing and self._seen else None
+
+    @property
+    def known(self) -> bool:
+        """Tell whether it was seen what lies there, at a refresh or before the last restart."""
+        return self._listing is not None
 
     @property
     def backups(self) -> Collection[RemoteBackup]:
-        """The backups as of the last refresh."""
+        """The backups as of the last refresh, or, before the first, as remembered."""
         return self._backups.values()
 
     def get(self, backup_id: str) -> RemoteBackup | None:
@@ -99,6 +102,24 @@ class BackupFolder:
         """Return where a backup belongs."""
         return self.path_of(file_name(backup))
 
+    async def recall(self) -> None:
+        """Begin with what was known before the last restart."""
+        snapshot = await self._cache.load() if self._cache else None
+        if snapshot is not None and snapshot.path == self.path:
+            self._listing = Listing(snapshot.cursor, dict(snapshot.files))
+            self._catalog, self._catalog_rev = snapshot.catalog, snapshot.catalog_rev
+            self._update()
+
+    async def pause_writing(self) -> None:
+        """Leave Home Assistant's storage alone while it is packed into a backup."""
+        if self._cache is not None:
+            await self._cache.pause()
+
+    async def resume_writing(self) -> None:
+        """Write down what happened meanwhile."""
+        if self._cache is not None:
+            await self._cache.resume()
+
     async def refresh(self, patience: float = 60.0, *, adopt: bool = True) -> None:
         """Learn what changed. Raises `NotFoundError` when the folder is missing, else any
         `DropboxError`.
@@ -117,15 +138,16 @@ class BackupFolder:
     # Changing
 
     async def record(self, backup: RemoteBackup) -> None:
-        """Take note of a backup: a new one, or new annotations of one that is there. Raises
-        `DropboxError`.
+        """Take note of a backup: a new one, or new annotations of one that is there. Returns when
+        that has been written; many that wait share one writing. Raises `DropboxError`.
         """
         if self._listing is None:
             return  # when it is listed, the journal proves whose this is
         self._listing.files[backup.file.name.lower()] = backup.file
         changed = {backup.file.name: entry_of(backup)}
         self._take(changed)
-        await self._save_catalog(changed, over=True)
+        self._recorded = {**self._recorded, **changed}
+        await self._save_catalog()
 
     async def delete(self, backup: RemoteBackup) -> None:
         """Delete a backup, only with the content it had when it was judged. It being gone already
@@ -150,17 +172,19 @@ class BackupFolder:
         if self._listing is not None:
             try:
                 result = await client.list_folder_continue(self._listing.cursor)
-            except NotFoundError:
-                self._listing = None  # Dropbox asks to start again, or the folder is gone
+            except NotFoundError, RefusedError:
+                self._seen = False  # Dropbox asks to start again, or the folder is gone
             else:
                 await self._take_pages(client, self._listing, result)
+                self._seen = True
                 return
         result = await client.list_folder(self.path)
-        listing = _Listing(cursor="")
+        listing = Listing(cursor="")
         await self._take_pages(client, listing, result)
         self._listing = listing
+        self._seen = True
 
-    async def _take_pages(self, client: DropboxClient, listing: _Listing, result: Any) -> None:
+    async def _take_pages(self, client: DropboxClient, listing: Listing, result: Any) -> None:
         while True:
             for entry in result.entries:
                 if isinstance(entry, files.FileMetadata):
@@ -204,40 +228,47 @@ class BackupFolder:
     async def _try_to_save_catalog(self, adopted: Catalog) -> None:
         """Write the catalog if that can be done: what is in it is in the archives as well."""
         try:
-            await self._save_catalog(adopted, over=False)
+            self._adopted = {**self._adopted, **adopted}
+            await self._save_catalog()
         except DropboxError as err:
             # A full Dropbox must neither hide its backups nor keep anybody from deleting some.
             _LOGGER.info("The catalog could not be written, it will be later: %s", err)
 
-    async def _save_catalog(self, changed: Catalog, *, over: bool) -> None:
-        """Write the catalog. `changed` goes on top of what others wrote meanwhile, or below it."""
-        loop = asyncio.get_running_loop()
-        async with self._catalog_lock:
-            for last_try in (False,) * (_TRIES_OF_CATALOG - 1) + (True,):
-                there = {file.name: file for file in self._archives()}
-                entries = {
-                    name: entry
-                    for name, entry in self._catalog.items()
-                    if name in there and there[name].content_hash == entry.content_hash
-                }
-                data = await loop.run_in_executor(None, write_catalog, entries)
-                commit = UploadCommit(self.path_of(CATALOG_NAME), replaces=self._catalog_rev)
-                try:
-                    metadata = await self._client.upload(
-                        data, commit, content_hash(block_digests(data))
-                    )
-                except RefusedError as err:
-                    if last_try or "conflict" not in err.reason:
-                        raise
-                    # Another Home Assistant wrote it: take over what it knows, then write again.
-                    await self._reload_catalog()
-                    self._take(changed if over else {**changed, **self._catalog})
-                else:
-                    self._catalog_rev = metadata.rev
-                    self._catalog = {
-                        name: entry for name, entry in self._catalog.items() if name in there
-                    }
-                    return
+    async def _write_catalog(self) -> None:
+        recorded, adopted = self._recorded, self._adopted
+        for last_try in (False,) * (_TRIES_OF_CATALOG - 1) + (True,):
+            if await self._try_to_write_catalog(must=last_try):
+                break
+            # Another Home Assistant wrote it: take over what it knows, then write again.
+            await self._reload_catalog()
+            self._take({**self._adopted, **self._catalog, **self._recorded})
+        self._recorded = _without(self._recorded, recorded)
+        self._adopted = _without(self._adopted, adopted)
+
+    async def _try_to_write_catalog(self, *, must: bool) -> bool:
+        """Write the catalog, or tell that somebody else has; with `must` raise that."""
+        data = await asyncio.get_running_loop().run_in_executor(
+            None, write_catalog, self._current_catalog()
+        )
+        commit = UploadCommit(self.path_of(CATALOG_NAME), replaces=self._catalog_rev)
+        try:
+            metadata = await self._client.upload(data, commit, content_hash(block_digests(data)))
+        except RefusedError as err:
+            if must or "conflict" not in err.reason:
+                raise
+            return False
+        self._catalog_rev = metadata.rev
+        self._catalog = self._current_catalog()
+        return True
+
+    def _current_catalog(self) -> Catalog:
+        """Return the entries of the files that are there."""
+        there = {file.name: file.content_hash for file in self._archives()}
+        return {
+            name: entry
+            for name, entry in self._catalog.items()
+            if there.get(name) == entry.content_hash
+        }
 
     async def _reload_catalog(self) -> None:
         async with self._refresh_lock:
@@ -279,7 +310,9 @@ class BackupFolder:
     async def _recognise(self, file: RemoteFile) -> CatalogEntry | None:
         """Return what an archive says of itself, or None if it is not one."""
         try:
-            backup = await self._read_sidecar(file) or await self._read_archive(file)
+            backup = await self._read_sidecar(file) or await read_remote_metadata(
+                self._client, file
+            )
         except (ArchiveError, NotFoundError, RefusedError) as err:
             _LOGGER.info("%s in the backup folder is left alone: %s", file.name, err)
             self._unreadable[file.name] = file.rev
@@ -307,11 +340,6 @@ class BackupFolder:
         except ValueError, RecursionError, ArchiveError:
             return None  # the archive itself will tell
         return replace(backup, size=file.size)
-
-    async def _read_archive(self, file: RemoteFile) -> AgentBackup:
-        loop = asyncio.get_running_loop()
-        reader = io.BufferedReader(_RangeReader(self._client, file, loop), _READ_AHEAD)
-        return await loop.run_in_executor(None, read_metadata, reader, file.size)
 
     async def _read(self, file: RemoteFile) -> bytes:
         return await read_range(self._client, file.rev, 0, file.size)
@@ -341,11 +369,20 @@ class BackupFolder:
             if there is None or (backup.verified and not there.verified):
                 backups[id_of(backup.backup)] = backup
         self._backups = backups
+        if self._cache is not None and self._listing is not None:
+            cursor, files = self._listing.cursor, dict(self._listing.files)
+            self._cache.remember(
+                Snapshot(self.path, cursor, files, self._catalog, self._catalog_rev)
+            )
 
     def _forget(self, backup: RemoteBackup) -> None:
         if self._listing is not None:
             self._listing.files.pop(backup.file.name.lower(), None)
         self._update()
+
+
+def _without(entries: Catalog, done: Catalog) -> Catalog:
+    return {name: entry for name, entry in entries.items() if done.get(name) is not entry}
 
 
 def remote_file(metadata: FileMetadata) -> RemoteFile:
@@ -357,42 +394,3 @@ def remote_file(metadata: FileMetadata) -> RemoteFile:
         content_hash=metadata.content_hash or "",
         uploaded=metadata.server_modified.replace(tzinfo=UTC),
     )
-
-
-class _RangeReader(io.RawIOBase):
-    """A remote file as one that can be read anywhere, from a worker thread, by ranged requests."""
-
-    def __init__(
-        self, client: DropboxClient, file: RemoteFile, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        self._client = client
-        self._file = file
-        self._loop = loop
-        self._position = 0
-
-    @override
-    def readable(self) -> bool:
-        return True
-
-    @override
-    def seekable(self) -> bool:
-        return True
-
-    @override
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._file.size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
-    @override
-    def tell(self) -> int:
-        return self._position
-
-    @override
-    def readinto(self, buffer: Any, /) -> int:
-        end = min(self._position + len(buffer), self._file.size)
-        reading = read_range(self._client, self._file.rev, self._position, end)
-        data = asyncio.run_coroutine_threadsafe(reading, self._loop).result(_READ_TIMEOUT)
-        buffer[: len(data)] = data
-        self._position += len(data)
-        return len(data)

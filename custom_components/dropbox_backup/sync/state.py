@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from .manners import Hold
 from .models import LocalBackup, RemoteBackup
 from .plan import Plan, Skipped
 
@@ -14,6 +15,8 @@ class Status(StrEnum):
     UP_TO_DATE = "up_to_date"
     CHECKING = "checking"
     UPLOADING = "uploading"
+    PAUSED = "paused"
+    WAITING_FOR_HOURS = "waiting_for_hours"
     RETRYING = "retrying"
     NEEDS_ATTENTION = "needs_attention"
 
@@ -29,9 +32,20 @@ class ProblemKind(StrEnum):
     VERIFICATION_FAILED = "verification_failed"
     REFUSED = "backup_refused"
     OVERDUE = "upload_overdue"
+    PAUSED_TOO_LONG = "uploads_paused"
     NO_BACKUP = "no_recent_backup"
     ALMOST_FULL = "dropbox_almost_full"
+    DISK = "disk_not_writable"
     CONFIRM_RETENTION = "confirm_retention"
+
+
+# Listing the folder succeeds all the same.
+_SHOWN_BY_UPLOADS = {
+    ProblemKind.FULL,
+    ProblemKind.NOT_WRITABLE,
+    ProblemKind.UPLOAD_FAILED,
+    ProblemKind.VERIFICATION_FAILED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +90,15 @@ class State:
     `problem` is what stopped the last check, `alarm` what a person must know now. `waiting` are the
     local backups that are still to be uploaded, `refused` those that can't be. `unconfirmed` would
     be deleted by a changed number of backups to keep, which the user has yet to confirm.
-    `listed`: the backup folder was seen since Home Assistant started, so that `backups` are true.
+    `listed`: it is known what lies in the backup folder, if Dropbox is away from before the start.
     `folder_was_missing`: the backup folder had vanished and was made again. `backups` are all in
     the backup folder, newest first; those of the Home Assistant with `instance_id` are ours.
+    `hold`: why nothing is uploaded by itself now.
     """
 
     status: Status
     instance_id: str
+    hold: Hold | None = None
     problem: Problem | None = None
     alarm: Problem | None = None
     listed: bool = False
@@ -104,3 +120,25 @@ class State:
         """The newest backup in Dropbox, leaving out those that are another Home Assistant's."""
         ours = (one for one in self.backups if one.owner in {None, self.instance_id})
         return next(ours, None)
+
+    @property
+    def unsolved(self) -> Problem | None:
+        """The problem, if only an upload could show that it is gone, and that is held back."""
+        if self.problem is None or self.problem.kind not in _SHOWN_BY_UPLOADS:
+            return None
+        return self.problem if self.hold and self.waiting else None
+
+    @property
+    def status_at_rest(self) -> Status:
+        """What the worker waits for while it does nothing."""
+        away = self.problem is not None and self.problem.kind is ProblemKind.UNREACHABLE
+        if (self.problem is not None and not away) or self.unconfirmed or self.refused:
+            return Status.NEEDS_ATTENTION
+        if self.hold is Hold.PAUSED:
+            return Status.PAUSED
+        if away:
+            return Status.RETRYING
+        if not self.waiting:
+            return Status.UP_TO_DATE
+        # What may go is about to go.
+        return Status.WAITING_FOR_HOURS if self.hold else Status.CHECKING

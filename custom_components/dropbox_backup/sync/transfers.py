@@ -15,10 +15,12 @@ from ..dropbox_api.client import DropboxClient, UploadCommit
 from ..dropbox_api.content_hash import block_digests, content_hash
 from ..dropbox_api.errors import DropboxError, RefusedError
 from ..dropbox_api.upload import Source, UploadLimits, UploadSession, read_chunks, upload
+from .encryption import Cipher
 from .journal import Journal
 from .models import BackupId, RemoteBackup, date_of, id_of
 from .plan import owner_of, same_backup
 from .remote import BackupFolder, remote_file
+from .sources import EncryptedSource
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -49,7 +51,6 @@ class Transfers:
         self._journal = journal
         self._instance_id = instance_id
         self._on_change = on_change
-        self._limits = UploadLimits()
         self._locks: WeakValueDictionary[BackupId, asyncio.Lock] = WeakValueDictionary()
         self._active: dict[BackupId, Transfer] = {}
 
@@ -63,13 +64,14 @@ class Transfers:
         backup: AgentBackup,
         source: Source,
         *,
+        limits: UploadLimits,
         patience: float,
         on_progress: Callable[[int], None] = lambda _: None,
     ) -> RemoteBackup:
         """Upload a backup unless it is there already; return it as it lies in Dropbox, verified.
 
-        `patience`: for how many seconds a call that fails is tried again. Raises `DropboxError`,
-        and what the source raises.
+        `patience`: for how many seconds a call that fails is tried again. Raises `DropboxError`
+        (`StoppedError` if the limits are stopped), and what the source raises.
         """
         backup_id = id_of(backup)
         async with self._locks.setdefault(backup_id, asyncio.Lock()):
@@ -84,28 +86,59 @@ class Transfers:
 
             try:
                 self._on_change(self.active)
-                return await self._upload(backup, source, patience, progressed)
+                return await self._upload(backup, source, limits, patience, progressed)
             finally:
                 del self._active[backup_id]
                 self._on_change(self.active)
+
+    async def verify(self, backup: AgentBackup, source: Source) -> RemoteBackup:
+        """Compare a backup that is in Dropbox with `source`; return it, verified.
+
+        Raises `NotFoundError` if it is gone, `RefusedError` if it is another one, and what the
+        source raises.
+        """
+        backup_id = id_of(backup)
+        async with self._locks.setdefault(backup_id, asyncio.Lock()):
+            return await self._compare(backup, source, self._folder.find(backup_id))
 
     async def _upload(
         self,
         backup: AgentBackup,
         source: Source,
+        limits: UploadLimits,
         patience: float,
         on_progress: Callable[[int], None],
     ) -> RemoteBackup:
         backup_id = id_of(backup)
         notes = self._journal.notes
 
+        def choose_cipher(earlier: Cipher | None) -> Cipher | None:
+            notes.ciphers.pop(backup_id, None)
+            if not isinstance(source, EncryptedSource):
+                return None
+            if (cipher := source.choose_cipher(earlier)) is not None:
+                notes.ciphers[backup_id] = cipher
+            return cipher
+
+        earlier = notes.ciphers.get(backup_id)
+        if choose_cipher(earlier) is not earlier:
+            # What was sent was encrypted otherwise: this upload can't go on with it.
+            notes.sessions.pop(backup_id, None)
+
         async def keep_session(session: UploadSession | None) -> None:
             if session is None:
                 notes.sessions.pop(backup_id, None)
+                # Nor is a key used again for what may be other content.
+                choose_cipher(None)
                 self._journal.changed()
             else:
                 notes.sessions[backup_id] = session
                 await self._journal.save()
+
+        async def expect(expected: str) -> None:
+            # Should the answer get lost together with us, this proves whose the file is.
+            notes.uploaded[backup_id] = expected
+            await self._journal.save()
 
         metadata = await upload(
             self._client.with_patience(patience),
@@ -115,10 +148,11 @@ class Transfers:
                 # Dropbox keeps whole seconds, in UTC.
                 client_modified=date_of(backup).astimezone(dt_util.UTC).replace(tzinfo=None),
             ),
-            limits=self._limits,
+            limits=limits,
             session=notes.sessions.get(backup_id),
             on_progress=on_progress,
             on_session=keep_session,
+            on_expected=expect,
         )
         remote = RemoteBackup(
             backup=replace(backup, size=metadata.size),
@@ -126,7 +160,7 @@ class Transfers:
             owner=owner_of(backup, self._instance_id),
             verified=dt_util.utcnow(),
         )
-        notes.uploaded[backup_id] = remote.file.content_hash
+        notes.ciphers.pop(backup_id, None)
         notes.dismissed.discard(backup_id)
         notes.results.last_upload = dt_util.utcnow()
         self._journal.changed()

@@ -63,15 +63,25 @@ class Wish:
 
 @dataclass(slots=True)
 class Run:
-    """What one run of the worker found and did. `not_before`: seconds that Dropbox wants to
-    rest.
+    """What one run of the worker found and did. `unproven`: what is in Dropbox and could not be
+    verified. `stopped`: the trouble with one backup stops all. `not_before`: seconds that Dropbox
+    wants to rest.
     """
 
     wishes: list[Wish]
     local: tuple[LocalBackup, ...] = ()
     outcomes: Outcomes = field(default_factory=dict)
+    unproven: set[BackupId] = field(default_factory=set)
     problem: Problem | None = None
+    stopped: bool = False
     not_before: float = 0.0
+
+    @property
+    def wanted(self) -> set[BackupId]:
+        """What of the local backups somebody asked for, by name or with everything else."""
+        everything = any(wish.selection.everything for wish in self.wishes)
+        chosen = {one for wish in self.wishes for one in wish.selection.of(self.local)}
+        return chosen | ({id_of(one.backup) for one in self.local} if everything else set())
 
 
 def outcomes_of(selection: Selection, run: Run, folder: BackupFolder, state: State) -> Outcomes:

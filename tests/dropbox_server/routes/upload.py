@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 import os
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from ..entries import Content, StoredFile
 from ..paths import PathRefusedError
 from ..receiving import Received, receive
 from ..schema import files
-from ..storage import ConflictError, NotFoundError
+from ..storage import ConflictError, FileTree, NotFoundError
 from ..targets import Target, resolve
 from ..upload_sessions import MAX_FILE_SIZE, Block, UploadSession
 
@@ -28,6 +29,23 @@ class _CommitRefusedError(Exception):
     def __init__(self, write_error: Any) -> None:
         super().__init__(write_error)
         self.write_error = write_error
+
+
+class _FinishRefusedError(Exception):
+    """An entry of a batch that Dropbox refuses, with its `UploadSessionFinishError`."""
+
+    def __init__(self, union: Any) -> None:
+        super().__init__(union)
+        self.union = union
+
+
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    """A session whose data is to be saved at a path."""
+
+    session: UploadSession
+    target: Target
+    digest: str
 
 
 async def upload(call: Call, arg: Any) -> Any:
@@ -119,6 +137,77 @@ async def _finish(call: Call, arg: Any, session: UploadSession) -> Any:
         union = files.UploadSessionFinishError.path(error.write_error)
         raise errors.route_error(call.spec, union) from error
     call.state.sessions.end(session)
+    return answers.metadata(file)
+
+
+async def session_finish_batch(call: Call, arg: Any) -> Any:
+    """Save the files of closed sessions; each entry succeeds or fails for itself.
+
+    A namespace is held once for all its entries, or all of them fail.
+    """
+    results: dict[int, Any] = {}
+    ready: dict[FileTree, list[tuple[int, Any, _Commit]]] = {}
+    for place, entry in enumerate(arg.entries):
+        try:
+            commit = await _prepare_entry(call, entry)
+        except _FinishRefusedError as error:
+            results[place] = error.union
+        else:
+            ready.setdefault(commit.target.tree, []).append((place, entry, commit))
+    for tree, entries in ready.items():
+        if call.state.is_held(tree):
+            held = files.UploadSessionFinishError.too_many_write_operations
+            results.update((place, held) for place, _, _ in entries)
+            continue
+        async with call.state.writing(tree):
+            for place, entry, commit in entries:
+                results[place] = _finish_entry(call, entry, commit)
+    union = files.UploadSessionFinishBatchResultEntry
+    return files.UploadSessionFinishBatchResult(
+        [
+            union.success(result)
+            if isinstance(result, files.FileMetadata)
+            else union.failure(result)
+            for _, result in sorted(results.items())
+        ]
+    )
+
+
+async def _prepare_entry(call: Call, entry: Any) -> _Commit:
+    """Check an entry's session; raises _FinishRefusedError."""
+    error, lookup = files.UploadSessionFinishError, files.UploadSessionLookupError
+    session = _find(call, entry.cursor.session_id)
+    if session is None:
+        raise _FinishRefusedError(error.lookup_failed(lookup.not_found))
+    if entry.content_hash is not None and entry.content_hash != hashing.combine([]):
+        raise _FinishRefusedError(error.content_hash_mismatch)  # such a call brings no content
+    if not session.closed:
+        raise _FinishRefusedError(
+            error.concurrent_session_not_closed
+            if session.concurrent
+            else error.lookup_failed(lookup.not_closed)
+        )
+    if session.concurrent and session.has_gaps():
+        raise _FinishRefusedError(error.concurrent_session_missing_data)
+    if entry.cursor.offset != session.size:
+        correct = files.UploadSessionOffsetError(session.size)
+        raise _FinishRefusedError(error.lookup_failed(lookup.incorrect_offset(correct)))
+    try:
+        return await _prepare(call, session, entry.commit, "entries.commit.path")
+    except _CommitRefusedError as refused:
+        raise _FinishRefusedError(error.path(refused.write_error)) from refused
+
+
+def _finish_entry(call: Call, entry: Any, commit: _Commit) -> Any:
+    """Return the metadata of the new file, or the `UploadSessionFinishError`."""
+    if _find(call, commit.session.id) is None:  # finished meanwhile, or by an earlier entry
+        lookup = files.UploadSessionLookupError
+        return files.UploadSessionFinishError.lookup_failed(lookup.not_found)
+    try:
+        file = _save(call, commit, entry.commit)
+    except _CommitRefusedError as error:
+        return files.UploadSessionFinishError.path(error.write_error)
+    call.state.sessions.end(commit.session)
     return answers.metadata(file)
 
 
@@ -223,6 +312,13 @@ async def _check_concurrent_finish(call: Call, arg: Any, session: UploadSession)
 
 async def _commit(call: Call, session: UploadSession, commit: Any, field: str) -> StoredFile:
     """Save a session's data at a path; when it raises _CommitRefusedError the data stays."""
+    ready = await _prepare(call, session, commit, field)
+    async with call.state.writing(ready.target.tree):
+        return _save(call, ready, commit)
+
+
+async def _prepare(call: Call, session: UploadSession, commit: Any, field: str) -> _Commit:
+    """Do what needs no lock; raises _CommitRefusedError."""
     try:
         target = resolve(call, commit.path, field=field)
     except (NotFoundError, PathRefusedError) as error:
@@ -231,13 +327,11 @@ async def _commit(call: Call, session: UploadSession, commit: Any, field: str) -
     os.truncate(session.data, session.size)  # what a broken request left behind the end
     if digest is None:
         digest = await _in_thread(call, hashing.hash_file, session.data)
-    async with call.state.writing(target.tree):
-        return _save(call, session, commit, target, digest)
+    return _Commit(session, target, digest)
 
 
-def _save(
-    call: Call, session: UploadSession, commit: Any, target: Target, digest: str
-) -> StoredFile:
+def _save(call: Call, ready: _Commit, commit: Any) -> StoredFile:
+    session, target, digest = ready.session, ready.target, ready.digest
     tree = target.tree
     existing = tree.live(target.path)
     replaced = existing.size if isinstance(existing, StoredFile) else 0
@@ -293,4 +387,5 @@ HANDLERS = {
     "files/upload_session/start": session_start,
     "files/upload_session/append_v2": session_append,
     "files/upload_session/finish": session_finish,
+    "files/upload_session/finish_batch_v2": session_finish_batch,
 }

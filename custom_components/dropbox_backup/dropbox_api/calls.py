@@ -1,0 +1,291 @@
+"""Calling a route: sign-in, bounded retries, rate limits, and Dropbox's JSON in and out."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+import json
+import random
+import time
+from typing import Any, Literal, Self
+
+import aiohttp
+
+from .errors import DropboxError, RateLimitedError, SignInError, UnreachableError
+from .sdk import json_decode, json_encode, session as sdk_session
+from .transport import Body, OnFailure, Sending, request
+
+type GetToken = Callable[[str | None], Awaitable[str]]
+"""Returns a valid access token; given one that Dropbox has just refused, a new one. Raises
+`SignInError` or
+`UnreachableError`."""
+
+type Sleep = Callable[[float], Awaitable[None]]
+
+# SDK route objects are generated code without types.
+type Route = Any
+
+_HOSTS = {
+    "api": lambda: sdk_session.API_HOST,
+    "content": lambda: sdk_session.API_CONTENT_HOST,
+    "notify": lambda: sdk_session.API_NOTIFICATION_HOST,
+}
+# Characters of JSON that the event loop decodes in a few milliseconds, also on a small board. A
+# page of a thousand files is ten times as large.
+_LARGE_ANSWER = 32 * 1024
+_FIRST_WAIT = 0.5
+# Fresh access tokens within one call. A second may expire while a slow line sends a chunk.
+_RENEWALS = 2
+_LONGEST_WAIT = 60.0
+# Seconds that one write waits for another. After that Dropbox may decide.
+_LONGEST_TURN = 10.0
+_PLAINLY = Sending()
+
+
+class Caller:
+    """Calls routes for one account, over a session that is shared with others."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        get_token: GetToken,
+        *,
+        patience: float = 60.0,
+        sleep: Sleep = asyncio.sleep,
+        writes: asyncio.Lock | None = None,
+    ) -> None:
+        """`patience`: for how many seconds a failing call is tried again before its error is
+        raised. `writes` is shared by all that write into the same Dropbox.
+        """
+        self._session = session
+        self._get_token = get_token
+        self._patience = patience
+        self._sleep = sleep
+        self._writes = writes or asyncio.Lock()
+
+    def with_patience(self, seconds: float) -> Self:
+        """Return one for the same account that tries failing calls again for so many seconds."""
+        return type(self)(
+            self._session,
+            self._get_token,
+            patience=seconds,
+            sleep=self._sleep,
+            writes=self._writes,
+        )
+
+    def retries(
+        self, failures: list[DropboxError] | None = None, on_failure: OnFailure | None = None
+    ) -> Retries:
+        """Return when to try a failing call again, and when to stop."""
+        return Retries(self._patience, self._sleep, failures, on_failure)
+
+    async def _call(
+        self,
+        namespace: Literal["files", "users"],
+        route: Route,
+        arg: Any,
+        *,
+        data: bytes | bytearray | None = None,
+        sending: Sending = _PLAINLY,
+        writes: bool = False,
+        answer_timeout: float | None = None,
+        failures: list[DropboxError] | None = None,
+    ) -> Any:
+        """Call a route until it answers or patience ends; return its decoded result.
+
+        `writes`: whether it locks the user's Dropbox. `failures` collects the errors of the tries
+        that were repeated.
+        """
+        retries = self.retries(failures, sending.on_failure)
+        lock = self._writes if writes else None
+        while True:
+            try:
+                async with (
+                    _one_write(lock, data, sending) as now,
+                    self._send(
+                        namespace,
+                        route,
+                        arg,
+                        data=data,
+                        sending=now,
+                        answer_timeout=answer_timeout,
+                    ) as response,
+                ):
+                    text = (await response.content.read()).decode("utf-8", "replace")
+                    if len(text) < _LARGE_ANSWER:
+                        return decode(route, text, response)
+                    loop = asyncio.get_running_loop()
+                    return await loop.run_in_executor(None, decode, route, text, response)
+            except (UnreachableError, RateLimitedError) as err:
+                await retries.wait_after(err)
+
+    @asynccontextmanager
+    async def _open(
+        self, namespace: Literal["files"], route: Route, arg: Any, *, headers: dict[str, str]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        retries = self.retries()
+        while True:
+            begun = False
+            try:
+                async with self._send(namespace, route, arg, headers=headers) as response:
+                    begun = True
+                    yield response
+                    return
+            except (UnreachableError, RateLimitedError) as err:
+                if begun:
+                    raise
+                await retries.wait_after(err)
+
+    @asynccontextmanager
+    async def _send(
+        self,
+        namespace: str,
+        route: Route,
+        arg: Any,
+        *,
+        data: bytes | bytearray | None = None,
+        sending: Sending = _PLAINLY,
+        answer_timeout: float | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request, again with a new access token if Dropbox does not accept the old one."""
+        version = f"_v{route.version}" if route.version > 1 else ""
+        url = f"https://{_HOSTS[route.attrs['host']]()}/2/{namespace}/{route.name}{version}"
+        refused: str | None = None
+        for renewals_left in reversed(range(_RENEWALS + 1)):
+            sent = dict(headers or {})
+            token = None
+            if route.attrs["auth"] != "noauth":
+                token = await self._get_token(refused)
+                sent["Authorization"] = f"Bearer {token}"
+            body = _encode(route, arg, sent, data, sending)
+            timeout = {} if answer_timeout is None else {"answer_timeout": answer_timeout}
+            try:
+                async with request(self._session, url, sent, body, **timeout) as response:
+                    yield response
+                    return
+            except SignInError as err:
+                expired = err.reason in {"expired_access_token", "invalid_access_token"}
+                if not (expired and renewals_left) or token == refused:
+                    raise
+                refused = token
+
+
+class Retries:
+    """When to try a failing call again, and when to stop."""
+
+    def __init__(
+        self,
+        patience: float,
+        sleep: Sleep,
+        failures: list[DropboxError] | None = None,
+        on_failure: OnFailure | None = None,
+    ) -> None:
+        self._patience = patience
+        self._deadline: float | None = None
+        self._sleep = sleep
+        self._failures = failures
+        self._on_failure = on_failure
+        self._next_wait = _FIRST_WAIT
+
+    async def wait_after(self, err: UnreachableError | RateLimitedError) -> None:
+        """Sleep before the next try, or raise the error when patience has ended."""
+        # Jitter: the chunks of one upload must not all come back at the same moment.
+        wait = self._next_wait * random.uniform(0.5, 1.0)  # noqa: S311  (no secret)
+        if isinstance(err, RateLimitedError) and err.retry_after is not None:
+            wait += err.retry_after
+        now = time.monotonic()
+        if self._deadline is None:
+            self._deadline = now + self._patience
+        if now + wait > self._deadline:
+            raise err
+        self._next_wait = min(self._next_wait * 2, _LONGEST_WAIT)
+        if self._failures is not None:
+            self._failures.append(err)
+        if self._on_failure is not None:
+            self._on_failure(err)
+        await self._sleep(wait)
+
+
+@asynccontextmanager
+async def _one_write(
+    lock: asyncio.Lock | None, data: bytes | bytearray | None, sending: Sending
+) -> AsyncIterator[Sending]:
+    """Wait for the turn to write, a body only before its last bytes; return how to send it.
+
+    Dropbox refuses writes that overlap (`too_many_write_operations`), and that costs both of them.
+    """
+    if lock is None:
+        yield sending
+        return
+    turn = _WriteTurn(lock)
+    try:
+        if data:
+            yield replace(sending, hold=turn.begin)
+        else:
+            await turn.begin()
+            yield sending
+    finally:
+        turn.end()
+
+
+class _WriteTurn:
+    """One holder of a lock, who may be gone before it gets it."""
+
+    def __init__(self, lock: asyncio.Lock) -> None:
+        self._lock = lock
+        self._held = False
+        self._ended = False
+
+    async def begin(self) -> None:
+        if self._held:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LONGEST_TURN):
+                await self._lock.acquire()
+                self._held = True
+        # Dropbox may answer before a body is complete, and nobody waits for the body any more.
+        if self._ended:
+            self.end()
+
+    def end(self) -> None:
+        self._ended = True
+        if self._held:
+            self._held = False
+            self._lock.release()
+
+
+def _encode(
+    route: Route,
+    arg: Any,
+    headers: dict[str, str],
+    data: bytes | bytearray | None,
+    sending: Sending,
+) -> Body | bytes | None:
+    """Put the argument where the route's style wants it; return the body."""
+    style = route.attrs["style"]
+    # A route without argument takes JSON's null: without a body aiohttp would add a content type.
+    argument = "null" if arg is None else json_encode(route.arg_type, arg)
+    if style == "rpc":
+        headers["Content-Type"] = "application/json"
+        return bytes(argument, "utf-8")
+    # A header carries ASCII only: Dropbox asks for JSON escapes, also of 0x7f.
+    headers["Dropbox-API-Arg"] = json.dumps(json.loads(argument)).replace("\x7f", "\\u007f")
+    if style == "download":
+        # aiohttp would add a content type of its own to a POST without a body.
+        headers["Content-Type"] = "application/octet-stream"
+        return None
+    headers["Content-Type"] = "application/octet-stream"
+    return Body(data or b"", sending)
+
+
+def decode(route: Route, text: str, response: aiohttp.ClientResponse) -> Any:
+    """Return the route's result. Anything that is not one is somebody else's answer, such as a
+    captive portal's.
+    """
+    try:
+        return json_decode(route.result_type, text, strict=False)
+    except Exception as err:
+        raise UnreachableError(
+            "the answer is not one of Dropbox's", response.headers.get("X-Dropbox-Request-Id")
+        ) from err

@@ -1,0 +1,165 @@
+"""How much is under way at once, over all uploads of an account."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+import math
+import time
+
+from .client import DropboxClient
+from .commits import Committer
+from .content_hash import BLOCK_SIZE
+from .errors import DropboxError, StoppedError
+from .pace import Pace
+from .speed import SpeedLimit
+
+# In seconds. A session lives for 7 days, and an upload may take some of them.
+_PREPARED_FOR = 24 * 3600.0
+# 32 MiB, which leaves some of the 64 MiB that an upload may take for everything else.
+_MOST_IN_MEMORY = 8
+# Of the memory that the machine has left, uploads take this share at most.
+_SHARE_OF_MEMORY = 1 / 8
+# A slow machine must not stand still while one chunk is hashed and another one sent.
+_LEAST_IN_MEMORY = 2
+_MEMORY_OF_LINUX = "/proc/meminfo"
+# With a speed limit, chunks worth so many seconds travel at once. That fills the gaps between them.
+_LIMITED_SECONDS = 1.0
+# A chunk that took so many times as long as the speed limit asks for was held up by the line.
+_MUCH_LONGER = 1.5
+
+
+def chunks_in_memory(available: int | None) -> int:
+    """Return how many chunks of 4 MiB uploads may hold on a machine with so much memory left, in
+    bytes; None if that is not known.
+    """
+    if available is None:
+        return _MOST_IN_MEMORY
+    fitting = int(available * _SHARE_OF_MEMORY) // BLOCK_SIZE
+    return max(_LEAST_IN_MEMORY, min(fitting, _MOST_IN_MEMORY))
+
+
+def available_memory() -> int | None:
+    """Return how many bytes of memory the machine can still give out, if it says so."""
+    try:
+        with open(_MEMORY_OF_LINUX, encoding="ascii") as lines:  # noqa: PTH123  (not a real file)
+            for line in lines:
+                name, _, value = line.partition(":")
+                if name == "MemAvailable":
+                    return int(value.removesuffix("kB\n")) * 1024
+    except OSError, ValueError:
+        pass
+    return None
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    """How many uploads there are, and how many of them are of one chunk."""
+
+    all: int = 0
+    small: int = 0
+
+
+class UploadLimits:
+    """How much is under way at once, over all uploads that share this object.
+
+    At most `parallel` chunks of `chunk_size` bytes are held in memory: those that are being sent,
+    those whose answer is awaited, and one that is ready; by default 8, fewer on a machine with
+    little memory left. How many are sent at once follows the line, from `begin` on, and `speed`.
+
+    Once `stopped` is set, no upload begins another chunk: it raises `StoppedError` when those in
+    flight have arrived. What only has to be made a file still is. A copy (`copy.copy`) can be
+    stopped alone and shares everything else.
+    """
+
+    def __init__(
+        self, chunk_size: int = BLOCK_SIZE, parallel: int | None = None, begin: int = 6
+    ) -> None:
+        """Refuse what Dropbox would refuse: chunks are multiples of 4 MiB and at most 150 MiB."""
+        if chunk_size % BLOCK_SIZE or not 0 < chunk_size <= 148 * 1024 * 1024:
+            raise ValueError("chunks must be multiples of 4 MiB up to 148 MiB")
+        if parallel is None:
+            parallel = chunks_in_memory(available_memory())
+        if parallel < 1:
+            raise ValueError("at least one chunk must be in flight")
+        self.chunk_size = chunk_size
+        self.slots = asyncio.Semaphore(parallel)
+        self.speed = SpeedLimit()
+        self.pace = Pace(begin, parallel, ceiling=self._needed_for_speed)
+        self.committer = Committer()
+        self.stopped = False
+        # The closing chunk may be under way while others are, see `SessionUpload._send`.
+        self.closes_early = True
+        self._spare: list[bytearray] = []
+        self._under_way = _UnderWay()
+        self._prepared: tuple[str, float] | None = None
+
+    @property
+    def alone(self) -> bool:
+        """Whether at most one upload of a single chunk is under way."""
+        return self._under_way.small <= 1
+
+    def check(self) -> None:
+        """Raise `StoppedError` if nothing more may be sent."""
+        if self.stopped:
+            raise StoppedError
+
+    def was_line(self, seconds: float, size: int) -> bool:
+        """Tell whether a chunk took as long as it did because of the line, not of our own limit."""
+        needed = self._needed_for_speed()
+        if needed is None or self.speed.bytes_per_second is None:
+            return True
+        return seconds > _MUCH_LONGER * needed * size / self.speed.bytes_per_second
+
+    def _needed_for_speed(self) -> int | None:
+        """Return how many chunks at once are enough for the speed limit: more would only take
+        longer, each of them.
+        """
+        if self.speed.bytes_per_second is None:
+            return None
+        return 1 + math.ceil(self.speed.bytes_per_second * _LIMITED_SECONDS / self.chunk_size)
+
+    def buffer(self, size: int) -> bytearray:
+        """Return memory for a chunk. Used again, it needs not be cleared or mapped again."""
+        if self._spare and size == self.chunk_size:
+            return self._spare.pop()
+        return bytearray(size)
+
+    def give_back(self, chunk: bytearray) -> None:
+        """Take memory back that nobody reads any more."""
+        if len(chunk) == self.chunk_size:
+            self._spare.append(chunk)
+
+    async def prepare(self, client: DropboxClient) -> None:
+        """Open the session of the next upload ahead of time, so that its data need not wait for it.
+
+        Worth it when an upload is near; harmless when it never comes, or when this fails.
+        """
+        if self._fresh() is None:
+            with suppress(DropboxError):
+                session_id = await client.with_patience(0).upload_session_start()
+                self._prepared = (session_id, time.monotonic())
+
+    async def open_session(self, client: DropboxClient) -> str:
+        """Return the id of a concurrent session that nobody has used."""
+        session_id, self._prepared = self._fresh(), None
+        return session_id or await client.upload_session_start()
+
+    def _fresh(self) -> str | None:
+        if self._prepared is None:
+            return None
+        session_id, opened = self._prepared
+        return session_id if time.monotonic() - opened < _PREPARED_FOR else None
+
+    @contextmanager
+    def in_use(self, *, small: bool) -> Iterator[None]:
+        """Count an upload. Memory for the next chunk is kept while there may be one."""
+        self._under_way.all += 1
+        self._under_way.small += small
+        try:
+            yield
+        finally:
+            self._under_way.all -= 1
+            self._under_way.small -= small
+            if not self._under_way.all:
+                self._spare.clear()

@@ -1,0 +1,119 @@
+"""One chunk on the line: whose turn it is, and what of it counts as sent."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+import time
+from typing import Self
+
+from .errors import CorruptError, DropboxError, RateLimitedError, RefusedError
+from .limits import UploadLimits
+from .pace import SLOW
+from .transport import Hold, OnSent, Sending
+
+_TRIES_OF_A_CORRUPT_CHUNK = 5
+
+
+@dataclass(slots=True)
+class Sent:
+    """Bytes that left us: acknowledged ones plus those of the chunks in flight."""
+
+    report: Callable[[int], None]
+    total: int = 0
+
+    def add(self, count: int) -> None:
+        """Count bytes that were handed to the connection."""
+        self.total += count
+        self.report(self.total)
+
+
+class Turn:
+    """One chunk's turn to use the line: from its first byte until its last one has left us.
+
+    While Dropbox makes up its answer, the line is the next chunk's.
+    """
+
+    @classmethod
+    async def begin(cls, limits: UploadLimits, size: int) -> Self:
+        """Wait for the turn of a chunk of so many bytes. Raises `StoppedError`."""
+        limits.check()
+        await limits.pace.begin()
+        turn = cls(limits, size)
+        try:
+            limits.check()
+        except BaseException:
+            turn.end()
+            raise
+        return turn
+
+    def __init__(self, limits: UploadLimits, size: int) -> None:
+        self._limits = limits
+        self._size = size
+        self._begun = time.monotonic()
+        self._failed = False
+        self._ended = False
+
+    def sending(self, on_sent: OnSent, hold: Hold | None) -> Sending:
+        """Return how to send the chunk."""
+        return Sending(on_sent, self._on_failure, hold, self._limits.speed)
+
+    def _on_failure(self, err: DropboxError) -> None:
+        self._failed = True
+        if isinstance(err, RateLimitedError):
+            self._limits.pace.slow_down()
+
+    def all_sent(self) -> None:
+        """End the turn: the last byte has left us."""
+        seconds = time.monotonic() - self._begun
+        # How long something took that had to be repeated tells nothing about the line, and how
+        # short a small one took neither.
+        comparable = self._size == self._limits.chunk_size or seconds > SLOW
+        tells = not self._failed and comparable and self._limits.was_line(seconds, self._size)
+        self.end(seconds if tells else None)
+
+    def end(self, seconds: float | None = None) -> None:
+        """End the turn, if that has not been done; `seconds` as in `Pace.end`."""
+        if not self._ended:
+            self._ended = True
+            self._limits.pace.end(seconds)
+
+
+class Attempt:
+    """The tries to send one chunk; it counts into the total once, however many they are."""
+
+    def __init__(self, sent: Sent, size: int, turn: Turn, hold: Hold | None = None) -> None:
+        self._sent = sent
+        self._size = size
+        self._turn = turn
+        self._counted = 0
+        self.sending = turn.sending(self._add, hold)
+
+    async def until_undamaged[T](self, send: Callable[[], Awaitable[T]]) -> T:
+        """Return what `send` returns, which is called again when the chunk arrived damaged.
+
+        Raises `CorruptError` when it always does.
+        """
+        for last_try in (False,) * (_TRIES_OF_A_CORRUPT_CHUNK - 1) + (True,):
+            try:
+                return await send()
+            except RefusedError as err:
+                if err.reason != "content_hash_mismatch":
+                    raise
+                if last_try:
+                    raise CorruptError(
+                        "the connection damages what is sent", err.request_id
+                    ) from err
+                self._sent.add(-self._counted)
+                self._counted = 0
+        raise AssertionError("unreachable")
+
+    def complete(self) -> None:
+        """Count what was not counted yet: the chunk is there."""
+        self._add(self._size)
+
+    def _add(self, count: int) -> None:
+        # A repeated chunk starts again from its first byte: what was counted before stays counted.
+        count = min(count, self._size - self._counted)
+        self._counted += count
+        self._sent.add(count)
+        if self._counted == self._size:
+            self._turn.all_sent()

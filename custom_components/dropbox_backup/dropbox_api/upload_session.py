@@ -1,0 +1,268 @@
+"""One upload in chunks: those in flight, those that have arrived, and going on later.
+
+Rules of upload sessions:
+https://www.dropbox.com/developers/documentation/http/documentation#files-upload_session-start
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import Self
+
+from .chunks import Source, digests_of, read_chunks
+from .client import ClosedSession, DropboxClient, FileMetadata, UploadCommit
+from .commits import SessionLostError
+from .content_hash import content_hash
+from .errors import NotFoundError, RefusedError, StoppedError
+from .limits import UploadLimits
+from .transport import Hold
+from .turn import Attempt, Sent, Turn
+
+
+@dataclass(slots=True)
+class UploadSession:
+    """What the server is known to have of an upload: enough to go on after a restart.
+
+    The first `arrived` chunks are there, and `arrived_hash` is the SHA-256 of their content hashes;
+    `ahead` holds the content hashes of those that overtook others, by index. Going on reads the
+    source again and compares: a source that changed is never mixed with what was sent before.
+    However large the upload, this stays small: it is written after every chunk.
+    """
+
+    session_id: str
+    size: int
+    chunk_size: int
+    arrived: int = 0
+    arrived_hash: str = ""
+    ahead: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks there are in all."""
+        return -(-self.size // self.chunk_size)
+
+    @classmethod
+    def of_whole(cls, session_id: str, size: int, chunk_size: int, content_hash: str) -> Self:
+        """Return the session of a small file that arrived whole."""
+        return cls(session_id, size, chunk_size, 1, sha256(content_hash.encode()).hexdigest())
+
+    def is_whole(self, size: int, content_hash: str) -> bool:
+        """Tell whether this is the session of a small file that arrived whole."""
+        return self == self.of_whole(self.session_id, size, self.chunk_size, content_hash)
+
+
+type OnSession = Callable[[UploadSession | None], Awaitable[None]]
+
+
+async def no_note(_: UploadSession | None) -> None:
+    """Take no note of the session: nobody will go on with it."""
+
+
+class SessionUpload:
+    """One pass over the source with one upload session."""
+
+    def __init__(
+        self,
+        client: DropboxClient,
+        source: Source,
+        limits: UploadLimits,
+        session: UploadSession | None,
+        on_progress: Callable[[int], None],
+        on_session: OnSession,
+    ) -> None:
+        self._client = client
+        self._source = source
+        self._limits = limits
+        self._earlier = session
+        self._arrived = sha256()
+        self._sent = Sent(on_progress)
+        self._on_session = on_session
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._preparing: asyncio.Task[None] | None = None
+        self._session: UploadSession
+
+    async def send_chunks(self) -> list[bytes]:
+        """Send what the server lacks; return the digests of all blocks.
+
+        Raises `StoppedError` when the limits say so and nothing is in flight any more.
+        """
+        self._session = await self._open()
+        digests: list[bytes] = []
+        found: list[bytes] | None = []
+        chunks = read_chunks(self._source, self._session.chunk_size, self._limits.buffer)
+        try:
+            async with aclosing(chunks), asyncio.TaskGroup() as tasks:
+                for index in range(self._session.chunks):
+                    found = await self._next(chunks, index, tasks)
+                    if found is None:
+                        break
+                    digests += found
+                else:
+                    # After one backup there is often another.
+                    self._preparing = asyncio.create_task(self._limits.prepare(self._client))
+                    # Lets the source find out that it is longer than it claimed.
+                    async for _ in chunks:
+                        pass
+        except ExceptionGroup as group:
+            raise _cause(group) from group
+        if found is None:
+            raise StoppedError
+        return digests
+
+    def stop(self) -> None:
+        """Let go of what this upload does not need itself."""
+        if self._preparing is not None:
+            self._preparing.cancel()
+
+    async def finish(self, commit: UploadCommit, expected: str) -> FileMetadata:
+        """Make the session a file and verify it."""
+        closed = ClosedSession(self._session.session_id, self._session.size, commit)
+        return await self._limits.committer.make_file(self._client, closed, expected)
+
+    async def _open(self) -> UploadSession:
+        session = self._earlier
+        # A session of which nothing is proven may hold a chunk of other content: an encrypted
+        # source never gives the same bytes again.
+        proven = session is not None and (session.arrived or session.ahead)
+        if session is not None and proven and session.size == self._source.size:
+            self._known = session.arrived
+            return replace(session, ahead=dict(session.ahead))
+        self._limits.check()
+        session = UploadSession(
+            await self._limits.open_session(self._client),
+            self._source.size,
+            self._limits.chunk_size,
+        )
+        self._known = 0
+        await self._on_session(session)
+        return session
+
+    def _is_there(self, index: int, chunk_hash: str) -> bool:
+        """Tell whether an earlier upload brought the chunk. Raises `SessionLostError` if it
+        brought another.
+        """
+        if index < self._known:
+            self._arrived.update(chunk_hash.encode())
+            last = index == self._known - 1
+            if last and self._arrived.hexdigest() != self._session.arrived_hash:
+                raise SessionLostError
+            return True
+        known = self._session.ahead.get(index)
+        if known is not None and known != chunk_hash:
+            raise SessionLostError
+        return known is not None
+
+    def _take_note(self, index: int, chunk_hash: str) -> None:
+        session = self._session
+        session.ahead[index] = chunk_hash
+        while session.arrived in session.ahead:
+            self._arrived.update(session.ahead.pop(session.arrived).encode())
+            session.arrived += 1
+        session.arrived_hash = self._arrived.hexdigest()
+
+    async def _next(
+        self, chunks: AsyncGenerator[bytearray], index: int, tasks: asyncio.TaskGroup
+    ) -> list[bytes] | None:
+        """Read the next chunk and begin to send it; return the digests of its blocks, or None if
+        it is to be sent and must not.
+
+        A slot is taken before it is read: there are never more chunks in memory than slots.
+        """
+        await self._limits.slots.acquire()
+        try:
+            chunk = await anext(chunks)
+            digests = await digests_of(chunk)
+            chunk_hash = content_hash(digests)
+            if self._is_there(index, chunk_hash):
+                self._sent.add(len(chunk))
+                self._limits.give_back(chunk)
+                self._limits.slots.release()
+                return digests
+            turn = await Turn.begin(self._limits, len(chunk))
+        except StoppedError:
+            self._limits.slots.release()
+            return None
+        except BaseException:
+            self._limits.slots.release()
+            raise
+        task = tasks.create_task(self._send(index, chunk, chunk_hash, turn, set(self._under_way)))
+        self._under_way.add(task)
+        # Also of a task that is cancelled before it begins.
+        task.add_done_callback(lambda _: turn.end())
+        task.add_done_callback(self._under_way.discard)
+        task.add_done_callback(lambda _: self._limits.slots.release())
+        return digests
+
+    async def _send(
+        self,
+        index: int,
+        chunk: bytearray,
+        chunk_hash: str,
+        turn: Turn,
+        earlier: set[asyncio.Task[None]],
+    ) -> None:
+        """Send one chunk whose turn it is."""
+        hold: Hold | None = None
+        closes = index == self._session.chunks - 1
+        if closes and earlier:
+            # No chunk may follow the one that closes the session: it is not complete before all
+            # others have been acknowledged.
+            async def hold() -> None:
+                turn.end()
+                await asyncio.wait(earlier)
+
+            if not self._limits.closes_early:
+                await hold()
+        await self._append(index, chunk, chunk_hash, Attempt(self._sent, len(chunk), turn, hold))
+        self._limits.give_back(chunk)
+        self._take_note(index, chunk_hash)
+        await self._on_session(self._session)
+
+    async def _append(
+        self, index: int, chunk: bytearray, chunk_hash: str, attempt: Attempt
+    ) -> None:
+        close = index == self._session.chunks - 1
+
+        async def append() -> None:
+            await self._client.upload_session_append(
+                self._session.session_id,
+                index * self._session.chunk_size,
+                chunk,
+                chunk_hash,
+                close=close,
+                sending=attempt.sending,
+            )
+
+        try:
+            await attempt.until_undamaged(append)
+        except NotFoundError as err:
+            raise SessionLostError from err
+        except RefusedError as err:
+            self._expect_there(err, close=close)
+        attempt.complete()
+
+    def _expect_there(self, err: RefusedError, *, close: bool) -> None:
+        """Return if Dropbox refuses a chunk because it has it; the commit will prove that.
+
+        Raises the error, or `SessionLostError`, if not.
+        """
+        if err.reason == "closed":
+            # An earlier try, or an earlier run that could take no note, closed it.
+            if close or self._earlier:
+                return
+            # Or the closing chunk closes already when it begins: not documented.
+            self._limits.closes_early = False
+            raise SessionLostError from err
+        if err.reason != "concurrent_session_invalid_offset" or not self._earlier:
+            raise err
+
+
+def _cause(group: ExceptionGroup) -> Exception:
+    """Return the one error that tells most: a lost session or a definite answer before a missing
+    one.
+    """
+    errors = [_cause(err) if isinstance(err, ExceptionGroup) else err for err in group.exceptions]
+    definite = [err for err in errors if isinstance(err, (SessionLostError, RefusedError))]
+    return (definite or errors)[0]

@@ -1,0 +1,46 @@
+"""The switch for automations that need the line for something else."""
+
+from typing import Any, override
+
+from homeassistant.components.switch import SwitchEntity, SwitchEntityDescription
+from homeassistant.const import EntityCategory
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+from .coordinator import DropboxBackupConfigEntry
+from .entity import DropboxBackupEntity
+from .sync.manners import Hold
+
+PARALLEL_UPDATES = 0
+
+# A setting: what switches off all switches of a room leaves it alone.
+UPLOADS = SwitchEntityDescription(key="uploads", entity_category=EntityCategory.CONFIG)
+
+
+async def async_setup_entry(
+    hass: HomeAssistant,
+    entry: DropboxBackupConfigEntry,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+) -> None:
+    """Add the switch of one account."""
+    async_add_entities([DropboxBackupUploads(entry.runtime_data, UPLOADS)])
+
+
+class DropboxBackupUploads(DropboxBackupEntity, SwitchEntity):
+    """On while uploads may run, off while they are paused. Outlives restarts."""
+
+    @property
+    @override
+    def is_on(self) -> bool:
+        """Return whether uploads are not paused."""
+        return self.coordinator.data.hold is not Hold.PAUSED
+
+    @override
+    async def async_turn_on(self, **kwargs: Any) -> None:
+        """Let uploads go on at once."""
+        self.coordinator.reconciler.resume_uploads()
+
+    @override
+    async def async_turn_off(self, **kwargs: Any) -> None:
+        """Pause uploads."""
+        self.coordinator.reconciler.pause_uploads()

@@ -1,0 +1,59 @@
+"""When the worker looks next, if nothing happens before."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.helpers.event import async_track_point_in_utc_time
+from homeassistant.util import dt as dt_util
+
+from .state import Problem, ProblemKind
+
+_RETRY_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 20, 30, 60))
+# Asking costs one small request: be back soon after the network is.
+_RETRY_UNREACHABLE_AFTER = timedelta(minutes=5)
+
+
+class Schedule:
+    """Wakes the worker: after the check interval, or, while there is a problem, sooner."""
+
+    def __init__(
+        self, hass: HomeAssistant, check_interval: timedelta, wake: Callable[[], object]
+    ) -> None:
+        """Wake nobody before the first check."""
+        self._hass = hass
+        self._check_interval = check_interval
+        self._wake = wake
+        self._failures = 0
+        self._cancel_timer: CALLBACK_TYPE | None = None
+        self.due: datetime | None = None
+
+    @callback
+    def checked(self, problem: Problem | None, not_before: float) -> None:
+        """Set the timer after a check; `not_before`: seconds that Dropbox wants to rest."""
+        if problem is None:
+            self._failures = 0
+            wait = self._check_interval
+        else:
+            wait = _RETRY_AFTER[min(self._failures, len(_RETRY_AFTER) - 1)]
+            if problem.kind is ProblemKind.UNREACHABLE:
+                wait = min(wait, _RETRY_UNREACHABLE_AFTER)
+            wait = max(wait, timedelta(seconds=not_before))
+            self._failures += 1
+        self.due = dt_util.utcnow() + wait
+        self.cancel()
+        self._cancel_timer = async_track_point_in_utc_time(
+            self._hass, self._time_has_come, self.due
+        )
+
+    @callback
+    def cancel(self) -> None:
+        """Wake nobody any more."""
+        if self._cancel_timer is not None:
+            self._cancel_timer()
+            self._cancel_timer = None
+
+    @callback
+    def _time_has_come(self, _now: datetime) -> None:
+        self._cancel_timer = None
+        self._wake()

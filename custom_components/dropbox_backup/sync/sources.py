@@ -1,0 +1,200 @@
+"""The bytes of a backup that is to be uploaded, whoever has it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import aclosing
+from dataclasses import dataclass
+from hashlib import sha256
+import os
+from pathlib import Path
+from typing import IO, Any
+
+from homeassistant.components.backup import AgentBackup, BackupAgent, BackupAgentError
+from homeassistant.components.backup.util import EncryptedBackupStreamer
+from homeassistant.core import HomeAssistant
+
+from .encryption import Cipher, use_cipher
+from .problems import text_of
+
+_READ_SIZE = 1024 * 1024
+_STALLED_AFTER = 300.0
+
+type OpenStream = Callable[[], Coroutine[Any, Any, AsyncIterator[bytes]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Tells a file from what it was before: `size` in bytes, `changed` in nanoseconds."""
+
+    size: int
+    changed: int
+
+    @classmethod
+    def of(cls, path: Path) -> Version:
+        """Look at a file. Raises `OSError`. Blocking."""
+        return cls._of(path.stat())
+
+    @classmethod
+    def of_open(cls, file: IO[bytes]) -> Version:
+        """Look at an open file. Blocking."""
+        return cls._of(os.fstat(file.fileno()))
+
+    @classmethod
+    def _of(cls, stat: os.stat_result) -> Version:
+        return cls(stat.st_size, stat.st_mtime_ns)
+
+
+@dataclass(slots=True)
+class LocalSource:
+    """A local archive as it lies there: a file of Core, in one version only, or a stream of
+    Supervisor.
+
+    `failure` is what broke the last reading.
+    """
+
+    hass: HomeAssistant
+    agent: BackupAgent
+    backup: AgentBackup
+    path: Path | None
+    version: Version | None
+    failure: Exception | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the archive."""
+        return self.backup.size
+
+    @property
+    def identity(self) -> str:
+        """Return what is the same only for the same archive, read in the same way."""
+        backup = self.backup
+        return sha256(
+            repr(
+                (
+                    self.agent.agent_id,
+                    backup.backup_id,
+                    backup.date,
+                    backup.size,
+                    self.version.changed if self.version else None,
+                    # What Home Assistant encrypts, and what it leaves out, follows from these.
+                    backup.homeassistant_included,
+                    sorted(addon.slug for addon in backup.addons),
+                    sorted(folder.value for folder in backup.folders),
+                )
+            ).encode()
+        ).hexdigest()
+
+    async def open(self) -> AsyncIterator[bytes]:
+        """Return the bytes as Home Assistant's streamers want them."""
+        return self.read()
+
+    async def read(self) -> AsyncGenerator[bytes]:
+        """Yield the archive. Raises `OSError` or `BackupAgentError` if it is gone or can't be
+        read.
+        """
+        self.failure = None
+        if self.path is not None:
+            reading = _read_file(self.hass, self.path, self.version)
+        else:
+            reading = _read_stream(lambda: self.agent.async_download_backup(self.backup.backup_id))
+        try:
+            async with aclosing(reading) as stream:
+                async for piece in stream:
+                    yield piece
+        except (BackupAgentError, OSError) as err:
+            self.failure = err
+            raise
+        except Exception as err:
+            # Supervisor's client lets errors of its own and of its connection through.
+            self.failure = BackupAgentError(f"It can't be read: {text_of(err)}")
+            raise self.failure from err
+
+
+@dataclass(slots=True)
+class StreamSource:
+    """An archive that Home Assistant hands out, as often as it is asked for."""
+
+    open_stream: OpenStream
+    size: int
+
+    def read(self) -> AsyncGenerator[bytes]:
+        """Yield the archive."""
+        return _read_stream(self.open_stream)
+
+
+@dataclass(slots=True)
+class EncryptedSource:
+    """An archive that is encrypted on its way out.
+
+    One object gives the same bytes at every reading; another object does only if it has the same
+    cipher.
+    """
+
+    streamer: EncryptedBackupStreamer
+    plain: LocalSource
+    password: str
+
+    @property
+    def size(self) -> int:
+        """Bytes of the encrypted archive."""
+        return self.streamer.size()
+
+    def choose_cipher(self, earlier: Cipher | None) -> Cipher | None:
+        """Go on with an earlier cipher if it is that of this archive, else with a new one; return
+        it. None if Home Assistant does not let us choose: others can't give the same bytes then.
+        """
+        identity = self.plain.identity
+        cipher = earlier if earlier and earlier.source == identity else Cipher(identity)
+        return cipher if use_cipher(self.streamer, self.password, cipher) else None
+
+    async def read(self) -> AsyncGenerator[bytes]:
+        """Yield the encrypted archive. Raises what reading the plain one raises."""
+        try:
+            async with aclosing(_read_stream(self.streamer.open_stream)) as stream:
+                async for piece in stream:
+                    yield piece
+        finally:
+            # Without it the thread that encrypts may wait for a reader for ever.
+            await self.streamer.wait()
+        if self.plain.failure is not None:
+            # The thread ends early then, and keeps to itself why.
+            raise self.plain.failure
+
+
+def _check_version(file: IO[bytes], version: Version | None) -> None:
+    """Refuse any other version of a file than the expected one: no key must meet two of them."""
+    if version not in {None, Version.of_open(file)}:
+        raise BackupAgentError("The backup was changed while it was being uploaded")
+
+
+async def _read_file(
+    hass: HomeAssistant, path: Path, version: Version | None
+) -> AsyncGenerator[bytes]:
+    file = await hass.async_add_executor_job(path.open, "rb")
+    try:
+        await hass.async_add_executor_job(_check_version, file, version)
+        while data := await hass.async_add_executor_job(file.read, _READ_SIZE):
+            yield data
+        await hass.async_add_executor_job(_check_version, file, version)
+    finally:
+        await asyncio.shield(hass.async_add_executor_job(file.close))
+
+
+async def _read_stream(open_stream: OpenStream) -> AsyncGenerator[bytes]:
+    # Supervisor's streams have no timeout of their own: one that stands still would do so for ever.
+    async with asyncio.timeout(_STALLED_AFTER):
+        stream = await open_stream()
+    try:
+        pieces = aiter(stream)
+        while True:
+            async with asyncio.timeout(_STALLED_AFTER):
+                piece = await anext(pieces, None)
+            if piece is None:
+                return
+            yield piece
+    except TimeoutError as err:
+        raise BackupAgentError("Home Assistant stopped sending the backup") from err
+    finally:
+        # Home Assistant 2026.10 leaves closing to the agent. Not every stream can be closed.
+        if (close := getattr(stream, "aclose", None)) is not None:
+            await close()

@@ -1,0 +1,47 @@
+"""Uploading many backups: small ones together, large ones one after the other."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from ..dropbox_api.content_hash import BLOCK_SIZE
+from .models import LocalBackup
+
+# What fits one chunk is mostly waiting: for the line, for Dropbox, for the catalog. Memory is
+# bounded by the limits of uploads.
+_SMALL_AT_ONCE = 32
+
+
+async def upload_in_order(
+    backups: Sequence[LocalBackup], upload: Callable[[LocalBackup], Awaitable[None]]
+) -> None:
+    """Call `upload` for each backup, in this order; several at once if they are small.
+
+    When one call raises, no further one begins; those under way end, and then it is raised.
+    """
+    errors: list[Exception] = []
+    room = asyncio.Semaphore(_SMALL_AT_ONCE)
+
+    async def attempt(one: LocalBackup) -> None:
+        try:
+            await upload(one)
+        except Exception as err:  # noqa: BLE001  (raised when all have ended)
+            errors.append(err)
+
+    async def attempt_small(one: LocalBackup) -> None:
+        try:
+            await attempt(one)
+        finally:
+            room.release()
+
+    async with asyncio.TaskGroup() as tasks:
+        for one in backups:
+            if one.backup.size > BLOCK_SIZE:
+                await attempt(one)
+            else:
+                await room.acquire()
+                if not errors:
+                    tasks.create_task(attempt_small(one))
+            if errors:
+                break
+    if errors:
+        raise errors[0]

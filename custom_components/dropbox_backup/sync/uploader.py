@@ -1,0 +1,131 @@
+"""Uploads one backup on somebody's behalf, and tells what became of it."""
+
+from collections.abc import Callable, Collection
+import logging
+
+from homeassistant.components.backup import AgentBackup
+
+from ..dropbox_api.client import DropboxClient
+from ..dropbox_api.errors import CorruptError, DropboxError, FullError
+from .account import ask_space
+from .alarm import size_text
+from .gate import Gate
+from .journal import Journal
+from .local import LocalBackups
+from .manners import Asker
+from .models import LocalBackup, Missed, RemoteBackup, date_of, id_of
+from .problems import problem_of, text_of
+from .publisher import BackupEvent, EventKind, Publisher
+from .remote import BackupFolder
+from .sources import OpenStream, StreamSource
+from .state import Status
+from .transfers import Transfer, Transfers
+
+_LOGGER = logging.getLogger(__name__)
+
+# In seconds. Home Assistant may delete the only copy when an upload through its own backup fails:
+# try long.
+_PATIENCE_FOR_HOME_ASSISTANT = 3600.0
+
+
+class Uploader:
+    """All uploads of one config entry, whoever asked for them."""
+
+    def __init__(
+        self,
+        client: DropboxClient,
+        folder: BackupFolder,
+        local: LocalBackups,
+        journal: Journal,
+        gate: Gate,
+        publisher: Publisher,
+        *,
+        instance_id: str,
+        agent_id: str,
+    ) -> None:
+        """Upload nothing yet."""
+        self._client = client
+        self._folder = folder
+        self._local = local
+        self._journal = journal
+        self._gate = gate
+        self._publisher = publisher
+        self._agent_id = agent_id
+        self._transfers = Transfers(client, folder, journal, instance_id, publisher.progressed)
+
+    @property
+    def active(self) -> Collection[Transfer]:
+        """The uploads in progress."""
+        return self._transfers.active
+
+    async def upload(self, one: LocalBackup, asker: Asker, patience: float) -> RemoteBackup:
+        """Upload a local backup, unless it is there by now.
+
+        `patience`: for how many seconds a call that fails is tried again. Raises `StoppedError`
+        when it is to be held back from now on, other `DropboxError`s, and what reading the backup
+        raises.
+        """
+        known = self._folder.get(id_of(one.backup)) is not None
+        password = self._local.password_for(self._agent_id)
+        backup, source = self._local.source(one, password)
+        if not known:
+            self._check_room(backup.size)
+            self._publisher.publish(status=Status.UPLOADING)
+        remote = await self._transfers.upload(
+            backup, source, limits=self._gate.limits_of(asker), patience=patience
+        )
+        self._publisher.tell(EventKind.VERIFIED if known else EventKind.UPLOADED, remote)
+        return remote
+
+    async def verify(self, one: LocalBackup) -> RemoteBackup:
+        """Prove that what lies in Dropbox is the local backup as it lies here.
+
+        Raises `DropboxError`, also if it is not, and what reading the backup raises.
+        """
+        backup, source = self._local.source(one, None)
+        remote = await self._transfers.verify(backup, source)
+        self._publisher.tell(EventKind.VERIFIED, remote)
+        return remote
+
+    async def upload_for_home_assistant(
+        self, backup: AgentBackup, open_stream: OpenStream, on_progress: Callable[[int], None]
+    ) -> RemoteBackup:
+        """Upload what Home Assistant hands out: the user chose Dropbox as a location.
+
+        Raises `DropboxError`.
+        """
+        source = StreamSource(open_stream, backup.size)
+        try:
+            patient = self._client.with_patience(_PATIENCE_FOR_HOME_ASSISTANT)
+            self._publisher.publish(space=await ask_space(patient))
+            self._check_room(backup.size)
+            remote = await self._transfers.upload(
+                backup,
+                source,
+                limits=self._gate.limits_of(Asker.HOME_ASSISTANT),
+                patience=_PATIENCE_FOR_HOME_ASSISTANT,
+                on_progress=on_progress,
+            )
+        except DropboxError as err:
+            self.failed(backup, err)
+            # Should Home Assistant have no other copy, nothing else would remember it.
+            self._journal.notes.missed = Missed(backup.name, date_of(backup), text_of(err))
+            self._publisher.take_problem(problem_of(err))
+            raise
+        self._publisher.tell(EventKind.UPLOADED, remote)
+        return remote
+
+    def failed(self, backup: AgentBackup, err: Exception) -> None:
+        """Tell that a backup was not uploaded, and why."""
+        _LOGGER.info("%s was not uploaded: %s", backup.name, text_of(err))
+        corrupt = isinstance(err, CorruptError)
+        kind = EventKind.VERIFICATION_FAILED if corrupt else EventKind.UPLOAD_FAILED
+        self._publisher.tell_of(
+            BackupEvent(kind, backup.backup_id, backup.name, backup.size, text_of(err))
+        )
+
+    def _check_room(self, size: int) -> None:
+        """Raise `FullError` before anything is sent if it can't fit."""
+        space = self._publisher.state.space
+        if space is not None and space.free < size:
+            raise FullError(f"{size_text(size)} are needed, {size_text(space.free)} are free")

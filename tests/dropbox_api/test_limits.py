@@ -1,0 +1,181 @@
+"""Stopping gently, and how much memory uploads may take."""
+
+import asyncio
+from copy import copy, deepcopy
+from pathlib import Path
+
+import pytest
+
+from custom_components.dropbox_backup.dropbox_api import limits as limits_module
+from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
+from custom_components.dropbox_backup.dropbox_api.content_hash import BLOCK_SIZE
+from custom_components.dropbox_backup.dropbox_api.errors import DropboxError, StoppedError
+from custom_components.dropbox_backup.dropbox_api.limits import (
+    UploadLimits,
+    available_memory,
+    chunks_in_memory,
+)
+from custom_components.dropbox_backup.dropbox_api.upload import UploadSession, upload
+from tests.dropbox_server import DropboxAccount, DropboxServer, Line, RequestRecord
+
+from .conftest import MIB, Bytes, some_bytes
+
+APPEND = "files/upload_session/append_v2"
+START = "files/upload_session/start"
+FINISH = "files/upload_session/finish"
+COMMIT = UploadCommit("/backup.tar")
+
+
+def done(records: list[RequestRecord]) -> int:
+    return sum(record.processed for record in records)
+
+
+def test_to_be_stopped_is_no_failure_of_dropbox() -> None:
+    assert not issubclass(StoppedError, DropboxError)
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 3, 5])
+async def test_what_is_in_flight_arrives_and_nothing_is_sent_twice(
+    client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer, stop_after: int
+) -> None:
+    dropbox_server.line = Line(server_time=0.1)
+    data = some_bytes(8 * BLOCK_SIZE + 5)
+    limits = UploadLimits(parallel=2)
+    kept: list[UploadSession | None] = []
+
+    async def keep(session: UploadSession | None) -> None:
+        kept.append(deepcopy(session))
+        if session is not None and session.arrived + len(session.ahead) >= stop_after:
+            limits.stopped = True
+
+    with pytest.raises(StoppedError):
+        await upload(client, Bytes(data), COMMIT, limits=limits, on_session=keep)
+    session = kept[-1]
+    assert session is not None
+    appends = dropbox_server.log.of(APPEND)
+    assert {record.status for record in appends} <= {200}, "none was cut off"
+    assert session.arrived + len(session.ahead) == len(appends) <= stop_after + 2
+    assert dropbox_server.log.count(FINISH) == 0
+    assert limits.slots._value == 2
+    assert limits.pace._running == 0
+
+    with pytest.raises(StoppedError):
+        await upload(client, Bytes(data), COMMIT, limits=limits, session=session)
+    assert len(dropbox_server.log.of(APPEND)) == len(appends)
+
+    limits.stopped = False
+    await upload(client, Bytes(data), COMMIT, limits=limits, session=session)
+    assert account.files.read("/backup.tar") == data
+    assert dropbox_server.log.bytes_received(APPEND) == len(data)
+
+
+async def test_one_that_is_stopped_before_it_begins_asks_dropbox_nothing(
+    client: DropboxClient, dropbox_server: DropboxServer
+) -> None:
+    limits = UploadLimits()
+    limits.stopped = True
+    for size in (MIB, 5 * MIB):
+        with pytest.raises(StoppedError):
+            await upload(client, Bytes(some_bytes(size)), COMMIT, limits=limits)
+    assert dropbox_server.log.counters == {}
+
+
+async def test_a_small_one_that_has_begun_completes(
+    client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer
+) -> None:
+    dropbox_server.line = Line(server_time=0.2)
+    limits = UploadLimits()
+    task = asyncio.create_task(upload(client, Bytes(some_bytes(MIB)), COMMIT, limits=limits))
+    await asyncio.sleep(0.1)
+    limits.stopped = True
+    await task
+    assert account.files.read("/backup.tar") == some_bytes(MIB)
+
+
+async def test_small_ones_that_have_been_sent_become_files(
+    client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer
+) -> None:
+    dropbox_server.line = Line(server_time=0.2)
+    limits = UploadLimits(parallel=3)
+    tasks = [
+        asyncio.create_task(
+            upload(client, Bytes(some_bytes(1000, n)), UploadCommit(f"/{n}.tar"), limits=limits)
+        )
+        for n in range(6)
+    ]
+    await asyncio.sleep(0.1)
+    limits.stopped = True
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    stopped = [isinstance(result, StoppedError) for result in results]
+    assert stopped == [False] * 3 + [True] * 3
+    assert len(account.files.list()) == dropbox_server.log.count(START) == 3
+
+
+async def test_what_only_has_to_be_made_a_file_is(
+    client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer
+) -> None:
+    data = some_bytes(2 * BLOCK_SIZE)
+    limits = UploadLimits()
+    kept: list[UploadSession | None] = []
+
+    async def keep(session: UploadSession | None) -> None:
+        kept.append(deepcopy(session))
+        limits.stopped = session is not None and session.arrived == 2
+
+    await upload(client, Bytes(data), COMMIT, limits=limits, on_session=keep)
+    assert account.files.read("/backup.tar") == data
+
+
+async def test_a_copy_is_stopped_alone_and_shares_everything_else(
+    client: DropboxClient, account: DropboxAccount
+) -> None:
+    limits = UploadLimits(parallel=2)
+    other = copy(limits)
+    other.stopped = True
+    other.speed.bytes_per_second = 5.0
+    assert limits.speed.bytes_per_second == 5.0
+    other.speed.bytes_per_second = None
+    with pytest.raises(StoppedError):
+        await upload(client, Bytes(b"1"), COMMIT, limits=other)
+    with other.in_use(small=True), limits.in_use(small=True):
+        assert not limits.alone
+    await upload(client, Bytes(b"1"), COMMIT, limits=limits)
+    assert account.files.read("/backup.tar") == b"1"
+    assert limits.slots is other.slots
+
+
+@pytest.mark.parametrize(
+    ("available", "chunks"),
+    [
+        (None, 8),
+        (0, 2),
+        (40 * MIB, 2),
+        (100 * MIB, 3),
+        (160 * MIB, 5),
+        (256 * MIB, 8),
+        (64 * 1024 * MIB, 8),
+    ],
+)
+def test_little_memory_means_fewer_chunks(available: int | None, chunks: int) -> None:
+    assert chunks_in_memory(available) == chunks
+
+
+@pytest.mark.parametrize(
+    ("text", "available"),
+    [
+        ("MemTotal:  948304 kB\nMemAvailable:     112640 kB\nBuffers: 1 kB\n", 110 * MIB),
+        ("MemTotal:  948304 kB\n", None),
+        ("MemAvailable: many kB\n", None),
+        (None, None),
+    ],
+)
+def test_the_memory_that_linux_has_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, available: int | None
+) -> None:
+    file = tmp_path / "meminfo"
+    if text is not None:
+        file.write_text(text)
+    monkeypatch.setattr(limits_module, "_MEMORY_OF_LINUX", str(file))
+    assert available_memory() == available
+    assert UploadLimits().slots._value == chunks_in_memory(available)
+    assert UploadLimits(parallel=16).slots._value == 16, "who chooses is not overruled"

@@ -1,0 +1,286 @@
+"""What lies in Dropbox is known after a restart as well, until Dropbox itself answers."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+import json
+import time
+from typing import Any
+
+from homeassistant.components.backup import async_get_manager
+from homeassistant.core import HomeAssistant
+from hypothesis import given, strategies as st
+import pytest
+
+from custom_components.dropbox_backup.backup import agent_id_of
+from custom_components.dropbox_backup.const import CONF_FOLDER, DOMAIN
+from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
+from custom_components.dropbox_backup.dropbox_api import calls
+from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
+from custom_components.dropbox_backup.dropbox_api.errors import DropboxError
+from custom_components.dropbox_backup.sync.catalog import entry_of
+from custom_components.dropbox_backup.sync.listing import (
+    ListingCache,
+    Snapshot,
+    parse_snapshot,
+    write_snapshot,
+)
+from custom_components.dropbox_backup.sync.models import BackupId, RemoteBackup
+from custom_components.dropbox_backup.sync.remote import BackupFolder
+from tests.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.world import (
+    archives,
+    entity,
+    make_backup,
+    reconciler_of,
+    set_up_entry,
+    state_of,
+    wait_until,
+    wait_until_idle,
+)
+
+from .backups import US, backup, folders, json_values, remote
+from .test_remote import FOLDER, ids, put, store
+
+KEY = f"{DOMAIN}.entry.listing"
+CONTINUE = "files/list_folder/continue"
+
+
+def snapshot_of(backups: list[RemoteBackup], path: str = FOLDER) -> Snapshot:
+    return Snapshot(
+        path=path,
+        cursor="cursor",
+        files={one.file.name.lower(): one.file for one in backups},
+        catalog={one.file.name: entry_of(one) for one in backups},
+        catalog_rev="0123456789abcdef",
+    )
+
+
+# What is on disk
+
+
+@given(folders)
+def test_what_is_written_is_read_back(backups: list[RemoteBackup]) -> None:
+    snapshot = snapshot_of(backups)
+    assert parse_snapshot(json.loads(json.dumps(write_snapshot(snapshot)))) == snapshot
+
+
+@given(json_values, st.sampled_from(list(write_snapshot(snapshot_of([])))), folders)
+def test_nonsense_is_no_listing(value: Any, key: str, backups: list[RemoteBackup]) -> None:
+    assert parse_snapshot(value) is None
+    written = write_snapshot(snapshot_of(backups))
+    found = parse_snapshot({**written, key: value})
+    assert found is None or isinstance(found, Snapshot)
+    for position in range(len(written["files"])):
+        damaged = list(written["files"])
+        damaged[position] = value
+        assert parse_snapshot({**written, "files": damaged}) is None, (
+            "it would lack a file for ever"
+        )
+
+
+# The folder
+
+
+@asynccontextmanager
+async def folder_after_a_start(
+    hass: HomeAssistant, client: DropboxClient, path: str = FOLDER
+) -> AsyncGenerator[BackupFolder]:
+    """Return the folder with what was remembered; what is known at the end is remembered."""
+    cache = ListingCache(hass, "entry")
+    folder = BackupFolder(client, path, US, lambda _: None, cache)
+    await folder.recall()
+    yield folder
+    await cache.close()
+
+
+@pytest.fixture
+async def remembered(hass: HomeAssistant, client: DropboxClient) -> set[str]:
+    """Have three backups in Dropbox and in memory; return their ids."""
+    await client.create_folder(FOLDER)
+    async with folder_after_a_start(hass, client) as folder:
+        assert not folder.known
+        await folder.refresh()
+        for number in range(3):
+            await store(client, folder, backup(number))
+        await folder.refresh()
+        return ids(folder)
+
+
+async def test_going_on_after_a_restart_costs_one_request(
+    hass: HomeAssistant, client: DropboxClient, remembered: set[str], dropbox_server: DropboxServer
+) -> None:
+    async with folder_after_a_start(hass, client) as folder:
+        assert folder.known
+        assert ids(folder) == remembered
+        assert folder.cursor is None, "it was not seen yet"
+        dropbox_server.log.clear()
+        await folder.refresh()
+        assert dropbox_server.log.counters == {CONTINUE: 1}
+        assert ids(folder) == remembered
+
+
+async def test_what_happened_meanwhile_is_learned(
+    hass: HomeAssistant, client: DropboxClient, remembered: set[str]
+) -> None:
+    elsewhere = BackupFolder(client, FOLDER, US, lambda _: None)
+    await elsewhere.refresh()
+    await store(client, elsewhere, backup(7))
+    await elsewhere.delete(elsewhere.find(backup(0).backup_id))
+    async with folder_after_a_start(hass, client) as folder:
+        await folder.refresh()
+        assert ids(folder) == ids(elsewhere) != remembered
+    async with folder_after_a_start(hass, client) as folder:
+        assert ids(folder) == ids(elsewhere), "and remembered in its turn"
+
+
+@pytest.mark.parametrize("cursor", ["nonsense", "expired"])
+async def test_a_cursor_that_is_refused_costs_a_whole_listing(
+    hass: HomeAssistant,
+    hass_storage: dict[str, Any],
+    client: DropboxClient,
+    remembered: set[str],
+    dropbox_server: DropboxServer,
+    cursor: str,
+) -> None:
+    if cursor == "nonsense":
+        hass_storage[KEY]["data"]["cursor"] = cursor
+    else:
+        dropbox_server.account.files.expire_cursors()
+    hass_storage[KEY]["data"]["files"].clear()
+    async with folder_after_a_start(hass, client) as folder:
+        assert not folder.backups
+        await folder.refresh()
+        assert ids(folder) == remembered
+
+
+async def test_another_folder_is_another_matter(
+    hass: HomeAssistant, client: DropboxClient, remembered: set[str]
+) -> None:
+    async with folder_after_a_start(hass, client, "/Elsewhere") as folder:
+        assert not folder.known
+        assert not folder.backups
+
+
+async def test_it_is_written_only_when_something_changed(
+    hass: HomeAssistant, hass_storage: dict[str, Any], client: DropboxClient, remembered: set[str]
+) -> None:
+    before = hass_storage[KEY]
+    async with folder_after_a_start(hass, client) as folder:
+        for _ in range(3):
+            await folder.refresh()
+    assert hass_storage[KEY] is before
+    await put(client, "letter.txt", b"dear")
+    async with folder_after_a_start(hass, client) as folder:
+        await folder.refresh()
+    assert hass_storage[KEY] is not before
+
+
+async def test_it_keeps_quiet_while_home_assistant_packs_its_storage(
+    hass: HomeAssistant, hass_storage: dict[str, Any], client: DropboxClient, remembered: set[str]
+) -> None:
+    before = hass_storage[KEY]
+    async with folder_after_a_start(hass, client) as folder:
+        await folder.refresh()
+        await folder.pause_writing()
+        await store(client, folder, backup(8))
+        await folder.refresh()
+        assert hass_storage[KEY] is before
+        await folder.resume_writing()
+        assert len(hass_storage[KEY]["data"]["files"]) == 5
+
+
+# The whole
+
+
+@pytest.fixture
+async def entry(hass: HomeAssistant, dropbox_server: DropboxServer) -> DropboxBackupConfigEntry:
+    """Have an account with one backup in Dropbox, that is not loaded now."""
+    entry = await set_up_entry(hass, dropbox_server)
+    await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    await hass.config_entries.async_unload(entry.entry_id)
+    return entry
+
+
+@pytest.fixture
+def away(dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "_FIRST_WAIT", 1e6)  # longer than any patience
+    dropbox_server.faults.add(Fault(FaultKind.STATUS, times=None))
+
+
+@pytest.mark.usefixtures("entry", "away", "quick_worker")
+async def test_the_backups_are_shown_while_dropbox_is_away_after_a_restart(
+    hass: HomeAssistant, entry: DropboxBackupConfigEntry, dropbox_server: DropboxServer
+) -> None:
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    assert entity(hass, entry, "sensor", "backups_in_dropbox").state == "1"
+    agent = async_get_manager(hass).backup_agents[agent_id_of(entry)]
+    [listed] = await agent.async_list_backups()
+    assert await agent.async_get_backup(listed.backup_id) == listed
+
+    # But nothing is deleted because of it, not even what a person wants deleted.
+    with pytest.raises(DropboxError):
+        await reconciler_of(entry).keeper.delete([BackupId(listed.backup_id)])
+    assert dropbox_server.log.count("files/delete_v2") == 0
+    assert reconciler_of(entry)._journal.notes.dismissed == set()
+
+    dropbox_server.faults.clear()
+    reconciler_of(entry).request("Dropbox is back")
+    await wait_until(lambda: state_of(entry).problem is None)
+    await wait_until_idle(hass, entry)
+    assert len(archives(dropbox_server)) == 1
+
+
+async def test_nonsense_on_disk_keeps_nobody_from_working(
+    hass: HomeAssistant,
+    hass_storage: dict[str, Any],
+    dropbox_server: DropboxServer,
+    entry: DropboxBackupConfigEntry,
+) -> None:
+    key = f"{DOMAIN}.{entry.entry_id}.listing"
+    hass_storage[key]["data"] = {"files": [None], "cursor": 7}
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_idle(hass, entry)
+    assert len(state_of(entry).backups) == 1
+    assert entry.data[CONF_FOLDER] == FOLDER
+
+
+async def test_a_thousand_backups_are_recalled_without_holding_anybody_up(
+    hass: HomeAssistant, hass_storage: dict[str, Any], client: DropboxClient
+) -> None:
+    data = write_snapshot(snapshot_of([remote(number) for number in range(1000)]))
+    hass_storage[KEY] = {"version": 1, "minor_version": 1, "key": KEY, "data": data}
+    folder = BackupFolder(client, FOLDER, US, lambda _: None, ListingCache(hass, "entry"))
+    longest = []
+    for _ in range(5):  # a busy machine holds us up as well
+        async with stalls() as found:
+            await folder.recall()
+        longest.append(max(found))
+    assert len(folder.backups) == 1000
+    assert min(longest) < 0.02, longest
+
+
+@asynccontextmanager
+async def stalls() -> AsyncGenerator[list[float]]:
+    """Note for how many seconds at a time the event loop ran nobody else."""
+    found = [0.0]
+
+    async def watch() -> None:
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0)
+            found.append(time.perf_counter() - before)
+
+    task = asyncio.create_task(watch())
+    await asyncio.sleep(0)
+    yield found
+    task.cancel()
+
+
+def test_dates_without_a_zone_are_nonsense() -> None:
+    written = write_snapshot(snapshot_of([remote(1)]))
+    written["files"][0][4] = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None).isoformat()
+    assert parse_snapshot(written) is None

@@ -1,0 +1,88 @@
+"""What is in Dropbox already is proven before anything is left out on its account."""
+
+import asyncio
+
+from homeassistant.components.backup import async_get_manager
+from homeassistant.core import HomeAssistant
+import pytest
+
+from custom_components.dropbox_backup.const import (
+    CONF_KEEP,
+    CONF_UPLOAD_AUTOMATICALLY,
+    DEFAULT_FOLDER,
+)
+from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
+from custom_components.dropbox_backup.sync.state import ProblemKind, Status
+from tests.dropbox_server import DropboxServer
+from tests.world import (
+    LOCAL_AGENT,
+    MIB,
+    archives,
+    make_backup,
+    reconciler_of,
+    set_up_entry,
+    state_of,
+    wait_until_idle,
+)
+
+pytestmark = pytest.mark.usefixtures("quick_worker")
+
+
+async def uploads_one_of(
+    hass: HomeAssistant, server: DropboxServer, *, flip: int | None, password: str | None = None
+) -> DropboxBackupConfigEntry:
+    """Keep one of two backups, the newer one of which somebody has copied to Dropbox by hand.
+
+    `flip`: which byte of the copy is another one. `password`: what backups are encrypted with on
+    their way.
+    """
+    options = {CONF_KEEP: 1, CONF_UPLOAD_AUTOMATICALLY: False}
+    entry = await set_up_entry(hass, server, options=options)
+    await make_backup(hass, "Older")
+    newer = await make_backup(hass, "Newer", size=MIB)
+    agent = async_get_manager(hass).local_backup_agents[LOCAL_AGENT]
+    path = agent.get_backup_path(newer.backup_id)
+    content = bytearray(await asyncio.to_thread(path.read_bytes))
+    if flip is not None:
+        content[flip] ^= 1
+    server.account.files.put(f"{DEFAULT_FOLDER}/by_hand.tar", bytes(content))
+    async_get_manager(hass).config.data.create_backup.password = password
+    hass.config_entries.async_update_entry(entry, options={CONF_KEEP: 1})
+    await hass.config_entries.async_reload(entry.entry_id)
+    await wait_until_idle(hass, entry)
+    return entry
+
+
+async def test_a_copy_that_is_proven_takes_its_place(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await uploads_one_of(hass, dropbox_server, flip=None)
+    assert [one.backup.name for one in state_of(entry).backups] == ["Newer"]
+    assert state_of(entry).backups[0].verified
+    assert state_of(entry).status is Status.UP_TO_DATE
+
+
+async def test_a_copy_that_can_not_be_proven_keeps_no_other_from_dropbox(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await uploads_one_of(hass, dropbox_server, flip=MIB // 2)
+    names = {one.backup.name: one.verified for one in state_of(entry).backups}
+    assert list(names) == ["Newer", "Older"]
+    assert names["Newer"] is None
+    assert names["Older"], "the only one that is known to be good"
+    problem = state_of(entry).problem
+    assert problem is not None
+    assert problem.kind is ProblemKind.UPLOAD_FAILED
+
+    for _ in range(2):  # nor does that change
+        reconciler_of(entry).request("a minute later")
+        await wait_until_idle(hass, entry)
+        assert len(archives(dropbox_server)) == 2
+
+
+async def test_a_plain_copy_is_proven_although_backups_are_encrypted_on_their_way(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await uploads_one_of(hass, dropbox_server, flip=None, password="correct horse")
+    assert [one.backup.name for one in state_of(entry).backups] == ["Newer"]
+    assert state_of(entry).backups[0].verified

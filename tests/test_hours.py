@@ -1,0 +1,199 @@
+"""Uploads keep to the allowed hours: they begin when these do, and stop gently when they end."""
+
+import asyncio
+from datetime import datetime, timedelta
+
+from homeassistant.core import HomeAssistant
+from homeassistant.util import dt as dt_util
+import pytest
+from pytest_homeassistant_custom_component.common import async_fire_time_changed
+
+from custom_components.dropbox_backup.const import (
+    CONF_CHUNKS_AT_ONCE,
+    CONF_HOURS_FROM,
+    CONF_HOURS_TO,
+    CONF_SPEED_LIMIT,
+    DOMAIN,
+)
+from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
+from custom_components.dropbox_backup.sync.manners import Asker
+
+from .dropbox_server import DropboxServer
+from .dropbox_server.line import Line
+from .world import (
+    MIB,
+    archives,
+    entity,
+    entity_id,
+    make_backup,
+    reconciler_of,
+    set_up_entry,
+    state_of,
+    wait_until,
+    wait_until_idle,
+)
+
+pytestmark = pytest.mark.usefixtures("quick_worker")
+
+APPEND = "files/upload_session/append_v2"
+CHUNK = 4 * MIB
+IN_FLIGHT = 2
+# Four chunks a second.
+SLOW = Line(upload_total=CHUNK * 8 * 4)
+
+
+def in_hours(hours: float) -> datetime:
+    """Return the full minute before a time from now on, by the clock on the wall."""
+    return (dt_util.now() + timedelta(hours=hours)).replace(second=0, microsecond=0)
+
+
+def options(begin: datetime, end: datetime) -> dict[str, object]:
+    """Return options that allow uploads between two times of day."""
+    return {
+        CONF_HOURS_FROM: f"{begin:%H:%M:00}",
+        CONF_HOURS_TO: f"{end:%H:%M:00}",
+        CONF_CHUNKS_AT_ONCE: IN_FLIGHT,
+    }
+
+
+def status(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> str:
+    return entity(hass, entry, "sensor", "status").state
+
+
+def arrived(server: DropboxServer) -> int:
+    """Return how many chunks have, each counted once however often it was sent."""
+    return len({str(record.argument) for record in server.log.of(APPEND) if record.processed})
+
+
+async def test_a_backup_waits_for_the_hours_and_goes_when_they_begin(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    begin = in_hours(3)
+    entry = await set_up_entry(hass, dropbox_server, options=options(begin, in_hours(5)))
+    assert status(hass, entry) == "up_to_date", "nothing waits: that is normal life"
+    await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    assert archives(dropbox_server) == []
+    assert status(hass, entry) == "waiting_for_hours"
+    assert entity(hass, entry, "sensor", "waiting").state == "1"
+    next_check = dt_util.parse_datetime(entity(hass, entry, "sensor", "next_check").state)
+    assert next_check == begin
+    assert state_of(entry).alarm is None
+
+    async_fire_time_changed(hass, begin - timedelta(seconds=30))
+    await asyncio.sleep(0.1)
+    assert not reconciler_of(entry)._requested.is_set()
+    async_fire_time_changed(hass, begin + timedelta(seconds=1))
+    await wait_until(lambda: archives(dropbox_server))
+    await wait_until_idle(hass, entry)
+    assert status(hass, entry) == "up_to_date"
+
+
+async def test_an_upload_stops_gently_when_the_hours_end_and_goes_on_in_the_next_ones(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    begin, end = in_hours(-1), in_hours(2)
+    entry = await set_up_entry(hass, dropbox_server, options=options(begin, end))
+    dropbox_server.line = SLOW
+    made = await make_backup(hass, size=8 * CHUNK)
+    await wait_until(lambda: arrived(dropbox_server))
+
+    before = arrived(dropbox_server)
+    async_fire_time_changed(hass, end + timedelta(seconds=1))
+    await wait_until_idle(hass, entry)
+    assert arrived(dropbox_server) - before <= IN_FLIGHT
+    assert archives(dropbox_server) == []
+    assert status(hass, entry) == "waiting_for_hours"
+    assert state_of(entry).problem is None
+
+    dropbox_server.line = Line()
+    async_fire_time_changed(hass, begin + timedelta(days=1, seconds=1))
+    await wait_until(lambda: archives(dropbox_server))
+    await wait_until_idle(hass, entry)
+    # For the connections hours have passed at once: what was on them may have been lost.
+    assert dropbox_server.log.bytes_received(APPEND) <= made.size + IN_FLIGHT * CHUNK
+
+
+async def test_what_somebody_asks_for_does_not_wait_for_the_hours(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options=options(in_hours(3), in_hours(5)))
+    first = await make_backup(hass, "First")
+    second = await make_backup(hass, "Second")
+    await wait_until_idle(hass, entry)
+    assert archives(dropbox_server) == []
+
+    wanted = {"backup_ids": [first.backup_id]}
+    await hass.services.async_call(DOMAIN, "upload", wanted, blocking=True)
+    await wait_until_idle(hass, entry)
+    assert [one.backup.backup_id for one in state_of(entry).backups] == [first.backup_id]
+    assert status(hass, entry) == "waiting_for_hours", "the other one was not asked for"
+
+    press = {"entity_id": entity_id(hass, entry, "button", "upload_now")}
+    await hass.services.async_call("button", "press", press, blocking=True)
+    await wait_until_idle(hass, entry)
+    assert second.backup_id in {one.backup.backup_id for one in state_of(entry).backups}
+    assert status(hass, entry) == "up_to_date"
+
+
+async def test_what_somebody_asked_for_goes_on_when_the_hours_end(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    end = in_hours(2)
+    entry = await set_up_entry(hass, dropbox_server, options=options(in_hours(-1), end))
+    await hass.services.async_call(
+        "switch",
+        "turn_off",
+        {"entity_id": entity_id(hass, entry, "switch", "uploads")},
+        blocking=True,
+    )
+    await make_backup(hass, size=8 * CHUNK)
+    await wait_until_idle(hass, entry)
+    dropbox_server.line = SLOW
+    reconciler_of(entry).resume_uploads()
+    press = {"entity_id": entity_id(hass, entry, "button", "upload_now")}
+    await hass.services.async_call("button", "press", press, blocking=True)
+    await wait_until(lambda: arrived(dropbox_server))
+
+    async_fire_time_changed(hass, end + timedelta(seconds=1))
+    await wait_until(lambda: archives(dropbox_server))
+    await wait_until_idle(hass, entry)
+
+
+async def test_a_pause_is_stronger_than_the_hours(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    begin = in_hours(3)
+    entry = await set_up_entry(hass, dropbox_server, options=options(begin, in_hours(5)))
+    reconciler_of(entry).pause_uploads()
+    await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    async_fire_time_changed(hass, begin + timedelta(seconds=1))
+    await wait_until_idle(hass, entry)
+    assert status(hass, entry) == "paused"
+    assert archives(dropbox_server) == []
+
+    reconciler_of(entry).resume_uploads()
+    await wait_until_idle(hass, entry)
+    assert status(hass, entry) == "waiting_for_hours", "by the real clock it is not yet time"
+
+
+async def test_a_speed_limit_holds_for_all_uploads_together_and_after_a_change_of_options(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_SPEED_LIMIT: 32})
+    gate = reconciler_of(entry).gate
+    speed = gate.limits_of(Asker.WORKER).speed
+    assert all(gate.limits_of(asker).speed is speed for asker in Asker)
+    assert all(gate.limits_of(asker).slots is gate.limits_of(Asker.WORKER).slots for asker in Asker)
+    begun = hass.loop.time()
+    await make_backup(hass, size=8 * MIB)
+    await wait_until_idle(hass, entry)
+    assert hass.loop.time() - begun > 1.8, "8 MiB take two seconds at 32 Mbit/s"
+
+    # An upload of Home Assistant's own goes on over a change of options, and heeds it.
+    hass.config_entries.async_update_entry(entry, options={CONF_SPEED_LIMIT: 0.5})
+    await hass.config_entries.async_reload(entry.entry_id)
+    await wait_until_idle(hass, entry)
+    assert speed.bytes_per_second == 62_500
+    assert reconciler_of(entry).gate.limits_of(Asker.HOME_ASSISTANT).speed is speed
