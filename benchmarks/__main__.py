@@ -83,7 +83,7 @@ def _run(name: str, arguments: argparse.Namespace, folder: Path, command: str | 
     print(f"\n({minutes:.1f} minutes)", flush=True)
     if command is not None:
         made = f"<sub>`{command}`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC</sub>"
-        write_section(name, f"{report.markdown}\n\n{made}")
+        report.save(made)
 
 
 def _arguments() -> argparse.Namespace:

@@ -21,11 +21,19 @@ class Bar:
     ours: bool
 
 
-def draw(name: str, title: str, bars: list[Bar]) -> None:
-    """Write `docs/images/<name>-light.svg` and `-dark.svg`."""
-    for page, colours in _PAGES.items():
-        path = _IMAGES / f"{name}-{page}.svg"
-        path.write_text(_svg(title, bars, *colours), encoding="utf-8")
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Bars under a title, for `docs/images/<name>-light.svg` and `-dark.svg`."""
+
+    name: str
+    title: str
+    bars: list[Bar]
+
+    def draw(self) -> None:
+        """Write both."""
+        for page, colours in _PAGES.items():
+            path = _IMAGES / f"{self.name}-{page}.svg"
+            path.write_text(_svg(self.title, self.bars, *colours), encoding="utf-8")
 
 
 def _svg(title: str, bars: list[Bar], text: str, other: str, ours: str) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 import re
 
+from .plot import Chart
 from .stage import REPOSITORY
 
 DOCUMENT = REPOSITORY / "docs" / "performance.md"
@@ -18,6 +19,7 @@ class Report:
 
     name: str
     parts: list[str] = field(default_factory=list)
+    charts: list[Chart] = field(default_factory=list)
 
     def table(self, title: str, header: list[str], rows: list[list[str]]) -> None:
         """Add a table under a title."""
@@ -28,16 +30,20 @@ class Report:
         self.parts.append(markdown)
         print(f"\n{markdown}", flush=True)
 
-    def budget(self, text: str, measured: str, *, met: bool | None) -> None:
-        """Hold a figure against its budget; None: it could not be measured."""
-        if met is not None:
-            verdict = "met" if met else "missed"
-            self.text(f"**Budget** {text}: {measured} ({verdict})")
+    def budget(self, text: str, measured: str, *, met: bool) -> None:
+        """Hold a figure against its budget."""
+        self.text(f"**Budget** {text}: {measured} ({'met' if met else 'missed'})")
 
     @property
     def markdown(self) -> str:
         """Everything, as it goes into the document."""
         return "\n\n".join(self.parts)
+
+    def save(self, footer: str) -> None:
+        """Write all of it into the document and the images beside it."""
+        for chart in self.charts:
+            chart.draw()
+        write_section(self.name, f"{self.markdown}\n\n{footer}")
 
 
 def write_section(name: str, markdown: str) -> None:

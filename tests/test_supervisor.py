@@ -24,6 +24,7 @@ from pytest_homeassistant_custom_component.typing import (
 
 from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER
 from custom_components.dropbox_backup.sync import reconciler
+from custom_components.dropbox_backup.sync.journal import _JOURNALS
 from custom_components.dropbox_backup.sync.models import BackupId
 from custom_components.dropbox_backup.sync.names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.state import ProblemKind, Status
@@ -185,6 +186,39 @@ async def test_a_plain_backup_of_supervisor_is_encrypted_on_its_way_and_can_be_r
 
     (remote,) = state_of(entry).backups
     assert remote.backup.protected
+    (agent_id,) = own_agents(hass)
+    _, data = await page.download(backup.slug, agent_id, "correct horse")
+    assert parts(data) == parts(backup.path().read_bytes())
+
+
+async def test_what_is_encrypted_on_its_way_from_supervisor_goes_on_after_a_restart(
+    hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    hass_ws_client: WebSocketGenerator,
+    dropbox_server: DropboxServer,
+    supervisor: Supervisor,
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    async_get_manager(hass).config.update(create_backup={"password": "correct horse"})
+    stall = dropbox_server.faults.add(
+        DropboxFault(FaultKind.STALL, "files/upload_session/append_v2", skip=4, seconds=1)
+    )
+    backup = await supervisor.make_backup(
+        Contents(addons=("core_ssh", "core_samba"), filling=9 * MIB)
+    )
+    await wait_until(lambda: stall.applied)
+    await asyncio.sleep(0.5)  # the chunks beside the stalled one arrive
+    await hass.config_entries.async_unload(entry.entry_id)
+    await asyncio.sleep(1)  # the local Dropbox is still busy with the stalled request
+    dropbox_server.log.clear()
+    del hass.data[_JOURNALS]  # as after a restart
+
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_idle(hass, entry)
+    assert [one.verified is not None for one in state_of(entry).backups] == [True]
+    chunks = -(-state_of(entry).backups[0].file.size // (4 * MIB))
+    assert dropbox_server.log.count("files/upload_session/append_v2") <= chunks - 4
     (agent_id,) = own_agents(hass)
     _, data = await page.download(backup.slug, agent_id, "correct horse")
     assert parts(data) == parts(backup.path().read_bytes())

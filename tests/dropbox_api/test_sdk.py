@@ -5,6 +5,7 @@ from pathlib import Path
 import runpy
 import subprocess
 import sys
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -77,11 +78,16 @@ def test_an_sdk_that_was_loaded_before_is_used_as_it_is() -> None:
     assert _run(ALREADY_THERE) == "shared"
 
 
+def load_anew() -> dict[str, Any]:
+    name = "custom_components.dropbox_backup.dropbox_api.sdk"
+    return runpy.run_path(f"{ROOT / name.replace('.', '/')}.py", run_name=name)
+
+
 def test_the_package_loads_what_it_is_asked_for_and_nothing_before() -> None:
     with patch.dict(sys.modules):
         for name in [one for one in sys.modules if one.partition(".")[0] == "dropbox"]:
             del sys.modules[name]
-        sdk = runpy.run_path(str(ROOT / "custom_components/dropbox_backup/dropbox_api/sdk.py"))
+        sdk = load_anew()
         dropbox = sys.modules["dropbox"]
 
         assert dropbox.files is sdk["files"]
@@ -100,4 +106,4 @@ def test_a_missing_sdk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with patch.dict(sys.modules):
         del sys.modules["dropbox"]
         with pytest.raises(ModuleNotFoundError, match="No module named 'dropbox'"):
-            runpy.run_path(str(ROOT / "custom_components/dropbox_backup/dropbox_api/sdk.py"))
+            load_anew()

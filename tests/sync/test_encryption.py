@@ -425,3 +425,25 @@ async def test_the_worker_goes_on_after_a_restart(
 
 def sent(server: DropboxServer) -> list[RequestRecord]:
     return server.log.of(APPEND)
+
+
+async def test_a_reading_that_is_broken_off_lets_go_of_the_file(
+    hass: HomeAssistant, made: AgentBackup, client: DropboxClient
+) -> None:
+    house = await House.start(hass, client)
+    _, source = house.local.source(await house.only_backup(), PASSWORD)
+    path = async_get_manager(hass).local_backup_agents[LOCAL_AGENT].get_backup_path(made.backup_id)
+    stream = source.read()
+    await anext(stream)
+    assert is_open(path)
+    await stream.aclose()
+    assert not is_open(path)
+
+
+def is_open(path: Path) -> bool:
+    """Tell whether this process has a file open."""
+    links = []
+    for one in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            links.append(one.readlink())
+    return path in links

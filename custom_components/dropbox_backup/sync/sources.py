@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 import os
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from homeassistant.components.backup import AgentBackup, BackupAgent, BackupAgentError
 from homeassistant.components.backup.util import EncryptedBackupStreamer
@@ -44,6 +44,28 @@ class Version:
         return cls(stat.st_size, stat.st_mtime_ns)
 
 
+class _Closable:
+    """A stream that can be closed while a piece is being read: when that has ended.
+
+    Home Assistant 2026.10 breaks the reading off and leaves the closing to others.
+    """
+
+    def __init__(self, stream: AsyncGenerator[bytes]) -> None:
+        self._stream = stream
+        self._reading = asyncio.Lock()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        async with self._reading:
+            return await anext(self._stream)
+
+    async def aclose(self) -> None:
+        async with self._reading:
+            await self._stream.aclose()
+
+
 @dataclass(slots=True)
 class LocalSource:
     """A local archive as it lies there: a file of Core, in one version only, or a stream of
@@ -58,6 +80,7 @@ class LocalSource:
     path: Path | None
     version: Version | None
     failure: Exception | None = None
+    _opened: _Closable | None = None
 
     @property
     def size(self) -> int:
@@ -85,8 +108,14 @@ class LocalSource:
         ).hexdigest()
 
     async def open(self) -> AsyncIterator[bytes]:
-        """Return the bytes as Home Assistant's streamers want them."""
-        return self.read()
+        """Return the bytes as Home Assistant's streamers want them, until `close`."""
+        self._opened = _Closable(self.read())
+        return self._opened
+
+    async def close(self) -> None:
+        """Let go of what was opened."""
+        if self._opened is not None:
+            await self._opened.aclose()
 
     async def read(self) -> AsyncGenerator[bytes]:
         """Yield the archive. Raises `OSError` or `BackupAgentError` if it is gone or can't be
@@ -156,6 +185,7 @@ class EncryptedSource:
         finally:
             # Without it the thread that encrypts may wait for a reader for ever.
             await self.streamer.wait()
+            await self.plain.close()
         if self.plain.failure is not None:
             # The thread ends early then, and keeps to itself why.
             raise self.plain.failure
