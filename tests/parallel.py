@@ -14,7 +14,13 @@ from xdist.scheduler import LoadScopeScheduling
 MOST = 8
 
 # They take longest, so they begin first: nothing shall run on when all else is done.
-LONG = ("tests/faults/test_kill.py", "tests/faults/", "tests/soak/", "tests/e2e/")
+LONG = (
+    "tests/faults/test_kill.py",
+    "tests/faults/",
+    "tests/test_benchmarks.py",
+    "tests/soak/",
+    "tests/e2e/",
+)
 
 # The tests of one such file share a Home Assistant process.
 TOGETHER = ("tests/faults/test_kill.py",)

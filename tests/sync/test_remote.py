@@ -113,7 +113,7 @@ async def test_a_listing_that_never_ends_is_given_up(
     client: DropboxClient, folder: BackupFolder, dropbox_server: DropboxServer
 ) -> None:
     await store(client, folder, backup(1))
-    answer: dict[str, Any] = {"entries": [], "cursor": folder.cursor, "has_more": True}
+    answer: dict[str, object] = {"entries": [], "cursor": folder.cursor, "has_more": True}
     dropbox_server.faults.add(
         Fault(
             FaultKind.STATUS,
