@@ -95,7 +95,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
     entry.async_on_unload(journal.save)
     own_instance = await instance_id.async_get(hass)
 
-    cache = ListingCache(hass, entry.entry_id)
+    cache = ListingCache(hass, entry.entry_id, implementation.domain)
     entry.async_on_unload(cache.close)
     folder = BackupFolder(
         client, entry.data[CONF_FOLDER], own_instance, journal.notes.uploaded.get, cache

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncGenerator
 import contextlib
 from dataclasses import dataclass
+import hashlib
 import json
 import logging
 import math
 from pathlib import Path
 import random
+import tarfile
 from typing import Any, Self
 
 import aiohttp
@@ -18,6 +20,7 @@ from custom_components.dropbox_backup.sync.names import CATALOG_NAME
 from tests.demo.world import DOMAIN, World, world
 from tests.dropbox_server import Fault, hash_file
 from tests.home_assistant import JsonObject, until
+from tests.home_assistant.backups import LOCAL
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -33,6 +36,8 @@ _KEEP = 1
 _SETTLED_WITHIN = 60.0
 _REQUEST_WITHIN = 30.0
 _LOOK_AGAIN = 0.01
+
+_KEY = "test-key-test-key"
 
 _SEND = "files/upload_session/append_v2"
 _SEND_SMALL = "files/upload"
@@ -67,6 +72,7 @@ class House:
         self._made: list[Archive] = []
         self._safe: dict[int, float] = {}  # since when a chunk at an offset is not to be sent again
         self._newest = 0  # of the nights whose backup was seen in Dropbox
+        self._encrypts = False
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -111,6 +117,15 @@ class House:
         archive = Archive(backup_id, path, path.stat().st_size, hash_file(path))
         self._made.append(archive)
         return archive
+
+    async def encrypt_from_now_on(self) -> None:
+        """Set an encryption key. What lies on Home Assistant stays as it is: it is encrypted on its
+        way to Dropbox.
+        """
+        await self._world.backups.configure(create_backup={"agent_ids": [LOCAL], "password": _KEY})
+        self._encrypts = True
+        await self._home.stop()  # writes it down
+        await self._home.start()
 
     # Power cuts
 
@@ -183,11 +198,10 @@ class House:
 
     def check_dropbox(self) -> None:
         """Check what must be so at any moment: all archives are whole, the newest one stays."""
-        known = {one.content_hash: night for night, one in enumerate(self._made, start=1)}
-        found = [file["content_hash"] for file in self._tars()]
-        assert set(found) <= set(known), "an archive in Dropbox is none of ours"
-        assert len(set(found)) == len(found), "a backup is in Dropbox twice"
-        newest = max((known[content] for content in found), default=0)
+        nights = [self._night_of(file) for file in self._tars()]
+        assert None not in nights, "an archive in Dropbox is none of ours"
+        assert len(set(nights)) == len(nights), "a backup is in Dropbox twice"
+        newest = max((night for night in nights if night is not None), default=0)
         assert newest >= self._newest, "the newest good backup was deleted"
         self._newest = newest
 
@@ -197,28 +211,38 @@ class House:
         self.check_dropbox()
         [tar] = self._tars()
         assert archive.backup_id in tar["path"]
-        assert hash_file(Path(tar["path_on_disk"])) == archive.content_hash
+        await self._check_content(archive, Path(tar["path_on_disk"]))
         assert archive.path.exists(), "local backups are Home Assistant's own business"
         others = {Path(file["path"]).name for file in self._dropbox.files()} - {
             Path(tar["path"]).name
         }
         assert others == {CATALOG_NAME}
-        self._check_catalog(archive, Path(tar["path"]))
+        self._check_catalog(archive, Path(tar["path"]), tar["content_hash"])
         again = [
             one
             for one in self._dropbox.log(_SEND)
             if one["time"] > self._safe.get(_offset(one), math.inf)
         ]
         assert again == [], "what had arrived was sent again"
-        assert self._bytes_sent() <= archive.size + self.kills * bytes_in_flight()
+        assert self._bytes_sent() <= tar["size"] + self.kills * bytes_in_flight()
         await self._check_home_assistant(archive)
 
-    def _check_catalog(self, archive: Archive, tar: Path) -> None:
+    async def _check_content(self, archive: Archive, stored: Path) -> None:
+        if not self._encrypts:
+            assert hash_file(stored) == archive.content_hash
+            return
+        assert _inner(stored) != _inner(archive.path), "it is not encrypted"
+        decrypted = self._home.config / "decrypted.tar"
+        agent = await self._world.agent()
+        await self._world.backups.download(archive.backup_id, agent, decrypted, password=_KEY)
+        assert _inner(decrypted) == _inner(archive.path)
+
+    def _check_catalog(self, archive: Archive, tar: Path, content_hash: str) -> None:
         text = self._dropbox.read(str(tar.with_name(CATALOG_NAME)))
         catalog = json.loads(text)["backups"]
         assert list(catalog) == [tar.name]
         entry = catalog[tar.name]
-        assert entry["content_hash"] == archive.content_hash
+        assert entry["content_hash"] == content_hash
         assert entry["backup"]["backup_id"] == archive.backup_id
         assert entry["verified"]
         assert entry["owner"]
@@ -278,7 +302,19 @@ class House:
         return [file for file in self._dropbox.files() if file["path"].endswith(".tar")]
 
     def _is_in_dropbox(self, archive: Archive) -> bool:
-        return any(file["content_hash"] == archive.content_hash for file in self._tars())
+        night = self._made.index(archive) + 1
+        return any(self._night_of(file) == night for file in self._tars())
+
+    def _night_of(self, file: JsonObject) -> int | None:
+        """Return which of the backups a file is: by its content, or, if it was encrypted on its
+        way, by its name.
+        """
+        for night, one in enumerate(self._made, start=1):
+            if file["content_hash"] == one.content_hash:
+                return night
+            if self._encrypts and one.backup_id in file["path"]:
+                return night
+        return None
 
     def _sending(self) -> list[JsonObject]:
         """Return the requests that carried parts of archives."""
@@ -287,6 +323,14 @@ class House:
 
     def _bytes_sent(self) -> int:
         return sum(one["bytes_received"] for one in self._sending())
+
+
+def _inner(archive: Path) -> str:
+    """Return a hash of the archive in the archive: Home Assistant's own files."""
+    with tarfile.open(archive) as outer:
+        file = outer.extractfile("homeassistant.tar.gz")
+        assert file is not None
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _offset(request: JsonObject) -> int:

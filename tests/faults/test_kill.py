@@ -101,3 +101,16 @@ def test_kills_at_random_moments_of_an_upload(
         some = lot.randint(1, min(4, kills))
         watched.run(story(watched.house, some))
         kills -= some
+
+
+def test_kills_during_an_upload_that_is_encrypted_on_its_way(
+    watched: Watched, lot: random.Random
+) -> None:
+    async def story(house: House) -> None:
+        await house.encrypt_from_now_on()
+        archive = await house.make_backup(lot.randint(60, 80) * MIB)
+        for _ in range(3):
+            await house.cut_power_after(lot.uniform(0, house.seconds_to_send(archive)))
+        await house.check_arrived(archive)
+
+    watched.run(story(watched.house))

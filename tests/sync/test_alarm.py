@@ -84,6 +84,12 @@ def test_the_alarm_says_whether_no_backup_was_made_or_none_was_uploaded() -> Non
     assert kind(replace(old, waiting=[local(28)])) is ProblemKind.OVERDUE
 
 
+@pytest.mark.parametrize(("newest", "told"), [(29, "1 day"), (28, "2 days")])
+def test_the_alarm_counts_days_as_people_do(newest: int, told: str) -> None:
+    found = alarm(replace(FINE, after=DAY, ours=[remote(newest)]))
+    assert found == Problem(ProblemKind.NO_BACKUP, f"No new backup has been made for {told}")
+
+
 def test_a_house_without_any_backup_alarms_too() -> None:
     assert kind(replace(FINE, ours=[])) is ProblemKind.NO_BACKUP
     assert alarm(replace(FINE, ours=[], watching_since=NOW - DAY)) is None

@@ -90,6 +90,11 @@ class _Job:
             expected = content_hash(await run.send_chunks())
             await self.on_expected(expected)
             metadata = await run.finish(self.commit, expected)
+        except CorruptError as err:
+            if session is None:
+                raise
+            # An earlier run may have sent other content of which it could take no note.
+            raise SessionLostError from err
         finally:
             run.stop()
         await self.on_session(None)

@@ -94,11 +94,12 @@ def _overdue(at: Situation) -> Problem | None:
         return None
     if _moving(at):
         return None
-    days = (at.now - safe_until).days
+    count = (at.now - safe_until).days
+    days = "1 day" if count == 1 else f"{count} days"
     if not at.waiting:
-        return Problem(ProblemKind.NO_BACKUP, f"No new backup has been made for {days} days")
+        return Problem(ProblemKind.NO_BACKUP, f"No new backup has been made for {days}")
     waiting = "1 backup waits" if len(at.waiting) == 1 else f"{len(at.waiting)} backups wait"
-    told = f"Nothing has been uploaded for {days} days, and {waiting}"
+    told = f"Nothing has been uploaded for {days}, and {waiting}"
     if at.paused:
         return Problem(ProblemKind.PAUSED_TOO_LONG, f"{told}: uploads are paused")
     if at.hours is not None:

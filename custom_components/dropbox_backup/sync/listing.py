@@ -17,6 +17,7 @@ from .storage import StorageFile
 
 # In seconds: losing it costs a few requests.
 _DELAY = 10.0
+_APP = "app"
 
 
 @dataclass(slots=True)
@@ -94,9 +95,10 @@ def write_snapshot(snapshot: Snapshot) -> dict[str, Any]:
 class ListingCache:
     """The snapshot of one config entry on disk."""
 
-    def __init__(self, hass: HomeAssistant, entry_id: str) -> None:
-        """Nothing is read yet."""
+    def __init__(self, hass: HomeAssistant, entry_id: str, app: str | None = None) -> None:
+        """Nothing is read yet. `app`: whose sign-in is used. Another app may see another Dropbox."""
         self._hass = hass
+        self._app = app
         self._snapshot: Snapshot | None = None
         self._file = StorageFile(
             hass, f"{entry_id}.listing", self._content, delay=_DELAY, in_thread=True
@@ -105,6 +107,8 @@ class ListingCache:
     async def load(self) -> Snapshot | None:
         """Return what an earlier run remembered."""
         data = await self._file.load()
+        if isinstance(data, dict) and data.get(_APP) != self._app:
+            return None
         self._snapshot = await self._hass.async_add_executor_job(parse_snapshot, data)
         return self._snapshot
 
@@ -139,4 +143,4 @@ class ListingCache:
 
     def _content(self) -> dict[str, Any]:
         assert self._snapshot is not None  # there was none to be written before
-        return write_snapshot(self._snapshot)
+        return {**write_snapshot(self._snapshot), _APP: self._app}

@@ -13,7 +13,7 @@ from homeassistant.util import dt as dt_util
 
 from ..dropbox_api.client import DropboxClient, UploadCommit
 from ..dropbox_api.content_hash import block_digests, content_hash
-from ..dropbox_api.errors import DropboxError, RefusedError
+from ..dropbox_api.errors import DropboxError, NotFoundError, RefusedError
 from ..dropbox_api.upload import Source, UploadLimits, UploadSession, read_chunks, upload
 from .encryption import Cipher
 from .journal import Journal
@@ -75,7 +75,7 @@ class Transfers:
         """
         backup_id = id_of(backup)
         async with self._locks.setdefault(backup_id, asyncio.Lock()):
-            if (there := self._folder.get(backup_id)) is not None:
+            if (there := await self._find(backup_id, patience)) is not None:
                 return await self._compare(backup, source, there)
             transfer = self._active[backup_id] = Transfer(backup, source.size)
 
@@ -100,6 +100,15 @@ class Transfers:
         backup_id = id_of(backup)
         async with self._locks.setdefault(backup_id, asyncio.Lock()):
             return await self._compare(backup, source, self._folder.find(backup_id))
+
+    async def _find(self, backup_id: BackupId, patience: float) -> RemoteBackup | None:
+        """Return the backup if it is in Dropbox. What is only remembered may be gone by now."""
+        if self._folder.get(backup_id) is not None and self._folder.cursor is None:
+            try:
+                await self._folder.refresh(patience, adopt=False)
+            except NotFoundError:
+                return None  # it went with the whole folder
+        return self._folder.get(backup_id)
 
     async def _upload(
         self,
