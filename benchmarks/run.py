@@ -33,8 +33,9 @@ def _rclone_version() -> str:
 
 
 _SDK = f"official SDK {version('dropbox')}"
-US = Contender("**Dropbox Backup**", "us")
-US_AGAIN = Contender("**Dropbox Backup**, the second of two", "us", {"before": 1})
+# While Home Assistant packs a backup, the integration opens the session for it.
+US = Contender("**Dropbox Backup**", "us", {"opened_ahead": 1})
+US_COLD = Contender("**Dropbox Backup**, without its session opened ahead", "us")
 CORE = Contender(f"HA's `dropbox` (python-dropbox-api {version('python-dropbox-api')})", "core")
 SDK = Contender(_SDK, "sdk")
 SDK_PARALLEL = Contender(f"{_SDK}, 8 in parallel", "sdk", {"parallel_uploads": 8})

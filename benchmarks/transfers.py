@@ -16,7 +16,7 @@ from .run import (
     SDK_PARALLEL,
     SDK_PARALLEL_DOWN,
     US,
-    US_AGAIN,
+    US_COLD,
     Contender,
     Runner,
     size_text,
@@ -31,7 +31,7 @@ _MOST_MEMORY = 64 * MIB
 
 def upload(run: Runner) -> None:
     """Upload on a line with round trips, thinking time and a limit per connection."""
-    contenders = [US, US_AGAIN, CORE, SDK, SDK_PARALLEL, *RCLONE]
+    contenders = [US, US_COLD, CORE, SDK, SDK_PARALLEL, *RCLONE]
     shares = _on_line(run, "upload", contenders, SHAPED, [64 * MIB, 256 * MIB])
     _budget_of_line(run, "upload, shaped line", shares, 64 * MIB, 0.75)
     _budget_of_line(run, "upload, shaped line", shares, 256 * MIB, 0.90)
@@ -164,7 +164,7 @@ def _plot(run: Runner, shares: _Shares, name: str) -> None:
     bars = [
         Bar(_plain(one), sizes[largest], one == US.name)
         for one, sizes in shares.items()
-        if largest in sizes and one != US_AGAIN.name
+        if largest in sizes and one != US_COLD.name
     ]
     title = f"{name.capitalize()} of {size_text(largest)}: share of a 200 Mbit/s line"
     run.report.charts.append(Chart(name, title, bars))

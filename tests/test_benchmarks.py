@@ -34,7 +34,7 @@ def test_everyone_uploads_and_downloads(the_stage: Stage, who: str) -> None:
 
 
 def test_our_upload_takes_the_options_of_the_benchmarks(the_stage: Stage) -> None:
-    the_stage.upload("us", _SIZE, FREE, before=1, pi=4.0)
+    the_stage.upload("us", _SIZE, FREE, opened_ahead=1, pi=4.0)
     limited = the_stage.upload("us", _SIZE, FREE, bytes_per_second=4 * MIB)
     assert limited.seconds > 1
 

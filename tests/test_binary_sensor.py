@@ -5,6 +5,7 @@ from pathlib import Path
 
 from homeassistant.core import HomeAssistant, State
 from homeassistant.helpers import instance_id
+from homeassistant.util import dt as dt_util
 import pytest
 
 from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER
@@ -12,6 +13,7 @@ from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntr
 from custom_components.dropbox_backup.dropbox_api import calls
 
 from .dropbox_server import DropboxServer, Fault, FaultKind
+from .dropbox_server.line import Line
 from .world import (
     MIB,
     entity,
@@ -19,6 +21,7 @@ from .world import (
     put_backup,
     reconciler_of,
     set_up_entry,
+    wait_until,
     wait_until_idle,
 )
 
@@ -150,3 +153,26 @@ async def test_deletions_that_wait_for_confirmation_are_a_problem(
     assert problem(hass, entry).attributes["kind"] == "confirm_retention"
     assert "5 backups" in problem(hass, entry).attributes["detail"]
     assert len(dropbox_server.account.files.list(DEFAULT_FOLDER)) == 7  # and the catalog
+
+
+async def test_an_upload_that_moves_and_never_ends_is_a_problem_in_the_end(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    dropbox_server.line = Line(upload_total=4 * MIB * 8 * 2)  # two chunks a second
+    await make_backup(hass, size=24 * MIB)
+    results = reconciler_of(entry)._journal.notes.results
+    await wait_until(lambda: results.last_moved)
+    results.watching_since = dt_util.utcnow() - timedelta(days=30)
+    reconciler_of(entry).publisher.publish()
+    assert problem(hass, entry).state == "off", "it has just begun"
+
+    assert results.moving_since is not None
+    results.moving_since -= timedelta(days=3)
+    reconciler_of(entry).publisher.publish()
+    assert problem(hass, entry).attributes["kind"] == "upload_overdue"
+    assert problem(hass, entry).attributes["detail"].endswith("under way, but takes too long")
+
+    dropbox_server.line = Line()
+    await wait_until_idle(hass, entry)
+    assert problem(hass, entry).state == "off"

@@ -8,6 +8,7 @@ import pytest
 
 from custom_components.dropbox_backup.const import CONF_UPLOAD_AUTOMATICALLY
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
+from custom_components.dropbox_backup.dropbox_api import calls
 
 from .dropbox_server import DropboxServer, Fault, FaultKind
 from .world import (
@@ -15,6 +16,7 @@ from .world import (
     entity_id,
     local_backups,
     make_backup,
+    reconciler_of,
     set_up_entry,
     state_of,
     wait_until_idle,
@@ -81,3 +83,18 @@ async def test_upload_now_does_not_wait_for_the_upload(
     await wait_until_idle(hass, entry)
     assert len(state_of(entry).backups) == 1
     assert entity(hass, entry, "sensor", "status").state == "up_to_date"
+
+
+async def test_back_up_now_is_not_forgotten_when_dropbox_is_away(
+    hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: False})
+    monkeypatch.setattr(calls, "_FIRST_WAIT", 1e6)  # longer than any patience
+    dropbox_server.faults.add(Fault(FaultKind.STATUS, status=503, times=None))
+    await press(hass, entry, "back_up_now")
+    await wait_until_idle(hass, entry)
+
+    dropbox_server.faults.clear()
+    reconciler_of(entry).request("Dropbox is back")
+    await wait_until_idle(hass, entry)
+    assert len(state_of(entry).backups) == 1

@@ -840,7 +840,7 @@ async def test_speed_and_hours_are_in_force_at_once_and_can_be_taken_back(
     form = await person.opens_options(entry)
     section = _section(form)
     assert section["speed_limit"]["default"] == 0
-    assert section["chunks_at_once"]["default"] == 8
+    assert section["chunks_at_once"]["default"] == 10
     assert "default" not in section["hours_from"]
 
     done = await person.sets_options(form, **PLAIN_OPTIONS, speed_and_hours=MANNERS)

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
 import tarfile
 from typing import Any
@@ -23,6 +24,7 @@ from custom_components.dropbox_backup.const import (
     DEFAULT_FOLDER,
     DOMAIN,
 )
+from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api import calls
 from custom_components.dropbox_backup.sync import remote_watch
 from custom_components.dropbox_backup.sync.models import BackupId
@@ -43,6 +45,8 @@ from .world import (
     wait_until,
     wait_until_idle,
 )
+
+START = "files/upload_session/start"
 
 
 async def test_a_new_backup_arrives_byte_for_byte(
@@ -399,3 +403,92 @@ async def test_an_upload_writes_nothing_into_a_storage_that_is_being_packed(
     await make_backup(hass, size=9 * MIB)  # and after a real one it writes as well
     await wait_until_idle(hass, entry)
     assert len(hass_storage[written]["data"]["uploaded"]) == 1
+
+
+async def test_the_session_of_an_upload_is_opened_while_home_assistant_packs_the_backup(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    dropbox_server.log.clear()
+    manager = async_get_manager(hass)
+    await manager.async_pre_backup_actions()
+    await wait_until(
+        lambda: [one.status for one in dropbox_server.log.of(START)] == [HTTPStatus.OK]
+    )
+    await manager.async_post_backup_actions()
+
+    await make_backup(hass, size=9 * MIB)
+    await wait_until_idle(hass, entry)
+    sent = dropbox_server.log.of("files/upload_session/append_v2")
+    assert len(sent) == 3
+    earlier = [one for one in dropbox_server.log.of(START) if one.time < sent[0].time]
+    assert len(earlier) == 1, "the one that was opened ahead is used"
+
+
+async def test_no_session_is_opened_ahead_while_uploads_are_paused(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    reconciler_of(entry).pause_uploads()
+    dropbox_server.log.clear()
+    await async_get_manager(hass).async_pre_backup_actions()
+    await asyncio.sleep(0.5)
+    assert dropbox_server.log.of(START) == []
+
+
+async def fill_and_keep(
+    hass: HomeAssistant, server: DropboxServer, keep: int
+) -> DropboxBackupConfigEntry:
+    """Have six backups in Dropbox, no room for the seventh, and choose to keep fewer."""
+    entry = await set_up_entry(hass, server)
+    for number in range(6):
+        await make_backup(hass, f"Old {number}", size=MIB)
+        await wait_until_idle(hass, entry)
+    server.account.quota = server.account.used + MIB // 2
+    await make_backup(hass, "New", size=MIB)
+    await wait_until_idle(hass, entry)
+    assert state_of(entry).problem is not None
+    assert len(archives(server)) == 6
+
+    hass.config_entries.async_update_entry(entry, options={CONF_KEEP: keep})
+    await hass.config_entries.async_reload(entry.entry_id)
+    await wait_until_idle(hass, entry)
+    return entry
+
+
+async def test_keeping_fewer_makes_room_in_a_full_dropbox(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await fill_and_keep(hass, dropbox_server, 4)
+
+    assert [one.backup.name for one in state_of(entry).backups] == [
+        *("New", "Old 5", "Old 4", "Old 3")
+    ]
+    assert state_of(entry).problem is None
+    assert state_of(entry).status is Status.UP_TO_DATE
+
+
+async def test_a_full_dropbox_does_not_delete_many_without_consent(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await fill_and_keep(hass, dropbox_server, 2)
+    assert len(archives(dropbox_server)) == 6
+    assert len(state_of(entry).unconfirmed) == 4
+    problem = state_of(entry).problem
+    assert problem
+    assert problem.kind is ProblemKind.FULL
+
+    reconciler_of(entry).confirm_retention()
+    await wait_until_idle(hass, entry)
+    assert [one.backup.name for one in state_of(entry).backups] == ["New", "Old 5"]
+    assert state_of(entry).problem is None
+
+
+async def test_a_full_dropbox_deletes_nothing_that_is_to_be_kept(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await fill_and_keep(hass, dropbox_server, 6)
+    assert len(archives(dropbox_server)) == 6
+    problem = state_of(entry).problem
+    assert problem
+    assert problem.kind is ProblemKind.FULL

@@ -14,6 +14,7 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER, DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
+from custom_components.dropbox_backup.sync.state import Problem, ProblemKind
 
 from .dropbox_server import DropboxServer, Fault, FaultKind
 from .world import (
@@ -291,3 +292,16 @@ async def test_uploads_that_were_paused_for_too_long_go_on_when_the_user_agrees(
     assert entity(hass, entry, "switch", "uploads").state == "on"
     assert len(state_of(entry).backups) == 1
     assert not issues(hass)
+
+
+async def test_an_upload_that_outlives_its_entry_tells_no_old_news(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    """Home Assistant goes on with its upload when the options change, or the entry is removed."""
+    entry = await set_up_entry(hass, dropbox_server)
+    await wait_until_idle(hass, entry)
+    outlived = reconciler_of(entry)
+    await hass.config_entries.async_remove(entry.entry_id)
+    outlived.publisher.take_problem(Problem(ProblemKind.FULL, "no room"))
+    await hass.async_block_till_done()
+    assert issues(hass) == {}

@@ -18,6 +18,7 @@ from .world import (
     entity,
     make_backup,
     put_backup,
+    reconciler_of,
     set_up_entry,
     wait_until,
     wait_until_idle,
@@ -210,3 +211,38 @@ async def test_unloading_makes_the_sensors_unavailable(
     await hass.config_entries.async_unload(entry.entry_id)
 
     assert value(hass, entry, "status") == STATE_UNAVAILABLE
+
+
+async def test_the_status_is_never_up_to_date_beside_a_problem(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    notes = reconciler_of(entry)._journal.notes
+    notes.results.watching_since = dt_util.utcnow() - timedelta(days=4)
+    reconciler_of(entry).publisher.publish()
+
+    problem = entity(hass, entry, "binary_sensor", "problem")
+    assert problem.attributes["kind"] == "no_recent_backup"
+    assert value(hass, entry, "status") == "needs_attention"
+    await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    assert entity(hass, entry, "binary_sensor", "problem").state == "off"
+    assert value(hass, entry, "status") == "up_to_date"
+
+
+async def test_backups_that_nobody_asked_to_upload_are_not_said_to_be_missing(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: False})
+    await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    notes = reconciler_of(entry)._journal.notes
+    notes.results.watching_since = dt_util.utcnow() - timedelta(days=4)
+    reconciler_of(entry).publisher.publish()
+
+    problem = entity(hass, entry, "binary_sensor", "problem")
+    assert problem.attributes["kind"] == "automatic_upload_off"
+    assert problem.attributes["detail"] == (
+        "Nothing has been uploaded for 4 days. 1 newer backup was made, but nobody asked to upload "
+        "it, and Upload every backup is off"
+    )

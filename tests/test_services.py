@@ -11,6 +11,7 @@ from homeassistant.core import Context, HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError, Unauthorized
 from homeassistant.helpers import instance_id
 import pytest
+from pytest_homeassistant_custom_component.common import async_capture_events
 import voluptuous as vol
 
 from custom_components.dropbox_backup.const import (
@@ -146,6 +147,32 @@ async def test_a_failed_upload_fails_the_action_and_names_the_backup(
     (one,) = response["backups"]
     assert one["name"] == "Too large"
     assert "1 KB are free" in one["error"]
+
+
+async def test_what_retention_would_not_keep_is_uploaded_once_also_when_dropbox_is_full(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL | {CONF_KEEP: 1})
+    old = await make_backup(hass, "Old")
+    new = await make_backup(hass, "New")
+    await ask(hass, "upload", backup_ids=[new.backup_id])
+    large = await make_backup(hass, "Large", size=2 * MIB)
+    dropbox_server.account.quota = dropbox_server.account.used + MIB
+    uploads = async_capture_events(hass, "state_changed")
+
+    response = await ask(hass, "upload", backup_ids=[old.backup_id, large.backup_id])
+    await wait_until_idle(hass, entry)
+
+    errors = {one["name"]: one.get("error") for one in response["backups"]}
+    assert errors["Old"] is None
+    assert "are needed" in errors["Large"]
+    assert [one.backup.name for one in state_of(entry).backups] == ["New"]
+    told = [
+        event.data["new_state"].attributes["name"]
+        for event in uploads
+        if event.data["new_state"].attributes.get("event_type") == "uploaded"
+    ]
+    assert told == ["Old"]
 
 
 async def test_upload_of_a_damaged_backup_says_what_is_wrong_with_it(

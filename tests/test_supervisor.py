@@ -11,7 +11,7 @@ from typing import Any
 from homeassistant.components.backup import async_get_manager
 from homeassistant.components.backup.manager import BackupManagerState
 from homeassistant.core import HomeAssistant, callback
-from homeassistant.helpers import instance_id
+from homeassistant.helpers import instance_id, issue_registry as ir
 from homeassistant.helpers.dispatcher import async_dispatcher_send
 from homeassistant.setup import async_setup_component
 from homeassistant.util import dt as dt_util
@@ -22,7 +22,7 @@ from pytest_homeassistant_custom_component.typing import (
     WebSocketGenerator,
 )
 
-from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER
+from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER, DOMAIN
 from custom_components.dropbox_backup.sync import reconciler
 from custom_components.dropbox_backup.sync.journal import _JOURNALS
 from custom_components.dropbox_backup.sync.models import BackupId
@@ -526,3 +526,33 @@ async def test_a_supervisor_that_is_away_is_asked_again_within_minutes(
     await wait_until_idle(hass, entry)
     assert is_in_dropbox(dropbox_server, backup)
     assert state_of(entry).status is Status.UP_TO_DATE
+
+
+async def test_a_silent_location_is_named_as_what_it_is_and_alarms_after_an_hour(
+    hass: HomeAssistant, dropbox_server: DropboxServer, supervisor: Supervisor
+) -> None:
+    await async_setup_component(hass, "repairs", {})
+    entry = await set_up_entry(hass, dropbox_server)
+    supervisor.faults.append(Fault("backups", times=None))
+    reconciler_of(entry).request("Supervisor is away")
+    await wait_until_idle(hass, entry)
+    problem = state_of(entry).problem
+    assert problem
+    assert problem.kind.value == "location_unreachable"
+    assert "This system" in problem.detail
+    assert "Dropbox" not in problem.detail
+    assert state_of(entry).alarm is None, "for a while that is everyday life"
+
+    results = reconciler_of(entry)._journal.notes.results
+    assert results.failing_since is not None
+    results.failing_since -= timedelta(hours=1)
+    reconciler_of(entry).publisher.publish()
+    assert state_of(entry).alarm == problem
+    issue_id = f"location_unreachable_{entry.entry_id}"
+    assert (DOMAIN, issue_id) in ir.async_get(hass).issues
+
+    supervisor.faults.clear()
+    reconciler_of(entry).request("Supervisor is back")
+    await wait_until_idle(hass, entry)
+    assert state_of(entry).problem is None
+    assert (DOMAIN, issue_id) not in ir.async_get(hass).issues

@@ -1,6 +1,7 @@
 """The switch pauses uploads gently, keeps them paused, and lets them go on where they stopped."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 import random
 from typing import Any
@@ -17,6 +18,7 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator,
 from custom_components.dropbox_backup.const import (
     CONF_CHUNKS_AT_ONCE,
     CONF_KEEP,
+    CONF_UPLOAD_AUTOMATICALLY,
     DEFAULT_FOLDER,
     DOMAIN,
 )
@@ -44,6 +46,7 @@ pytestmark = pytest.mark.usefixtures("quick_worker")
 APPEND = "files/upload_session/append_v2"
 CHUNK = 4 * MIB
 TWO_AT_ONCE = {CONF_CHUNKS_AT_ONCE: 2}
+MANUAL = {CONF_UPLOAD_AUTOMATICALLY: False}
 # Four chunks a second.
 SLOW = Line(upload_total=CHUNK * 8 * 4)
 
@@ -61,6 +64,10 @@ def status(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> str:
 
 def arrived(server: DropboxServer) -> int:
     return sum(record.processed for record in server.log.of(APPEND))
+
+
+def has_sent(server: DropboxServer, chunks: int) -> bool:
+    return arrived(server) >= chunks
 
 
 async def test_off_during_an_upload_stops_it_after_the_chunks_in_flight_and_on_goes_on_there(
@@ -244,3 +251,62 @@ async def test_it_is_a_setting_that_no_area_switches_off(
     registered = er.async_get(hass).async_get(shown.entity_id)
     assert registered
     assert registered.entity_category == "config"
+
+
+async def test_what_was_begun_goes_first_so_that_backups_arrive_though_none_fits_between_pauses(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    """As with hours in which less can be sent than one backup, and a new one every day."""
+    entry = await set_up_entry(hass, dropbox_server, options=TWO_AT_ONCE)
+    dropbox_server.line = Line(upload_total=CHUNK * 8 * 16)
+    made = []
+    for night in range(4):
+        await turn(hass, entry, "off")
+        made.append((await make_backup(hass, f"Night {night}", size=8 * CHUNK)).backup_id)
+        await wait_until_idle(hass, entry)
+        before = arrived(dropbox_server)
+        await turn(hass, entry, "on")
+        await wait_until(partial(has_sent, dropbox_server, before + 5))
+    await turn(hass, entry, "off")
+    await wait_until_idle(hass, entry)
+    assert {one.backup.backup_id for one in state_of(entry).backups} >= {*made[:2]}
+
+
+async def test_back_up_now_while_it_is_off_goes_when_it_is_on_also_without_automatic_uploads(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
+    await turn(hass, entry, "off")
+    press = {"entity_id": entity_id(hass, entry, "button", "back_up_now")}
+    await hass.services.async_call("button", "press", press, blocking=True)
+    await wait_until_idle(hass, entry)
+    await make_backup(hass, "Nobody asked for this one")
+    await wait_until_idle(hass, entry)
+    assert archives(dropbox_server) == []
+    assert entity(hass, entry, "sensor", "waiting").state == "1"
+
+    await turn(hass, entry, "on")
+    await wait_until_idle(hass, entry)
+    assert len(archives(dropbox_server)) == 1
+    assert "Nobody" not in state_of(entry).backups[0].backup.name
+    assert status(hass, entry) == "up_to_date"
+
+
+async def test_an_upload_that_was_asked_for_and_paused_goes_on_without_automatic_uploads(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options=TWO_AT_ONCE | MANUAL)
+    dropbox_server.line = SLOW
+    made = await make_backup(hass, size=8 * CHUNK)
+    press = {"entity_id": entity_id(hass, entry, "button", "upload_now")}
+    await hass.services.async_call("button", "press", press, blocking=True)
+    await wait_until(lambda: arrived(dropbox_server))
+    await turn(hass, entry, "off")
+    await wait_until_idle(hass, entry)
+    assert archives(dropbox_server) == []
+
+    dropbox_server.line = Line()
+    await turn(hass, entry, "on")
+    await wait_until_idle(hass, entry)
+    assert len(archives(dropbox_server)) == 1
+    assert dropbox_server.log.bytes_received(APPEND) == made.size

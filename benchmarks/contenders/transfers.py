@@ -9,8 +9,6 @@ from benchmarks.pi import as_on_a_pi
 
 from .job import FileSource, Job, core_auth, lead_to_local_dropbox, session, token_of
 
-_BEFORE = 48 * 1024 * 1024
-
 
 async def upload_with_us(job: Job, figures: Figures) -> None:
     """Upload as this integration does."""
@@ -21,16 +19,14 @@ async def upload_with_us(job: Job, figures: Figures) -> None:
         client = DropboxClient(http, token_of(job))
         source = FileSource(Path(job.file), job.size)
         options = dict(job.options or {})
-        before = int(options.pop("before", 0))
+        opened_ahead = bool(options.pop("opened_ahead", 0))
         as_on_a_pi(options.pop("pi", 1.0))
         speed = options.pop("bytes_per_second", None)
         limits = UploadLimits(**{name: int(value) for name, value in options.items()})
         if speed is not None:
             limits.speed.bytes_per_second = speed
-        for number in range(before):
-            # As when several are caught up with: connections and the next session are there.
-            first = FileSource(Path(job.file), min(job.size, _BEFORE))
-            await upload(client, first, UploadCommit(f"/before{number}.tar"), limits=limits)
+        if opened_ahead:
+            await limits.prepare(client)
         with measured(figures):
             async with loop_watched(figures, job.watch):
                 await upload(client, source, UploadCommit(job.path), limits=limits)

@@ -91,6 +91,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
     client = DropboxClient(async_get_clientsession(hass), EntryToken(session).get)
 
     coordinator = DropboxBackupCoordinator(hass, entry)
+    entry.async_on_unload(coordinator.outlive)
     journal = await journal_of(hass, entry.entry_id)
     entry.async_on_unload(journal.save)
     own_instance = await instance_id.async_get(hass)
@@ -104,7 +105,8 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
 
     def published(state: State) -> None:
         coordinator.async_set_updated_data(state)
-        async_update_issues(hass, entry, state)
+        if not coordinator.outlived:
+            async_update_issues(hass, entry, state)
 
     reconciler = Reconciler(
         hass,

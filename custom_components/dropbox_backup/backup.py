@@ -45,20 +45,23 @@ async def async_get_backup_agents(hass: HomeAssistant, **kwargs: Any) -> list[Ba
 
 
 async def async_pre_backup(hass: HomeAssistant) -> None:
-    """Keep quiet while Home Assistant packs a backup."""
-    for reconciler in _reconcilers(hass):
+    """Keep quiet while Home Assistant packs a backup, and get ready to upload it."""
+    for entry in _entries(hass):
+        reconciler = entry.runtime_data.reconciler
+        entry.async_create_background_task(
+            hass, reconciler.uploader.prepare(), f"{DOMAIN} preparation of an upload"
+        )
         await reconciler.pause_writing()
 
 
 async def async_post_backup(hass: HomeAssistant) -> None:
     """Go on."""
-    for reconciler in _reconcilers(hass):
-        await reconciler.resume_writing()
+    for entry in _entries(hass):
+        await entry.runtime_data.reconciler.resume_writing()
 
 
-def _reconcilers(hass: HomeAssistant) -> list[Reconciler]:
-    entries: list[DropboxBackupConfigEntry] = hass.config_entries.async_loaded_entries(DOMAIN)
-    return [entry.runtime_data.reconciler for entry in entries]
+def _entries(hass: HomeAssistant) -> list[DropboxBackupConfigEntry]:
+    return hass.config_entries.async_loaded_entries(DOMAIN)
 
 
 @callback

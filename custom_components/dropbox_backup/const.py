@@ -18,7 +18,7 @@ DEFAULT_FOLDER: Final = "/HomeAssistant/Backups"
 DEFAULT_CHECK_INTERVAL: Final = 24
 DEFAULT_KEEP: Final = 10
 DEFAULT_ALARM_AFTER: Final = 3
-DEFAULT_CHUNKS_AT_ONCE: Final = 8
+DEFAULT_CHUNKS_AT_ONCE: Final = 10
 
 SCOPES: Final = (
     "account_info.read",

@@ -3,7 +3,7 @@
 import logging
 
 from homeassistant.config_entries import ConfigEntry
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 
 from .const import DOMAIN
@@ -20,7 +20,14 @@ class DropboxBackupCoordinator(DataUpdateCoordinator[State]):
 
     config_entry: DropboxBackupConfigEntry
     reconciler: Reconciler  # given by the setup of the config entry, which wires the parts together
+    # An upload by Home Assistant goes on when the config entry is unloaded.
+    outlived = False
 
     def __init__(self, hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> None:
         """Nothing is published yet."""
         super().__init__(hass, _LOGGER, config_entry=entry, name=DOMAIN)
+
+    @callback
+    def outlive(self) -> None:
+        """Take note that the config entry was unloaded: what is known here grows old."""
+        self.outlived = True

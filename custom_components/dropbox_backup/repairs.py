@@ -60,7 +60,9 @@ def _alarm(kind: ProblemKind) -> Issue:
 ISSUES = (
     _alarm(ProblemKind.OVERDUE),
     _alarm(ProblemKind.NO_BACKUP),
+    _alarm(ProblemKind.AUTOMATIC_OFF),
     _alarm(ProblemKind.UNREACHABLE),
+    _alarm(ProblemKind.LOCATION_UNREACHABLE),
     _alarm(ProblemKind.UPLOAD_FAILED),
     _alarm(ProblemKind.VERIFICATION_FAILED),
     _alarm(ProblemKind.REFUSED),

@@ -232,6 +232,7 @@ _KEYS_OF_PROBLEMS = {
     ProblemKind.SIGN_IN: "sign_in_needed",
     ProblemKind.FULL: "dropbox_full",
     ProblemKind.UNREACHABLE: "cannot_connect",
+    ProblemKind.LOCATION_UNREACHABLE: "location_unreachable",
 }
 
 

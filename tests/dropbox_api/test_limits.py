@@ -3,6 +3,7 @@
 import asyncio
 from copy import copy, deepcopy
 from pathlib import Path
+from weakref import ref
 
 import pytest
 
@@ -126,6 +127,20 @@ async def test_what_only_has_to_be_made_a_file_is(
     assert account.files.read("/backup.tar") == data
 
 
+async def test_memory_is_kept_while_somebody_uploads_and_then_given_back() -> None:
+    limits = UploadLimits(parallel=2)
+    with limits.in_use(small=False):
+        chunks = [limits.buffer(limits.chunk_size) for _ in range(3)]
+        known = [ref(one) for one in chunks]
+        while chunks:
+            limits.give_back(chunks.pop())
+        await asyncio.sleep(0)
+        assert all(one() is not None for one in known)
+    for _ in known:
+        await asyncio.sleep(0)
+    assert all(one() is None for one in known)
+
+
 async def test_a_copy_is_stopped_alone_and_shares_everything_else(
     client: DropboxClient, account: DropboxAccount
 ) -> None:
@@ -147,13 +162,14 @@ async def test_a_copy_is_stopped_alone_and_shares_everything_else(
 @pytest.mark.parametrize(
     ("available", "chunks"),
     [
-        (None, 8),
+        (None, 10),
         (0, 2),
         (40 * MIB, 2),
         (100 * MIB, 3),
         (160 * MIB, 5),
         (256 * MIB, 8),
-        (64 * 1024 * MIB, 8),
+        (320 * MIB, 10),
+        (64 * 1024 * MIB, 10),
     ],
 )
 def test_little_memory_means_fewer_chunks(available: int | None, chunks: int) -> None:

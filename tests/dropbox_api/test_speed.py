@@ -173,7 +173,7 @@ async def test_our_own_slowness_is_no_dead_line(
     ("mbit", "chunks"), [(0.1, 2), (8, 2), (40, 3), (100, 4), (10_000, 8), (None, 6)]
 )
 async def test_no_more_chunks_travel_than_the_limit_needs(mbit: float | None, chunks: int) -> None:
-    limits = UploadLimits(parallel=8)
+    limits = UploadLimits(parallel=8, begin=6)
     limits.speed.bytes_per_second = mbit and mbit * MBIT
     if mbit == 10_000:
         limits.pace.allowed = 8

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from copy import deepcopy
+from dataclasses import replace
 import tracemalloc
 
 from hypothesis import given, settings, strategies as st
@@ -396,6 +397,24 @@ async def test_chunks_that_arrived_unnoticed_do_not_stop_the_next_run(
     await upload(client, Bytes(data), COMMIT, session=kept[noted])
     assert stored(account) == data
     assert len(dropbox_server.log.of(APPEND)) == 4 - noted, "what was noted is not sent again"
+    names = [entry.name for entry in (await client.list_folder(FOLDER)).entries]
+    assert names == ["backup.tar"]
+
+
+async def test_other_content_that_arrived_unnoticed_is_sent_anew(
+    client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer
+) -> None:
+    """A power cut takes the note of a chunk, and what was drawn at random to encrypt it."""
+    before = some_bytes(3 * BLOCK_SIZE + 17)
+    after = before[: 2 * BLOCK_SIZE] + some_bytes(BLOCK_SIZE + 17, seed=2)
+    kept: list[UploadSession | None] = []
+    dropbox_server.faults.add(Fault(FaultKind.RESET_BEFORE_BODY, route=FINISH, times=None))
+    with pytest.raises(UnreachableError):
+        await upload(client.with_patience(0.1), Bytes(before), COMMIT, on_session=keep_in(kept))
+    dropbox_server.faults.clear()
+    first_noted = next(one for one in kept if one is not None and one.arrived == 1)
+    await upload(client, Bytes(after), COMMIT, session=replace(first_noted, ahead={}))
+    assert stored(account) == after
     names = [entry.name for entry in (await client.list_folder(FOLDER)).entries]
     assert names == ["backup.tar"]
 

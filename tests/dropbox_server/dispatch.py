@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import socket
 import time
 from typing import Any
 from weakref import WeakSet
@@ -34,6 +35,14 @@ _DOWNLOAD_TYPES = (
     "text/plain; charset=dropbox-cors-hack",
 )
 _HANDSHAKE_ROUND_TRIPS = 2
+
+
+def _bound_buffer(request: web.Request, size: int | None) -> None:
+    """Let no more than `size` bytes of a connection lie in our receive buffer."""
+    if size is None or request.transport is None:
+        return
+    if (sock := request.transport.get_extra_info("socket")) is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
 
 class Dispatcher:
@@ -69,6 +78,7 @@ class Dispatcher:
         record = RequestRecord(name, state.clock.now(), faults=faults.names())
         state.log.add(record)
         started = time.monotonic()
+        _bound_buffer(request, state.shaper.buffer_size())
         body = Body(request, record, state.shaper.upload(request.transport), faults)
         try:
             response = await self._with_faults(request, record, faults, body, serve)

@@ -17,6 +17,10 @@ _SHORT_WAIT = 0.005
 _SLICE_TIME = 0.01
 _MIN_SLICE = 2 * 1024
 _MAX_SLICE = 256 * 1024
+# A line holds what is under way on it, and some more in the router. Without a bound, our own
+# receive buffer would take whole chunks at once, and no sender would ever feel the line.
+_LEAST_BUFFER = 64 * 1024
+_SECONDS_IN_BUFFERS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,18 @@ class Shaper:
             self._total_up,
             _slice_size(rate, self.line.upload_total),
         )
+
+    def buffer_size(self) -> int | None:
+        """Return how many bytes of a connection may lie between sender and receiver.
+
+        None: as many as the operating system likes, as no line is in between.
+        """
+        rates = (self.line.upload_per_connection, self.line.upload_total)
+        limits = [rate for rate in rates if rate is not None]
+        if not limits:
+            return None
+        under_way = min(limits) / 8 * (self.line.latency + _SECONDS_IN_BUFFERS)
+        return max(_LEAST_BUFFER, int(under_way))
 
     def download(self, connection: object) -> Throttle:
         """Return the throttle for response bodies on a connection."""

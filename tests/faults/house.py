@@ -330,7 +330,7 @@ def _inner(archive: Path) -> str:
     with tarfile.open(archive) as outer:
         file = outer.extractfile("homeassistant.tar.gz")
         assert file is not None
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.sha256(file.read()).hexdigest()
 
 
 def _offset(request: JsonObject) -> int:

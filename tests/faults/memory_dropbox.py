@@ -60,7 +60,9 @@ class StoredFile:
 
 @dataclass(slots=True)
 class MemoryDropbox:
-    """One folder. `on_delete` and `on_upload` hear of what a client does."""
+    """One folder. `on_delete` and `on_upload` hear of what a client does. `room`: bytes that the
+    files may take.
+    """
 
     on_delete: Callable[[StoredFile], None]
     on_upload: Callable[[StoredFile], None]
@@ -69,6 +71,12 @@ class MemoryDropbox:
     sessions: dict[str, dict[int, bytes]] = field(default_factory=dict)
     started: int = 0
     changes: list[str] = field(default_factory=list)
+    room: int = _TOTAL
+
+    @property
+    def used(self) -> int:
+        """Bytes that the files take."""
+        return sum(len(one.data) for one in self.files.values())
 
     def put(self, name: str, data: bytes) -> StoredFile:
         """Write a file, as anybody may."""
@@ -143,8 +151,10 @@ class MemoryClient(DropboxClient):
     @override
     async def get_space_usage(self) -> Any:
         with self._power.call():
-            allocation = users.IndividualSpaceAllocation(allocated=_TOTAL)
-            return users.SpaceUsage(0, users.SpaceAllocation.individual(allocation))
+            allocation = users.IndividualSpaceAllocation(allocated=self._dropbox.room)
+            return users.SpaceUsage(
+                self._dropbox.used, users.SpaceAllocation.individual(allocation)
+            )
 
     @override
     async def create_folder(self, path: str) -> None:
@@ -195,7 +205,7 @@ class MemoryClient(DropboxClient):
     @override
     async def upload(
         self,
-        data: bytes | bytearray,
+        data: bytes | memoryview,
         commit: UploadCommit,
         content_hash: str,
         sending: Sending | None = None,
@@ -213,7 +223,7 @@ class MemoryClient(DropboxClient):
 
     @override
     async def upload_session_start_whole(
-        self, data: bytes | bytearray, content_hash: str, sending: Sending | None = None
+        self, data: bytes | memoryview, content_hash: str, sending: Sending | None = None
     ) -> str:
         session_id = await self.upload_session_start()
         self._dropbox.sessions[session_id][0] = bytes(data)
@@ -224,7 +234,7 @@ class MemoryClient(DropboxClient):
         self,
         session_id: str,
         offset: int,
-        data: bytes | bytearray,
+        data: bytes | memoryview,
         content_hash: str,
         **_: Any,
     ) -> None:

@@ -23,12 +23,14 @@ from custom_components.dropbox_backup.sync.models import LocalBackup, Policy, da
 from custom_components.dropbox_backup.sync.names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.reconciler import Reconciler
 from custom_components.dropbox_backup.sync.remote import BackupFolder
+from custom_components.dropbox_backup.sync.state import ProblemKind
 
 from .archives import archive
 from .memory_dropbox import MemoryClient, MemoryDropbox, Power, PowerCutError, StoredFile
 
 US = "this house"
 _SMALL = 1000
+_ENOUGH = 1 << 40
 _LARGE = 5 << 20  # two chunks, so that it takes an upload session
 # So many deletions are carried out without asking.
 _FEW = 3
@@ -207,6 +209,18 @@ class House:
         if backups:
             await self._folder.record(replace(_one_of(backups, which), pinned=True))
 
+    async def fill(self, spare: int) -> None:
+        """Leave so little room in Dropbox, until the end."""
+        self._dropbox.room = self._dropbox.used + spare
+
+    async def keep_fewer_in_a_full_dropbox(self, count: int, spare: int) -> None:
+        """Have no room for a new backup, and choose another number to keep."""
+        await self.nights(count + 1)
+        await self.make(_SMALL, signed=True)
+        await self.fill(spare)
+        await self.keep(count)
+        await self.check()
+
     async def jump(self, hours: int) -> None:
         """Set the clock."""
         self._now += timedelta(hours=hours)
@@ -230,7 +244,9 @@ class House:
         await self._worker._reconcile()
         self._diary.flush()
         self._check_run()
-        assert self._worker.state.problem is None or self._damaged
+        problem = self._worker.state.problem
+        full = problem is not None and problem.kind is ProblemKind.FULL
+        assert problem is None or self._damaged or (full and self._dropbox.room < _ENOUGH)
 
     async def check_in_the_dark(self, call: int, *, after: bool, saved: bool) -> None:
         """Let the power go during the worker's work, and come back."""
@@ -280,7 +296,10 @@ class House:
         assert not {one.content_hash for one in self._uploaded} & {
             one.content_hash for one in self._deleted
         }, "nothing is uploaded that is deleted right away"
-        many = len(self._deleted) > _FEW
+        # In a full Dropbox a number may be carried out before the uploads; each of these then has
+        # one more replaced, as in any later run.
+        replaced = len(self._uploaded) if self._dropbox.room < _ENOUGH else 0
+        many = len(self._deleted) - replaced > _FEW
         assert not many or self._may_delete_many or self._confirmed == self._keep
         if self._deleted:
             self._confirmed = self._keep
@@ -291,6 +310,7 @@ class House:
 
     async def check_end(self) -> None:
         """When all is quiet everything is where it belongs."""
+        self._dropbox.room = _ENOUGH
         await self.confirm()
         await self.check()
         await self.check()
@@ -350,6 +370,10 @@ _events = st.one_of(
     st.tuples(st.just("user_deletes"), _any),
     st.tuples(st.just("neighbours_upload")),
     st.tuples(st.just("pin"), _any),
+    st.tuples(
+        st.just("keep_fewer_in_a_full_dropbox"), st.integers(1, 3), st.sampled_from([0, 5000])
+    ),
+    st.tuples(st.just("fill"), st.sampled_from([0, 5000, 20_000])),
     st.tuples(st.just("jump"), st.integers(-48, 48)),
     st.tuples(st.just("keep"), st.integers(0, 4)),
     st.tuples(st.just("confirm")),

@@ -10,7 +10,7 @@ from custom_components.dropbox_backup.sync.alarm import Situation, alarm, size_t
 from custom_components.dropbox_backup.sync.manners import Hours
 from custom_components.dropbox_backup.sync.models import Missed, RemoteBackup
 from custom_components.dropbox_backup.sync.plan import Skipped
-from custom_components.dropbox_backup.sync.state import Problem, ProblemKind, Space
+from custom_components.dropbox_backup.sync.state import AWAY, Problem, ProblemKind, Space
 
 from .backups import FIRST_DAY, local, remote
 
@@ -22,6 +22,7 @@ FINE = Situation(
     after=3 * DAY,
     ours=[remote(29)],
     waiting=[],
+    not_wanted=[],
     refused=[],
     unconfirmed=[],
     missed=None,
@@ -30,6 +31,7 @@ FINE = Situation(
     problem=None,
     failing_since=None,
     moved=None,
+    moving_since=None,
     paused=False,
     hours=None,
     space=Space(used=0, total=10**9),
@@ -122,6 +124,47 @@ def test_a_pause_does_not_silence_the_alarm_but_is_named_as_the_cause() -> None:
     )
     assert kind(replace(OVERDUE, paused=True, waiting=[])) is ProblemKind.NO_BACKUP
     assert alarm(replace(FINE, paused=True, waiting=[local(30)])) is None, "a short pause is none"
+
+
+@pytest.mark.parametrize(
+    ("after", "moving_for", "alarmed"),
+    [(3, 2.9, False), (3, 3, True), (1, 1, True), (30, 6.9, False), (30, 7, True)],
+)
+def test_an_upload_that_moves_and_never_ends_alarms(
+    after: int, moving_for: float, alarmed: bool
+) -> None:
+    endless = replace(
+        OVERDUE,
+        now=NOW + 30 * DAY,
+        after=after * DAY,
+        moved=NOW + 30 * DAY,
+        moving_since=NOW + (30 - moving_for) * DAY,
+    )
+    found = alarm(endless)
+    assert (found is not None) == alarmed
+    if found:
+        assert found.kind is ProblemKind.OVERDUE
+        assert found.detail.endswith("An upload is under way, but takes too long")
+
+
+def test_backups_that_nobody_asked_to_upload_are_told_apart_from_none_made() -> None:
+    old = replace(FINE, ours=[remote(20)], not_wanted=[local(21), local(28)])
+    found = alarm(old)
+    assert found == Problem(
+        ProblemKind.AUTOMATIC_OFF,
+        "Nothing has been uploaded for 10 days. 2 newer backups were made, but nobody asked to "
+        "upload them, and Upload every backup is off",
+    )
+    assert kind(replace(old, not_wanted=[local(19)])) is ProblemKind.NO_BACKUP
+    assert kind(replace(old, ours=[], not_wanted=[local(19)])) is ProblemKind.AUTOMATIC_OFF
+    assert kind(replace(old, waiting=[local(29)])) is ProblemKind.OVERDUE
+
+
+@pytest.mark.parametrize("away", AWAY)
+def test_a_network_share_may_be_away_for_an_hour_like_dropbox_itself(away: ProblemKind) -> None:
+    silent = replace(FINE, problem=Problem(away, "x"), failing_since=NOW - timedelta(minutes=59))
+    assert alarm(silent) is None
+    assert kind(replace(silent, failing_since=NOW - timedelta(minutes=60))) is away
 
 
 @pytest.mark.parametrize(

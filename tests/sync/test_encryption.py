@@ -23,6 +23,7 @@ from custom_components.dropbox_backup.dropbox_api.errors import DropboxError
 from custom_components.dropbox_backup.dropbox_api.upload import UploadLimits
 from custom_components.dropbox_backup.sync.encryption import Cipher, use_cipher
 from custom_components.dropbox_backup.sync.journal import _JOURNALS, Journal
+from custom_components.dropbox_backup.sync.listing import ListingCache
 from custom_components.dropbox_backup.sync.local import LocalBackups
 from custom_components.dropbox_backup.sync.models import BackupId, LocalBackup, RemoteBackup
 from custom_components.dropbox_backup.sync.remote import BackupFolder
@@ -69,12 +70,13 @@ class House:
     transfers: Transfers
 
     @classmethod
-    async def start(cls, hass: HomeAssistant, client: DropboxClient) -> House:
+    async def start(cls, hass: HomeAssistant, client: DropboxClient, *, seen: bool = True) -> House:
         restart_agent(hass)
         journal = Journal(hass, "entry")
         await journal.load()
-        folder = BackupFolder(client, FOLDER, US, journal.notes.uploaded.get)
-        await folder.refresh()
+        cache = None if seen else ListingCache(hass, "entry")
+        folder = BackupFolder(client, FOLDER, US, journal.notes.uploaded.get, cache)
+        await (folder.refresh() if seen else folder.recall())
         transfers = Transfers(client, folder, journal, US, lambda _: None)
         local = LocalBackups(hass, async_get_manager(hass))
         return cls(hass, client, journal, folder, local, transfers)
@@ -336,6 +338,33 @@ async def test_what_home_assistant_encrypts_is_proven_as_well(
     assert remote.verified
     await house.only_backup()  # has Home Assistant look into its folder
     await check_restorable(hass, dropbox_server, made)
+
+
+@pytest.mark.parametrize("gone", ["backup", "folder"])
+async def test_what_is_only_remembered_is_not_taken_for_an_upload(
+    hass: HomeAssistant,
+    made: AgentBackup,
+    client: DropboxClient,
+    dropbox_server: DropboxServer,
+    gone: str,
+) -> None:
+    """Somebody deleted it while Home Assistant was off, and it could not look since its start."""
+    cache = ListingCache(hass, "entry")
+    house = await House.start(hass, client)
+    house.folder._cache = cache
+    remote = await house.upload()
+    await house.folder.refresh()
+    await cache.close()
+    path = house.folder.path_of(remote.file.name)
+    if gone == "backup":
+        await client.delete(path, remote.file.rev)
+    else:
+        dropbox_server.account.files.delete(FOLDER)
+
+    house = await House.start(hass, client, seen=False)
+    assert house.folder.get(made.backup_id) is not None, "remembered"
+    await house.upload()
+    assert archives(dropbox_server) == [path]
 
 
 async def test_what_is_kept_lies_readable_in_the_archive(

@@ -28,6 +28,7 @@ from custom_components.dropbox_backup.sync.listing import (
 )
 from custom_components.dropbox_backup.sync.models import BackupId, RemoteBackup
 from custom_components.dropbox_backup.sync.remote import BackupFolder
+from custom_components.dropbox_backup.sync.storage import StorageFile
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.world import (
     archives,
@@ -85,10 +86,10 @@ def test_nonsense_is_no_listing(value: Any, key: str, backups: list[RemoteBackup
 
 @asynccontextmanager
 async def folder_after_a_start(
-    hass: HomeAssistant, client: DropboxClient, path: str = FOLDER
+    hass: HomeAssistant, client: DropboxClient, path: str = FOLDER, app: str | None = None
 ) -> AsyncGenerator[BackupFolder]:
     """Return the folder with what was remembered; what is known at the end is remembered."""
-    cache = ListingCache(hass, "entry")
+    cache = ListingCache(hass, "entry", app)
     folder = BackupFolder(client, path, US, lambda _: None, cache)
     await folder.recall()
     yield folder
@@ -163,6 +164,17 @@ async def test_another_folder_is_another_matter(
         assert not folder.backups
 
 
+async def test_another_app_may_see_another_folder(
+    hass: HomeAssistant, client: DropboxClient, remembered: set[str]
+) -> None:
+    async with folder_after_a_start(hass, client, app="another") as folder:
+        assert not folder.known
+        assert not folder.backups
+        await folder.refresh()
+    async with folder_after_a_start(hass, client, app="another") as folder:
+        assert ids(folder) == remembered
+
+
 async def test_it_is_written_only_when_something_changed(
     hass: HomeAssistant, hass_storage: dict[str, Any], client: DropboxClient, remembered: set[str]
 ) -> None:
@@ -175,6 +187,28 @@ async def test_it_is_written_only_when_something_changed(
     async with folder_after_a_start(hass, client) as folder:
         await folder.refresh()
     assert hass_storage[KEY] is not before
+
+
+async def test_who_waits_for_a_writing_does_not_write_once_it_is_paused(
+    hass: HomeAssistant, hass_storage: dict[str, Any]
+) -> None:
+    written: list[int] = []
+
+    def content() -> dict[str, Any]:
+        written.append(1)
+        return {}
+
+    file = StorageFile(hass, "test", content, delay=10, in_thread=True)
+    file.changed()
+    pausing = asyncio.create_task(file.pause())
+    await asyncio.sleep(0)
+    saving = asyncio.create_task(file.save())
+    await asyncio.gather(pausing, saving)
+    assert len(written) == 1
+    file.changed()
+    await file.resume()
+    assert len(written) == 2
+    await file.close()
 
 
 async def test_it_keeps_quiet_while_home_assistant_packs_its_storage(

@@ -30,6 +30,13 @@ def test_what_is_missing_is_uploaded_newest_first() -> None:
     assert uploads(plan) == [3, 1]
 
 
+def test_what_was_begun_goes_first_if_it_is_to_be_kept() -> None:
+    here = [local(number) for number in range(5)]
+    begun = {BackupId("00000000"), BackupId("00000003")}
+    assert uploads(make_plan(here, [], Policy(), US, begun=begun)) == [3, 0, 4, 2, 1]
+    assert uploads(make_plan(here, [], Policy(keep=2), US, begun=begun)) == [3, 4]
+
+
 def test_what_retention_would_remove_at_once_is_not_uploaded() -> None:
     plan = make_plan([local(number) for number in range(5)], [], Policy(keep=2), US)
     assert uploads(plan) == [4, 3]

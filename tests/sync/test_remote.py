@@ -70,6 +70,14 @@ def ids(folder: BackupFolder) -> set[str]:
     return {id_of(one.backup) for one in folder.backups}
 
 
+async def test_backups_are_listed_newest_first_however_they_came(
+    client: DropboxClient, folder: BackupFolder
+) -> None:
+    for number in (1, 3, 0, 2):
+        await store(client, folder, backup(number))
+    assert [one.backup.name for one in folder.backups] == [f"Backup {n}" for n in (3, 2, 1, 0)]
+
+
 async def test_a_missing_folder_is_told(client: DropboxClient) -> None:
     with pytest.raises(NotFoundError):
         await open_folder(client).refresh()
@@ -381,6 +389,21 @@ async def test_backups_recorded_at_once_share_a_writing_and_none_is_lost(
     assert all(one.verified for one in later.backups)
 
 
+async def test_looking_while_a_writing_is_under_way_loses_none_that_waits_for_the_next(
+    client: DropboxClient, folder: BackupFolder, dropbox_server: DropboxServer
+) -> None:
+    first, second = [await put_quietly(client, folder, backup(number)) for number in range(2)]
+    dropbox_server.faults.add(Fault(FaultKind.STALL, "files/upload", seconds=0.5, when="after"))
+    recording = [asyncio.create_task(folder.record(one)) for one in (first, second)]
+    await asyncio.sleep(0.2)  # the first is written, and nobody has told us yet
+    await folder.refresh(adopt=False)
+    assert len(folder.backups) == 2
+    await asyncio.gather(*recording)
+    later = open_folder(client)
+    await later.refresh(adopt=False)
+    assert len(later.backups) == 2
+
+
 async def test_all_that_share_a_writing_are_told_that_it_failed(
     client: DropboxClient, folder: BackupFolder, dropbox_server: DropboxServer
 ) -> None:
@@ -423,3 +446,24 @@ async def test_shared_writings_go_on_top_of_what_another_home_assistant_wrote(
     later = open_folder(client)
     await later.refresh(adopt=False)
     assert len(later.backups) == 5
+
+
+async def test_a_catalog_that_could_not_be_written_is_written_by_the_next_look(
+    client: DropboxClient, folder: BackupFolder, dropbox_server: DropboxServer
+) -> None:
+    await store(client, folder, backup(1))
+    stored = await put_quietly(client, folder, backup(2))
+    dropbox_server.faults.add(
+        Fault(
+            FaultKind.STATUS,
+            route="files/upload",
+            status=409,
+            body=json.dumps({"error_summary": "path/", "error": FULL}),
+        )
+    )
+    with pytest.raises(FullError):
+        await folder.record(stored)
+    await folder.refresh()
+    again = open_folder(client)
+    await again.refresh(adopt=False)
+    assert len(again.backups) == 2

@@ -85,7 +85,7 @@ class Caller:
         route: Route,
         arg: Any,
         *,
-        data: bytes | bytearray | None = None,
+        data: bytes | memoryview | None = None,
         sending: Sending = _PLAINLY,
         writes: bool = False,
         answer_timeout: float | None = None,
@@ -143,7 +143,7 @@ class Caller:
         route: Route,
         arg: Any,
         *,
-        data: bytes | bytearray | None = None,
+        data: bytes | memoryview | None = None,
         sending: Sending = _PLAINLY,
         answer_timeout: float | None = None,
         headers: dict[str, str] | None = None,
@@ -209,7 +209,7 @@ class Retries:
 
 @asynccontextmanager
 async def _one_write(
-    lock: asyncio.Lock | None, data: bytes | bytearray | None, sending: Sending
+    lock: asyncio.Lock | None, data: bytes | memoryview | None, sending: Sending
 ) -> AsyncIterator[Sending]:
     """Wait for the turn to write, a body only before its last bytes; return how to send it.
 
@@ -259,7 +259,7 @@ def _encode(
     route: Route,
     arg: Any,
     headers: dict[str, str],
-    data: bytes | bytearray | None,
+    data: bytes | memoryview | None,
     sending: Sending,
 ) -> Body | bytes | None:
     """Put the argument where the route's style wants it; return the body."""

@@ -142,7 +142,7 @@ class DropboxClient(Caller):
 
     async def upload(
         self,
-        data: bytes | bytearray,
+        data: bytes | memoryview,
         commit: UploadCommit,
         content_hash: str,
         sending: Sending = _PLAINLY,
@@ -167,7 +167,7 @@ class DropboxClient(Caller):
         return str(result.session_id)
 
     async def upload_session_start_whole(
-        self, data: bytes | bytearray, content_hash: str, sending: Sending = _PLAINLY
+        self, data: bytes | memoryview, content_hash: str, sending: Sending = _PLAINLY
     ) -> str:
         """Send a small file (at most 150 MiB) into a closed session of its own; return its id.
 
@@ -183,7 +183,7 @@ class DropboxClient(Caller):
         self,
         session_id: str,
         offset: int,
-        data: bytes | bytearray,
+        data: bytes | memoryview,
         content_hash: str,
         *,
         close: bool,

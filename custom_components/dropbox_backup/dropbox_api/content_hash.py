@@ -11,7 +11,7 @@ from hashlib import sha256
 BLOCK_SIZE = 4 * 1024 * 1024
 
 
-def block_digests(chunk: bytes | bytearray | memoryview) -> list[bytes]:
+def block_digests(chunk: bytes | memoryview) -> list[bytes]:
     """Return the digest of each block of a chunk that starts at a multiple of the block size.
 
     Takes milliseconds per MiB on a small board: call it outside the event loop.

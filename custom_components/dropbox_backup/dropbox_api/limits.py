@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import math
 import time
 
+from .chunks import memory_for
 from .client import DropboxClient
 from .commits import Committer
 from .content_hash import BLOCK_SIZE
@@ -16,8 +17,8 @@ from .speed import SpeedLimit
 
 # In seconds. A session lives for 7 days, and an upload may take some of them.
 _PREPARED_FOR = 24 * 3600.0
-# 32 MiB, which leaves some of the 64 MiB that an upload may take for everything else.
-_MOST_IN_MEMORY = 8
+# 40 MiB, which leaves some of the 64 MiB that an upload may take for everything else.
+_MOST_IN_MEMORY = 10
 # Of the memory that the machine has left, uploads take this share at most.
 _SHARE_OF_MEMORY = 1 / 8
 # A slow machine must not stand still while one chunk is hashed and another one sent.
@@ -64,7 +65,7 @@ class UploadLimits:
     """How much is under way at once, over all uploads that share this object.
 
     At most `parallel` chunks of `chunk_size` bytes are held in memory: those that are being sent,
-    those whose answer is awaited, and one that is ready; by default 8, fewer on a machine with
+    those whose answer is awaited, and one that is ready; by default 10, fewer on a machine with
     little memory left. How many are sent at once follows the line, from `begin` on, and `speed`.
 
     Once `stopped` is set, no upload begins another chunk: it raises `StoppedError` when those in
@@ -73,7 +74,7 @@ class UploadLimits:
     """
 
     def __init__(
-        self, chunk_size: int = BLOCK_SIZE, parallel: int | None = None, begin: int = 6
+        self, chunk_size: int = BLOCK_SIZE, parallel: int | None = None, begin: int = 5
     ) -> None:
         """Refuse what Dropbox would refuse: chunks are multiples of 4 MiB and at most 150 MiB."""
         if chunk_size % BLOCK_SIZE or not 0 < chunk_size <= 148 * 1024 * 1024:
@@ -90,9 +91,10 @@ class UploadLimits:
         self.stopped = False
         # The closing chunk may be under way while others are, see `SessionUpload._send`.
         self.closes_early = True
-        self._spare: list[bytearray] = []
+        self._spare: list[memoryview] = []
         self._under_way = _UnderWay()
-        self._prepared: tuple[str, float] | None = None
+        # At most one session, and when it was opened. A list, so that copies share it.
+        self._prepared: list[tuple[str, float]] = []
 
     @property
     def alone(self) -> bool:
@@ -119,13 +121,13 @@ class UploadLimits:
             return None
         return 1 + math.ceil(self.speed.bytes_per_second * _LIMITED_SECONDS / self.chunk_size)
 
-    def buffer(self, size: int) -> bytearray:
+    def buffer(self, size: int) -> memoryview:
         """Return memory for a chunk. Used again, it needs not be cleared or mapped again."""
         if self._spare and size == self.chunk_size:
             return self._spare.pop()
-        return bytearray(size)
+        return memory_for(size)
 
-    def give_back(self, chunk: bytearray) -> None:
+    def give_back(self, chunk: memoryview) -> None:
         """Take memory back that nobody reads any more."""
         if len(chunk) == self.chunk_size:
             self._spare.append(chunk)
@@ -138,17 +140,18 @@ class UploadLimits:
         if self._fresh() is None:
             with suppress(DropboxError):
                 session_id = await client.with_patience(0).upload_session_start()
-                self._prepared = (session_id, time.monotonic())
+                self._prepared[:] = [(session_id, time.monotonic())]
 
     async def open_session(self, client: DropboxClient) -> str:
         """Return the id of a concurrent session that nobody has used."""
-        session_id, self._prepared = self._fresh(), None
+        session_id = self._fresh()
+        self._prepared.clear()
         return session_id or await client.upload_session_start()
 
     def _fresh(self) -> str | None:
-        if self._prepared is None:
+        if not self._prepared:
             return None
-        session_id, opened = self._prepared
+        [(session_id, opened)] = self._prepared
         return session_id if time.monotonic() - opened < _PREPARED_FOR else None
 
     @contextmanager
@@ -161,5 +164,12 @@ class UploadLimits:
         finally:
             self._under_way.all -= 1
             self._under_way.small -= small
-            if not self._under_way.all:
-                self._spare.clear()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Give memory back to the kernel if nobody uploads: one chunk now and the others one by
+        one, because each takes a moment.
+        """
+        if self._spare and not self._under_way.all:
+            self._spare.pop()
+            asyncio.get_running_loop().call_soon(self._let_go)

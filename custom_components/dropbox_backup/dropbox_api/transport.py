@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 import json
 import re
+import socket
 import time
 from typing import Any, cast, override
 
@@ -49,6 +50,7 @@ _LARGEST_WRITE = 256 * 1024
 _SHORT_WRITE = 0.0005
 _LONG_WRITE = 0.0015
 _READ_BUFFER = 256 * 1024
+_LEAST_UNSENT = 128 * 1024
 # A deadline is moved at most so often: it costs a timer each time.
 _DEADLINE_STEP = 1.0
 _LONGEST_REASON = 200
@@ -77,7 +79,7 @@ class Body(aiohttp.payload.Payload):
 
     _autoclose = True
 
-    def __init__(self, data: bytes | bytearray, sending: Sending | None = None) -> None:
+    def __init__(self, data: bytes | memoryview, sending: Sending | None = None) -> None:
         """Take the data; nothing is copied."""
         super().__init__(data, content_type="application/octet-stream")
         sending = sending or Sending()
@@ -99,6 +101,7 @@ class Body(aiohttp.payload.Payload):
     async def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
+        _keep_short(cast("StreamWriter", writer).transport)
         view = memoryview(self._value)[:content_length]
         held = min(len(view), _SMALLEST_WRITE) if self._hold is not None else 0
         await self._write_slices(writer, view[: len(view) - held])
@@ -143,6 +146,15 @@ class Body(aiohttp.payload.Payload):
         when = asyncio.get_running_loop().time() + allowed
         if when > (self.deadline.when() or 0.0) + _DEADLINE_STEP:
             self.deadline.reschedule(when)
+
+
+def _keep_short(transport: asyncio.Transport | None) -> None:
+    """Let the kernel take little more from us than the line does: what it has taken counts as sent,
+    and the chunks whose turn comes then would crowd a line that is still full.
+    """
+    sock = None if transport is None else transport.get_extra_info("socket")
+    if sock is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _LEAST_UNSENT)
 
 
 @asynccontextmanager

@@ -89,12 +89,13 @@ class _Job:
         try:
             expected = content_hash(await run.send_chunks())
             await self.on_expected(expected)
-            metadata = await run.finish(self.commit, expected)
-        except CorruptError as err:
-            if session is None:
-                raise
-            # An earlier run may have sent other content of which it could take no note.
-            raise SessionLostError from err
+            try:
+                metadata = await run.finish(self.commit, expected)
+            except CorruptError as err:
+                if session is None:
+                    raise
+                # An earlier run may have sent other content of which it could take no note.
+                raise SessionLostError from err
         finally:
             run.stop()
         await self.on_session(None)
@@ -105,7 +106,7 @@ class _Job:
         together with others.
         """
         async with self.limits.slots:
-            data = bytearray()
+            data = memoryview(b"")
             async for chunk in read_chunks(self.source, self.limits.chunk_size, self.limits.buffer):
                 data = chunk
             expected = content_hash(await digests_of(data))
@@ -129,7 +130,7 @@ class _Job:
         await self.on_session(None)
         return metadata
 
-    async def _in_one_request(self, data: bytearray, expected: str, turn: Turn) -> FileMetadata:
+    async def _in_one_request(self, data: memoryview, expected: str, turn: Turn) -> FileMetadata:
         attempt = Attempt(Sent(self.on_progress), len(data), turn)
         try:
             metadata = await attempt.until_undamaged(
@@ -139,7 +140,7 @@ class _Job:
             return await already_there(self.client, self.commit, expected, err)
         return await verified(self.client, self.commit, metadata, expected)
 
-    async def _in_a_session(self, data: bytearray, expected: str, turn: Turn) -> UploadSession:
+    async def _in_a_session(self, data: memoryview, expected: str, turn: Turn) -> UploadSession:
         attempt = Attempt(Sent(self.on_progress), len(data), turn)
         session_id = await attempt.until_undamaged(
             lambda: self.client.upload_session_start_whole(data, expected, attempt.sending)

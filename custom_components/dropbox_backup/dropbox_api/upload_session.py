@@ -163,7 +163,7 @@ class SessionUpload:
         session.arrived_hash = self._arrived.hexdigest()
 
     async def _next(
-        self, chunks: AsyncGenerator[bytearray], index: int, tasks: asyncio.TaskGroup
+        self, chunks: AsyncGenerator[memoryview], index: int, tasks: asyncio.TaskGroup
     ) -> list[bytes] | None:
         """Read the next chunk and begin to send it; return the digests of its blocks, or None if
         it is to be sent and must not.
@@ -198,7 +198,7 @@ class SessionUpload:
     async def _send(
         self,
         index: int,
-        chunk: bytearray,
+        chunk: memoryview,
         chunk_hash: str,
         turn: Turn,
         earlier: set[asyncio.Task[None]],
@@ -221,7 +221,7 @@ class SessionUpload:
         await self._on_session(self._session)
 
     async def _append(
-        self, index: int, chunk: bytearray, chunk_hash: str, attempt: Attempt
+        self, index: int, chunk: memoryview, chunk_hash: str, attempt: Attempt
     ) -> None:
         close = index == self._session.chunks - 1
 

@@ -1,7 +1,7 @@
 """When to alarm the user, and why. Pure.
 
 An alarm must be trusted: it comes when backups stop arriving, whatever the cause, it goes away by
-itself, and it stays silent while a slow upload moves.
+itself, and a slow upload that moves gets the time that it may need.
 """
 
 from collections.abc import Collection
@@ -11,12 +11,14 @@ from datetime import datetime, timedelta
 from .manners import Hours
 from .models import LocalBackup, Missed, RemoteBackup, date_of
 from .plan import Skipped
-from .state import Problem, ProblemKind, Space
+from .state import AWAY, Problem, ProblemKind, Space
 
 # A network that is away for less is everyday life.
 _UNREACHABLE_FOR = timedelta(hours=1)
 # An upload from which nothing was sent for so long does not move.
 _STILL_MOVING = timedelta(minutes=30)
+# Dropbox forgets an upload that takes longer: it never ends, however much it moves.
+_LONGEST_UPLOAD = timedelta(days=7)
 _STEP = 1000
 
 
@@ -25,16 +27,19 @@ class Situation:
     """All that decides about an alarm.
 
     `after`: how long no new backup may be in Dropbox, None for ever. `ours` are this Home
-    Assistant's backups in Dropbox, None if nobody could look yet. `watching_since`: when the
+    Assistant's backups in Dropbox, None if nobody could look yet. `not_wanted` lie here and are not
+    uploaded because nobody asked for them, and it is not automatic. `watching_since`: when the
     integration was set up. `failing_since`: since when no check has succeeded. `moved`: when bytes
-    were sent last. `writable`: what is to survive a restart can be written. `paused`: the user has
-    paused the uploads. `hours`: when they may run.
+    were sent last. `moving_since`: when they were sent first since a backup arrived. `writable`:
+    what is to survive a restart can be written. `paused`: the user has paused the uploads. `hours`:
+    when they may run.
     """
 
     now: datetime
     after: timedelta | None
     ours: Collection[RemoteBackup] | None
     waiting: Collection[LocalBackup]
+    not_wanted: Collection[LocalBackup]
     refused: Collection[Skipped]
     unconfirmed: Collection[RemoteBackup]
     watching_since: datetime
@@ -43,6 +48,7 @@ class Situation:
     problem: Problem | None
     failing_since: datetime | None
     moved: datetime | None
+    moving_since: datetime | None
     paused: bool
     hours: Hours | None
     space: Space | None
@@ -63,7 +69,7 @@ def alarm(situation: Situation) -> Problem | None:
 
 def _failure(at: Situation) -> Problem | None:
     """Return what stops the uploads, if it will not pass by itself soon."""
-    if at.problem is None or at.problem.kind is not ProblemKind.UNREACHABLE:
+    if at.problem is None or at.problem.kind not in AWAY:
         return at.problem
     lasting = at.failing_since is not None and at.now - at.failing_since >= _UNREACHABLE_FOR
     return at.problem if lasting else None
@@ -92,19 +98,33 @@ def _overdue(at: Situation) -> Problem | None:
     safe_until = max(newest or at.watching_since, at.watching_since)
     if at.now - safe_until < at.after:
         return None
-    if _moving(at):
+    moving = _moving(at)
+    if moving and at.now - (at.moving_since or at.now) < min(at.after, _LONGEST_UPLOAD):
         return None
     count = (at.now - safe_until).days
     days = "1 day" if count == 1 else f"{count} days"
     if not at.waiting:
-        return Problem(ProblemKind.NO_BACKUP, f"No new backup has been made for {days}")
+        return _nothing_waits(at, newest, days)
     waiting = "1 backup waits" if len(at.waiting) == 1 else f"{len(at.waiting)} backups wait"
     told = f"Nothing has been uploaded for {days}, and {waiting}"
     if at.paused:
         return Problem(ProblemKind.PAUSED_TOO_LONG, f"{told}: uploads are paused")
     if at.hours is not None:
         told = f"{told}. Your options allow uploads from {at.hours}"
+    if moving:
+        told = f"{told}. An upload is under way, but takes too long"
     return Problem(ProblemKind.OVERDUE, told)
+
+
+def _nothing_waits(at: Situation, newest: datetime | None, days: str) -> Problem:
+    """Return that no backup was made for so many days, or that nobody wanted those uploaded."""
+    count = sum(newest is None or date_of(one.backup) > newest for one in at.not_wanted)
+    if not count:
+        return Problem(ProblemKind.NO_BACKUP, f"No new backup has been made for {days}")
+    made = "1 newer backup was" if count == 1 else f"{count} newer backups were"
+    told = f"Nothing has been uploaded for {days}. {made} made, but nobody asked to upload"
+    them = "it" if count == 1 else "them"
+    return Problem(ProblemKind.AUTOMATIC_OFF, f"{told} {them}, and Upload every backup is off")
 
 
 def _moving(at: Situation) -> bool:

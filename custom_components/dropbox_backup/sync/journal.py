@@ -23,13 +23,15 @@ _JOURNALS: HassKey[dict[str, Journal]] = HassKey(f"{DOMAIN}_journals")
 @dataclass(slots=True)
 class Results:
     """When what happened last, or began: `failing_since` the first of the checks that failed,
-    `last_moved` the last time that bytes of an upload were sent.
+    `last_moved` the last time that bytes of an upload were sent, `moving_since` the first time
+    since the last upload.
     """
 
     last_attempt: datetime | None = None
     last_check: datetime | None = None
     last_upload: datetime | None = None
     last_moved: datetime | None = None
+    moving_since: datetime | None = None
     failing_since: datetime | None = None
     watching_since: datetime | None = None
 

@@ -96,7 +96,7 @@ class ListingCache:
     """The snapshot of one config entry on disk."""
 
     def __init__(self, hass: HomeAssistant, entry_id: str, app: str | None = None) -> None:
-        """Nothing is read yet. `app`: whose sign-in is used. Another app may see another Dropbox."""
+        """Nothing is read yet. `app`: another one may see another Dropbox."""
         self._hass = hass
         self._app = app
         self._snapshot: Snapshot | None = None

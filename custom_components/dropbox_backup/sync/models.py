@@ -1,7 +1,9 @@
 """The words of the product as types: see docs/architecture.md."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import NewType
 
 from homeassistant.components.backup import AgentBackup
@@ -12,6 +14,8 @@ from .manners import Hours
 BackupId = NewType("BackupId", str)
 
 _NO_DATE = datetime.min.replace(tzinfo=dt_util.UTC)
+# Backups are compared by date again and again, also every second during an upload.
+_DATES = 4096
 
 
 def id_of(backup: AgentBackup) -> BackupId:
@@ -23,10 +27,15 @@ def date_of(backup: AgentBackup) -> datetime:
     """Return when the backup was made. Its text may carry any offset, or, in a foreign file, be no
     date at all.
     """
-    date = dt_util.parse_datetime(backup.date)
+    date = _parsed(backup.date)
     if date is None:
         return _NO_DATE
     return date if date.tzinfo else date.replace(tzinfo=dt_util.get_default_time_zone())
+
+
+@lru_cache(_DATES)
+def _parsed(date: str) -> datetime | None:
+    return dt_util.parse_datetime(date)
 
 
 def made_by(backup: AgentBackup) -> str | None:
@@ -96,3 +105,10 @@ class RemoteBackup:
     owner: str | None
     pinned: bool = False
     verified: datetime | None = None
+
+
+def newest_first(backups: Iterable[RemoteBackup]) -> tuple[RemoteBackup, ...]:
+    """Return them by the date when they were made; of one date, by the name of the file."""
+    return tuple(
+        sorted(backups, key=lambda one: (date_of(one.backup), one.file.name), reverse=True)
+    )

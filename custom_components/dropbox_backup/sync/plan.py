@@ -1,7 +1,7 @@
 """What would happen now: local and remote backups and the policy make the plan. Pure."""
 
 from collections.abc import Collection, Iterable, Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from homeassistant.components.backup import AgentBackup
@@ -19,6 +19,8 @@ from .models import (
 )
 from .retention import Verdict, judge
 
+NOT_AUTOMATIC = "new backups are not uploaded automatically"
+
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
@@ -30,7 +32,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to upload (newest first), what not, and what retention says.
+    """What to upload (in this order), what not, and what retention says.
 
     `conflicts` can't be uploaded, `skipped` are not to be. `verify` are in Dropbox already, but not
     proven to be what lies here: a restart came in between, or somebody else uploaded them.
@@ -60,12 +62,14 @@ def make_plan(
     dismissed: AbstractSet[BackupId] = frozenset(),
     unproven: AbstractSet[BackupId] = frozenset(),
     wanted: AbstractSet[BackupId] = frozenset(),
+    begun: AbstractSet[BackupId] = frozenset(),
 ) -> Plan:
     """Compute the plan.
 
     `dismissed` were deleted from Dropbox by the user and are not uploaded again. `unproven` could
     not be verified, so that they take the place of no other. `wanted` are uploaded in any case: a
-    person asked for them.
+    person asked for them. `begun` go first, then the newest: if there is never time for a whole
+    backup before the next one is made, what was begun today is done tomorrow.
     """
     in_dropbox = {id_of(backup.backup): backup for backup in remote}
     skipped: list[Skipped] = []
@@ -84,7 +88,7 @@ def make_plan(
         elif backup_id in wanted:
             candidates.append(one)
         elif not policy.upload_automatically:
-            skipped.append(Skipped(one, "new backups are not uploaded automatically"))
+            skipped.append(Skipped(one, NOT_AUTOMATIC))
         elif backup_id in dismissed:
             skipped.append(Skipped(one, "it was deleted from Dropbox on purpose"))
         else:
@@ -93,14 +97,10 @@ def make_plan(
     # What is going to be verified takes its place among the newest as well: an older one that is
     # uploaded on its account would be deleted at once.
     proven = {id_of(one.backup) for one in verify} - unproven
-    there_then = [
-        replace(one, verified=_SOON) if id_of(one.backup) in proven else one for one in remote
-    ]
-    expected = judge(
-        [*there_then, *(_as_if_uploaded(one, instance_id) for one in candidates)],
-        policy.keep,
-        instance_id,
-    )
+    verdicts = judge(remote, policy.keep, instance_id)
+    there_then = _there_then(remote, proven, candidates, instance_id)
+    # Mostly nothing is missing, and one judgement is enough.
+    expected = judge(there_then, policy.keep, instance_id) if proven or candidates else verdicts
     reasons = {id_of(verdict.backup.backup): verdict for verdict in expected}
     upload = []
     for one in candidates:
@@ -111,20 +111,37 @@ def make_plan(
             skipped.append(Skipped(one, f"it would be deleted at once: {verdict.reason}"))
     uploaded = {id_of(one.backup) for one in upload} | set(in_dropbox)
     return Plan(
-        upload=tuple(upload),
+        upload=_begun_first(upload, begun),
         verify=tuple(verify),
         skipped=tuple(skipped),
         conflicts=tuple(conflicts),
-        verdicts=judge(remote, policy.keep, instance_id),
+        verdicts=verdicts,
         expected_verdicts=tuple(
             verdict for verdict in expected if id_of(verdict.backup.backup) in uploaded
         ),
     )
 
 
+def _there_then(
+    remote: Iterable[RemoteBackup],
+    proven: AbstractSet[BackupId],
+    candidates: Iterable[LocalBackup],
+    instance_id: str,
+) -> list[RemoteBackup]:
+    """Return what will be in Dropbox if all candidates get there."""
+    there = [_as_if_verified(one) if id_of(one.backup) in proven else one for one in remote]
+    return [*there, *(_as_if_uploaded(one, instance_id) for one in candidates)]
+
+
+def _begun_first(
+    backups: Iterable[LocalBackup], begun: AbstractSet[BackupId]
+) -> tuple[LocalBackup, ...]:
+    return tuple(sorted(backups, key=lambda one: id_of(one.backup) not in begun))
+
+
 def same_backup(one: AgentBackup, other: AgentBackup) -> bool:
     """Tell whether two archives with the same id are the same backup, encrypted or not."""
-    return date_of(one) == date_of(other)
+    return one.date == other.date or date_of(one) == date_of(other)
 
 
 def owner_of(backup: AgentBackup, instance_id: str) -> str:
@@ -137,12 +154,14 @@ def owner_of(backup: AgentBackup, instance_id: str) -> str:
 _SOON = datetime.max.replace(tzinfo=dt_util.UTC)
 
 
+def _as_if_verified(one: RemoteBackup) -> RemoteBackup:
+    # `replace` takes several times as long, and there may be a thousand.
+    return RemoteBackup(one.backup, one.file, one.owner, one.pinned, _SOON)
+
+
 def _as_if_uploaded(local: LocalBackup, instance_id: str) -> RemoteBackup:
     backup = local.backup
     file = RemoteFile(
         name=backup.backup_id, rev="", size=backup.size, content_hash="", uploaded=_SOON
     )
-    return replace(
-        RemoteBackup(backup=backup, file=file, owner=owner_of(backup, instance_id)),
-        verified=_SOON,
-    )
+    return RemoteBackup(backup, file, owner_of(backup, instance_id), verified=_SOON)

@@ -1,5 +1,7 @@
 """Errors in the user's words, told apart by what the user has to do."""
 
+from collections.abc import Mapping
+
 from ..dropbox_api.errors import (
     CorruptError,
     FullError,
@@ -18,6 +20,9 @@ _NOT_WRITABLE = (
     "conflict/file_ancestor",
 )
 
+# As Home Assistant's pages call it.
+_SHOWN_AS = {"hassio.local": "This system"}
+
 
 def problem_of(err: Exception) -> Problem:
     """Return what is wrong."""
@@ -34,6 +39,13 @@ def problem_of(err: Exception) -> Problem:
             return Problem(ProblemKind.UNREACHABLE, f"Dropbox can't be reached: {err}")
         case _:
             return Problem(ProblemKind.UPLOAD_FAILED, text_of(err))
+
+
+def silence_of(locations: Mapping[str, str]) -> Problem:
+    """Return that locations of local backups don't answer; `locations`: why, by their names."""
+    told = "; ".join(f"{_SHOWN_AS.get(name, name)} ({why})" for name, why in locations.items())
+    detail = f"The backups in these locations can't be read: {told}"
+    return Problem(ProblemKind.LOCATION_UNREACHABLE, detail)
 
 
 def concerns_all(err: Exception) -> bool:

@@ -13,8 +13,8 @@ from homeassistant.util import dt as dt_util
 from .alarm import Situation, alarm
 from .gate import Gate
 from .journal import Journal
-from .models import RemoteBackup, date_of
-from .plan import Skipped
+from .models import RemoteBackup
+from .plan import NOT_AUTOMATIC, Skipped
 from .remote import BackupFolder
 from .state import Problem, ProblemKind, Progress, State, Status
 from .transfers import Transfer
@@ -111,7 +111,12 @@ class Publisher:
         sent = sum(one.sent for one in active)
         if sent > self._sent:
             # Written down soon: what arrives is noted in the journal as well.
-            self._journal.notes.results.last_moved = dt_util.utcnow()
+            results = self._journal.notes.results
+            results.last_moved = now = dt_util.utcnow()
+            arrived = results.last_upload
+            since = results.moving_since
+            if since is None or (arrived is not None and arrived >= since):
+                results.moving_since = now
         self._sent = sent
         due = self._hass.loop.time() - self._published_at >= _PROGRESS_INTERVAL
         if due or not active:
@@ -152,9 +157,7 @@ class Publisher:
         notes = self._journal.notes
         state = replace(
             self.state,
-            backups=tuple(
-                sorted(self._folder.backups, key=lambda one: date_of(one.backup), reverse=True)
-            ),
+            backups=self._folder.backups,
             listed=self._folder.known,
             hold=self._gate.hold,
             progress=self._progress(),
@@ -164,7 +167,10 @@ class Publisher:
             folder_was_missing=notes.folder_was_missing,
             **changes,  # type: ignore[arg-type]  # the fields of State, checked by its constructor
         )
-        self.state = replace(state, alarm=alarm(self._situation(state)))
+        state = replace(state, alarm=alarm(self._situation(state)))
+        if state.at_rest:
+            state = replace(state, status=state.status_at_rest)
+        self.state = state
         self._on_change(self.state)
 
     def _progress(self) -> Progress | None:
@@ -186,6 +192,11 @@ class Publisher:
             if self._folder.cursor is not None  # what is remembered may lack the newest
             else None,
             waiting=state.waiting,
+            not_wanted=[
+                one.local
+                for one in (state.plan.skipped if state.plan else ())
+                if one.reason == NOT_AUTOMATIC
+            ],
             refused=state.refused,
             unconfirmed=state.unconfirmed,
             watching_since=results.watching_since or now,
@@ -194,6 +205,7 @@ class Publisher:
             problem=state.problem,
             failing_since=results.failing_since,
             moved=results.last_moved,
+            moving_since=results.moving_since,
             paused=self._gate.paused,
             hours=self._gate.policy.hours,
             space=state.space,

@@ -1,35 +1,27 @@
 """The one worker that makes the plan true: list, plan, upload, apply retention, publish."""
 
 import asyncio
-from collections.abc import (
-    AsyncGenerator,
-    Callable,
-    Coroutine,
-    Iterable,
-    Sequence,
-    Set as AbstractSet,
-)
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence, Set as AbstractSet
 from dataclasses import replace
 from functools import partial
 import logging
-from typing import Any
 
-from homeassistant.components.backup import BackupNotFound
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.util import dt as dt_util
 
 from ..dropbox_api.client import DropboxClient
 from ..dropbox_api.download import download
-from ..dropbox_api.errors import DropboxError, NotFoundError, StoppedError
+from ..dropbox_api.errors import DropboxError, FullError, NotFoundError
 from .account import ask_space
+from .attempts import Attempts
 from .gate import Gate
 from .journal import Journal
 from .keeper import Keeper
 from .local import LocalBackups
-from .manners import Asker, Hold
-from .models import BackupId, LocalBackup, Policy, RemoteBackup, id_of
+from .manners import Hold
+from .models import BackupId, LocalBackup, Policy, id_of
 from .plan import Plan, make_plan
-from .problems import concerns_all, problem_of, text_of
+from .problems import problem_of, silence_of
 from .publisher import Publisher
 from .remote import BackupFolder
 from .retention import Verdict
@@ -37,7 +29,7 @@ from .schedule import Schedule
 from .state import Problem, ProblemKind, State, Status
 from .together import upload_in_order
 from .uploader import Uploader
-from .wishes import Outcome, Outcomes, Run, Selection, Wish, outcomes_of
+from .wishes import Outcomes, Run, Selection, Wish, outcomes_of
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -46,7 +38,6 @@ _DEBOUNCE = 1.0
 # Seconds for which one failing call is repeated. After that the worker waits and starts over, where
 # it stopped.
 _PATIENCE = 120.0
-_HELD_BACK = "uploads are paused"  # the only thing that holds back what somebody has asked for
 # Somebody looks at a page that does not open before.
 _PATIENCE_OF_A_PERSON = 5.0
 
@@ -98,11 +89,14 @@ class Reconciler:
             instance_id=instance_id,
             agent_id=agent_id,
         )
+        self._attempts = Attempts(self.gate, self.uploader, self.publisher)
         self._schedule = Schedule(
             hass, policy.check_interval, partial(self.request, "time for a check")
         )
         self._requested = asyncio.Event()
         self._wishes: list[Wish] = []
+        # What was asked for and could not be done: paused, or Dropbox was away.
+        self._left: list[Wish] = []
 
     @property
     def state(self) -> State:
@@ -182,7 +176,7 @@ class Reconciler:
         """Return what a run would do now. Raises `DropboxError`."""
         await self.refresh()
         found = await self._local.list()
-        plan = self._plan(found.good, [])
+        plan = self._plan(found.good, self._left)
         return replace(plan, conflicts=(*found.bad, *plan.conflicts))
 
     async def apply_retention(self) -> tuple[Verdict, ...]:
@@ -262,7 +256,7 @@ class Reconciler:
                 wish.done.cancel()
 
     async def _reconcile(self) -> None:
-        run = Run(self._wishes)
+        run = Run([*self._wishes, *self._left])
         self._wishes = []
         self._journal.notes.results.last_attempt = dt_util.utcnow()
         self.publisher.publish(status=Status.CHECKING)
@@ -271,6 +265,8 @@ class Reconciler:
         except DropboxError as err:
             run.problem = problem_of(err)
             run.not_before = getattr(err, "retry_after", None) or 0.0
+            if run.stopped_by is not None:
+                self.uploader.failed(*run.stopped_by)
         except asyncio.CancelledError:
             # What was asked for is interrupted, not answered.
             for wish in run.wishes:
@@ -282,6 +278,7 @@ class Reconciler:
             run.problem = Problem(ProblemKind.UPLOAD_FAILED, "unexpected error, see the log")
         for wish in run.wishes:
             wish.answer(outcomes_of(wish.selection, run, self._folder, self.state))
+        self._left = run.left(self.state.waiting)
         self._finish(run)
 
     async def _carry_out(self, run: Run) -> None:
@@ -289,63 +286,39 @@ class Reconciler:
         found = await self._local.list()
         run.local = found.good
         if found.silent:
-            reasons = "; ".join(f"{name}: {why}" for name, why in found.silent.items())
-            run.problem = Problem(ProblemKind.UNREACHABLE, f"Some backups can't be read: {reasons}")
+            run.problem = silence_of(found.silent)
         else:
             self._prune_notes(run.local)
         plan = self._plan(run.local, run.wishes)
         for one in plan.verify:
-            if not await self._attempt(one, run, self.uploader.verify(one)):
-                run.unproven.add(id_of(one.backup))
+            await self._attempts.verify(run, one)
         if run.unproven:
             plan = self._plan(run.local, run.wishes, run.unproven)
         self.publisher.refuse((*found.bad, *plan.conflicts))
-        self.publisher.publish(plan=plan, waiting=plan.upload, space=await ask_space(self._client))
-        await upload_in_order(plan.upload, partial(self._upload, run))
+        await self._upload(run, plan)
         verdicts = await self.keeper.apply_retention()
         if plan.upload or not all(verdict.keep for verdict in verdicts):
             self.publisher.publish(space=await ask_space(self._client))
 
-    async def _upload(self, run: Run, one: LocalBackup) -> None:
-        """Upload one backup, unless it is to be held back."""
-        backup_id, name = id_of(one.backup), one.backup.name
-        asker = Asker.PERSON if backup_id in run.wanted else Asker.WORKER
-        if self.gate.hold_of(asker) is not None:
-            run.outcomes[backup_id] = Outcome(name, error=_HELD_BACK)
-            return
-        if await self._attempt(one, run, self.uploader.upload(one, asker, _PATIENCE)):
-            waiting = tuple(other for other in self.state.waiting if other is not one)
-            self.publisher.publish(waiting=waiting)
-
-    async def _attempt(
-        self, one: LocalBackup, run: Run, work: Coroutine[Any, Any, RemoteBackup]
-    ) -> bool:
-        """Do the work on one backup; return whether nothing more is to be done about it.
-
-        What concerns only this one is noted and does not stop the others.
+    async def _upload(self, run: Run, plan: Plan) -> None:
+        """Upload all that the plan wants. If Dropbox is full, what retention deletes in any case is
+        deleted first.
         """
-        backup_id, name = id_of(one.backup), one.backup.name
-        try:
-            run.outcomes[backup_id] = Outcome(name, await work)
-        except StoppedError:
-            _LOGGER.debug("The upload of %s was stopped; it goes on later", name)
-            run.outcomes[backup_id] = Outcome(name, error=_HELD_BACK)
-            return False
-        except BackupNotFound, FileNotFoundError:
-            _LOGGER.info("%s is gone: it was deleted before it was uploaded", name)
-            run.outcomes[backup_id] = Outcome(name, error="it was deleted meanwhile")
-        except Exception as err:
-            run.outcomes[backup_id] = Outcome(name, error=text_of(err))
-            if concerns_all(err):
-                # All that are under way fail for the same reason: it is told once.
-                if not run.stopped:
-                    self.uploader.failed(one.backup, err)
-                run.stopped = True
-                raise
-            self.uploader.failed(one.backup, err)
-            run.problem = problem_of(err)
-            return False
-        return True
+        upload = partial(self._attempts.upload, run, _PATIENCE)
+        while True:
+            space = await ask_space(self._client)
+            self.publisher.publish(plan=plan, waiting=plan.upload, space=space)
+            run.planned = True
+            try:
+                await upload_in_order(plan.upload, upload)
+            except FullError:
+                verdicts = await self.keeper.apply_retention()
+                if all(verdict.keep for verdict in verdicts) or self.state.unconfirmed:
+                    raise
+                run.stopped_by = None
+                plan = self._plan(run.local, run.wishes, run.unproven)
+            else:
+                return
 
     # Deciding
 
@@ -366,6 +339,11 @@ class Reconciler:
             dismissed=self._journal.notes.dismissed,
             unproven=unproven,
             wanted={one for wish in wishes for one in wish.selection.of(local)},
+            begun={
+                backup_id
+                for backup_id, session in self._journal.notes.sessions.items()
+                if session.arrived or session.ahead
+            },
         )
 
     def _prune_notes(self, local: Sequence[LocalBackup]) -> None:
@@ -395,5 +373,5 @@ class Reconciler:
         if hold is None:
             self.request("uploads may go on")
         # A run that is under way ends by itself.
-        if self.state.status not in {Status.CHECKING, Status.UPLOADING}:
+        if self.state.at_rest:
             self._rest()

@@ -1,7 +1,7 @@
 """The backup folder in Dropbox: what lies there, and the catalog beside it."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 import json
@@ -18,7 +18,7 @@ from ..dropbox_api.sdk import files
 from .archive import ArchiveError, backup_from_dict
 from .catalog import Catalog, CatalogEntry, entry_of, parse_catalog, write_catalog
 from .listing import Listing, ListingCache, Snapshot
-from .models import BackupId, RemoteBackup, RemoteFile, id_of, made_by
+from .models import BackupId, RemoteBackup, RemoteFile, id_of, made_by, newest_first
 from .names import CATALOG_NAME, file_name
 from .remote_archive import read_remote_metadata
 from .shared_write import SharedWrite
@@ -65,6 +65,8 @@ class BackupFolder:
         self._save_catalog = SharedWrite(self._write_catalog)
         # Not in Dropbox's catalog yet: what goes on top of what others wrote, and what below it.
         self._recorded: Catalog = {}
+        # The last writing failed: the catalog in Dropbox lacks what is known here.
+        self._behind = False
         self._adopted: Catalog = {}
 
     # Reading
@@ -80,9 +82,9 @@ class BackupFolder:
         return self._listing is not None
 
     @property
-    def backups(self) -> Collection[RemoteBackup]:
-        """The backups as of the last refresh, or, before the first, as remembered."""
-        return self._backups.values()
+    def backups(self) -> tuple[RemoteBackup, ...]:
+        """The backups as of the last refresh, or, before the first, as remembered; newest first."""
+        return tuple(self._backups.values())
 
     def get(self, backup_id: str) -> RemoteBackup | None:
         """Return one backup as of the last refresh."""
@@ -132,7 +134,7 @@ class BackupFolder:
             await self._load_catalog()
             adopted = await self._adopt() if adopt else {}
             self._update()
-        if adopted or self._catalog_has_more():
+        if adopted or self._behind or self._catalog_has_more():
             await self._try_to_save_catalog(adopted)
 
     # Changing
@@ -205,15 +207,18 @@ class BackupFolder:
         assert self._listing is not None
         file = self._listing.files.get(CATALOG_NAME)
         if file is None:
-            self._catalog, self._catalog_rev = {}, None
+            self._catalog, self._catalog_rev = self._with_unwritten({}), None
         elif file.rev != self._catalog_rev:
             try:
                 text = await self._read(file)
             except NotFoundError:
                 text = b""
-            loop = asyncio.get_running_loop()
-            self._catalog = await loop.run_in_executor(None, parse_catalog, text)
-            self._catalog_rev = file.rev
+            there = await asyncio.get_running_loop().run_in_executor(None, parse_catalog, text)
+            self._catalog, self._catalog_rev = self._with_unwritten(there), file.rev
+
+    def _with_unwritten(self, catalog: Catalog) -> Catalog:
+        """Put what waits to be written around what Dropbox has."""
+        return {**self._adopted, **catalog, **self._recorded}
 
     def _catalog_has_more(self) -> bool:
         """Tell whether files are gone that the catalog lists: whoever deleted them did not say so
@@ -235,13 +240,21 @@ class BackupFolder:
             _LOGGER.info("The catalog could not be written, it will be later: %s", err)
 
     async def _write_catalog(self) -> None:
+        try:
+            await self._write_what_is_known()
+        except DropboxError:
+            self._behind = True
+            raise
+        self._behind = False
+
+    async def _write_what_is_known(self) -> None:
         recorded, adopted = self._recorded, self._adopted
         for last_try in (False,) * (_TRIES_OF_CATALOG - 1) + (True,):
             if await self._try_to_write_catalog(must=last_try):
                 break
             # Another Home Assistant wrote it: take over what it knows, then write again.
             await self._reload_catalog()
-            self._take({**self._adopted, **self._catalog, **self._recorded})
+            self._take(self._with_unwritten(self._catalog))
         self._recorded = _without(self._recorded, recorded)
         self._adopted = _without(self._adopted, adopted)
 
@@ -286,10 +299,11 @@ class BackupFolder:
         self._unreadable = {
             name: rev for name, rev in self._unreadable.items() if revs.get(name) == rev
         }
+        described = self._current_catalog()
         unknown = [
             file
             for file in files
-            if self._described(file) is None and file.name not in self._unreadable
+            if file.name not in described and file.name not in self._unreadable
         ]
         limit = asyncio.Semaphore(_ADOPTIONS_AT_ONCE)
 
@@ -365,15 +379,14 @@ class BackupFolder:
             backup = self._described(file)
             if backup is None:
                 continue
-            there = backups.get(id_of(backup.backup))
-            if there is None or (backup.verified and not there.verified):
+            there = backups.setdefault(id_of(backup.backup), backup)
+            if backup.verified and not there.verified:
                 backups[id_of(backup.backup)] = backup
-        self._backups = backups
+        self._backups = {id_of(one.backup): one for one in newest_first(backups.values())}
         if self._cache is not None and self._listing is not None:
             cursor, files = self._listing.cursor, dict(self._listing.files)
-            self._cache.remember(
-                Snapshot(self.path, cursor, files, self._catalog, self._catalog_rev)
-            )
+            known = Snapshot(self.path, cursor, files, self._catalog, self._catalog_rev)
+            self._cache.remember(known)
 
     def _forget(self, backup: RemoteBackup) -> None:
         if self._listing is not None:

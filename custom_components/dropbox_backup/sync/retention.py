@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .models import RemoteBackup, date_of
+from .models import RemoteBackup, newest_first
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +26,12 @@ def judge(backups: Iterable[RemoteBackup], keep: int, instance_id: str) -> tuple
     """
     verdicts = []
     newer_verified = 0
-    for backup in sorted(backups, key=_age, reverse=True):
+    for backup in newest_first(backups):
         verdict = _judge_one(backup, keep, instance_id, newer_verified)
         verdicts.append(verdict)
         if _counts(backup, instance_id):
             newer_verified += 1
     return tuple(verdicts)
-
-
-def _age(backup: RemoteBackup) -> tuple[object, str]:
-    return date_of(backup.backup), backup.file.name
 
 
 def _counts(backup: RemoteBackup, instance_id: str) -> bool:

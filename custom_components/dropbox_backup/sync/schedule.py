@@ -7,11 +7,11 @@ from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers.event import async_track_point_in_utc_time
 from homeassistant.util import dt as dt_util
 
-from .state import Problem, ProblemKind
+from .state import AWAY, Problem
 
 _RETRY_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 20, 30, 60))
 # Asking costs one small request: be back soon after the network is.
-_RETRY_UNREACHABLE_AFTER = timedelta(minutes=5)
+_RETRY_AWAY_AFTER = timedelta(minutes=5)
 
 
 class Schedule:
@@ -36,8 +36,8 @@ class Schedule:
             wait = self._check_interval
         else:
             wait = _RETRY_AFTER[min(self._failures, len(_RETRY_AFTER) - 1)]
-            if problem.kind is ProblemKind.UNREACHABLE:
-                wait = min(wait, _RETRY_UNREACHABLE_AFTER)
+            if problem.kind in AWAY:
+                wait = min(wait, _RETRY_AWAY_AFTER)
             wait = max(wait, timedelta(seconds=not_before))
             self._failures += 1
         self.due = dt_util.utcnow() + wait

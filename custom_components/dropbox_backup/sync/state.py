@@ -28,17 +28,21 @@ class ProblemKind(StrEnum):
     FULL = "dropbox_full"
     NOT_WRITABLE = "folder_not_writable"
     UNREACHABLE = "unreachable"
+    LOCATION_UNREACHABLE = "location_unreachable"
     UPLOAD_FAILED = "upload_failed"
     VERIFICATION_FAILED = "verification_failed"
     REFUSED = "backup_refused"
     OVERDUE = "upload_overdue"
     PAUSED_TOO_LONG = "uploads_paused"
     NO_BACKUP = "no_recent_backup"
+    AUTOMATIC_OFF = "automatic_upload_off"
     ALMOST_FULL = "dropbox_almost_full"
     DISK = "disk_not_writable"
     CONFIRM_RETENTION = "confirm_retention"
 
 
+# A network or a share that is not there now will be back.
+AWAY = {ProblemKind.UNREACHABLE, ProblemKind.LOCATION_UNREACHABLE}
 # Listing the folder succeeds all the same.
 _SHOWN_BY_UPLOADS = {
     ProblemKind.FULL,
@@ -116,6 +120,11 @@ class State:
     folder_was_missing: bool = False
 
     @property
+    def at_rest(self) -> bool:
+        """Whether the worker does nothing."""
+        return self.status not in {Status.CHECKING, Status.UPLOADING}
+
+    @property
     def newest(self) -> RemoteBackup | None:
         """The newest backup in Dropbox, leaving out those that are another Home Assistant's."""
         ours = (one for one in self.backups if one.owner in {None, self.instance_id})
@@ -131,8 +140,9 @@ class State:
     @property
     def status_at_rest(self) -> Status:
         """What the worker waits for while it does nothing."""
-        away = self.problem is not None and self.problem.kind is ProblemKind.UNREACHABLE
-        if (self.problem is not None and not away) or self.unconfirmed or self.refused:
+        away = self.problem is not None and self.problem.kind in AWAY
+        troubles = {one.kind for one in (self.problem, self.alarm) if one is not None}
+        if troubles - AWAY or self.unconfirmed or self.refused:
             return Status.NEEDS_ATTENTION
         if self.hold is Hold.PAUSED:
             return Status.PAUSED

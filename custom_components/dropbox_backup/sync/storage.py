@@ -83,7 +83,8 @@ class StorageFile:
         self._changes += 1
         mine = self._changes
         async with self._saving:
-            if self._saved < mine:
+            # It may have been paused meanwhile: then `resume` writes.
+            if self._saved < mine and not self._quiet:
                 saved = self._changes
                 await self._save()
                 self._saved = saved
@@ -92,8 +93,10 @@ class StorageFile:
         """Write nothing until `resume`: Home Assistant packs its storage into a backup, and gives
         that up when a file of it is replaced at the wrong moment.
         """
-        await self._save_rest()
         self._paused = True
+        async with self._saving:
+            if self._unwritten and not self._closed and self._cancel_next_try is None:
+                await self._save()
 
     async def resume(self) -> None:
         """Write again, first what happened meanwhile."""

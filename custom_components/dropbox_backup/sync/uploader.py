@@ -58,6 +58,17 @@ class Uploader:
         """The uploads in progress."""
         return self._transfers.active
 
+    async def prepare(self) -> None:
+        """Open a session ahead of time: a backup is being made that will probably be uploaded.
+
+        Its data then need not wait for Dropbox's answer.
+        """
+        newest = self._publisher.state.newest
+        limits = self._gate.limits_of(Asker.WORKER)
+        small = newest is not None and newest.file.size <= limits.chunk_size
+        if self._gate.policy.upload_automatically and self._gate.hold is None and not small:
+            await limits.prepare(self._client)
+
     async def upload(self, one: LocalBackup, asker: Asker, patience: float) -> RemoteBackup:
         """Upload a local backup, unless it is there by now.
 

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+
+from homeassistant.components.backup import AgentBackup
 
 from .models import BackupId, LocalBackup, RemoteBackup, date_of, id_of
 from .remote import BackupFolder
@@ -63,17 +65,18 @@ class Wish:
 
 @dataclass(slots=True)
 class Run:
-    """What one run of the worker found and did. `unproven`: what is in Dropbox and could not be
-    verified. `stopped`: the trouble with one backup stops all. `not_before`: seconds that Dropbox
-    wants to rest.
+    """What one run of the worker found and did. `planned`: it got as far as to know what to do.
+    `unproven`: what is in Dropbox and could not be verified. `stopped_by`: the backup and the
+    trouble with it that stops all. `not_before`: seconds that Dropbox wants to rest.
     """
 
     wishes: list[Wish]
     local: tuple[LocalBackup, ...] = ()
+    planned: bool = False
     outcomes: Outcomes = field(default_factory=dict)
     unproven: set[BackupId] = field(default_factory=set)
     problem: Problem | None = None
-    stopped: bool = False
+    stopped_by: tuple[AgentBackup, Exception] | None = None
     not_before: float = 0.0
 
     @property
@@ -82,6 +85,13 @@ class Run:
         everything = any(wish.selection.everything for wish in self.wishes)
         chosen = {one for wish in self.wishes for one in wish.selection.of(self.local)}
         return chosen | ({id_of(one.backup) for one in self.local} if everything else set())
+
+    def left(self, waiting: Iterable[LocalBackup]) -> list[Wish]:
+        """Return what was asked for and is still to be done; who asked has had their answer."""
+        if not self.planned or not self.wishes:
+            return self.wishes
+        ids = self.wanted & {id_of(one.backup) for one in waiting}
+        return [replace(self.wishes[0], selection=Selection(frozenset(ids)))] if ids else []
 
 
 def outcomes_of(selection: Selection, run: Run, folder: BackupFolder, state: State) -> Outcomes:

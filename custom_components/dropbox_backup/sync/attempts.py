@@ -1,0 +1,78 @@
+"""Trying to upload or verify one backup of a run, and noting what became of it."""
+
+from collections.abc import Coroutine
+import logging
+from typing import Any
+
+from homeassistant.components.backup import BackupNotFound
+
+from ..dropbox_api.errors import StoppedError
+from .gate import Gate
+from .manners import Asker
+from .models import LocalBackup, RemoteBackup, id_of
+from .problems import concerns_all, problem_of, text_of
+from .publisher import Publisher
+from .uploader import Uploader
+from .wishes import Outcome, Run
+
+_LOGGER = logging.getLogger(__name__)
+
+_HELD_BACK = "uploads are paused"  # the only thing that holds back what somebody has asked for
+
+
+class Attempts:
+    """What concerns only one backup is noted and does not stop the others; what would stop all is
+    raised.
+    """
+
+    def __init__(self, gate: Gate, uploader: Uploader, publisher: Publisher) -> None:
+        """Try nothing yet."""
+        self._gate = gate
+        self._uploader = uploader
+        self._publisher = publisher
+
+    async def verify(self, run: Run, one: LocalBackup) -> None:
+        """Prove that what is in Dropbox is what lies here, or note that it is unproven."""
+        if not await self._attempt(run, one, self._uploader.verify(one)):
+            run.unproven.add(id_of(one.backup))
+
+    async def upload(self, run: Run, patience: float, one: LocalBackup) -> None:
+        """Upload one backup, unless it is to be held back.
+
+        `patience`: for how many seconds a call that fails is tried again.
+        """
+        backup_id, name = id_of(one.backup), one.backup.name
+        asker = Asker.PERSON if backup_id in run.wanted else Asker.WORKER
+        if self._gate.hold_of(asker) is not None:
+            run.outcomes[backup_id] = Outcome(name, error=_HELD_BACK)
+            return
+        # What retention deleted right after it had been uploaded is not uploaded once more.
+        done = backup_id in run.outcomes and run.outcomes[backup_id].remote is not None
+        if done or await self._attempt(run, one, self._uploader.upload(one, asker, patience)):
+            waiting = tuple(other for other in self._publisher.state.waiting if other is not one)
+            self._publisher.publish(waiting=waiting)
+
+    async def _attempt(
+        self, run: Run, one: LocalBackup, work: Coroutine[Any, Any, RemoteBackup]
+    ) -> bool:
+        """Do the work on one backup; return whether nothing more is to be done about it."""
+        backup_id, name = id_of(one.backup), one.backup.name
+        try:
+            run.outcomes[backup_id] = Outcome(name, await work)
+        except StoppedError:
+            _LOGGER.debug("The upload of %s was stopped; it goes on later", name)
+            run.outcomes[backup_id] = Outcome(name, error=_HELD_BACK)
+            return False
+        except BackupNotFound, FileNotFoundError:
+            _LOGGER.info("%s is gone: it was deleted before it was uploaded", name)
+            run.outcomes[backup_id] = Outcome(name, error="it was deleted meanwhile")
+        except Exception as err:
+            run.outcomes[backup_id] = Outcome(name, error=text_of(err))
+            if concerns_all(err):
+                # All that are under way fail for the same reason: it is told once.
+                run.stopped_by = run.stopped_by or (one.backup, err)
+                raise
+            self._uploader.failed(one.backup, err)
+            run.problem = problem_of(err)
+            return False
+        return True
