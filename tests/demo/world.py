@@ -28,6 +28,7 @@ KEYS = (
     "space_free",
     "back_up_now",
     "upload_now",
+    "uploads",
     "backup",
 )
 
