@@ -160,7 +160,7 @@ def test_backups_that_nobody_asked_to_upload_are_told_apart_from_none_made() -> 
     assert kind(replace(old, waiting=[local(29)])) is ProblemKind.OVERDUE
 
 
-@pytest.mark.parametrize("away", AWAY)
+@pytest.mark.parametrize("away", sorted(AWAY))
 def test_a_network_share_may_be_away_for_an_hour_like_dropbox_itself(away: ProblemKind) -> None:
     silent = replace(FINE, problem=Problem(away, "x"), failing_since=NOW - timedelta(minutes=59))
     assert alarm(silent) is None
