@@ -856,7 +856,7 @@ async def test_speed_and_hours_are_in_force_at_once_and_can_be_taken_back(
     shown = {name: field["description"] for name, field in _section(form).items()}
     assert shown == {name: {"suggested_value": value} for name, value in MANNERS.items()}
     # Emptied fields are not sent.
-    manners = {"speed_limit": 0, "chunks_at_once": 8}
+    manners = {"speed_limit": 0, "chunks_at_once": 10}
     await person.sets_options(form, **PLAIN_OPTIONS, speed_and_hours=manners)
     await hass.async_block_till_done()
     policy = entry.runtime_data.reconciler.gate.policy
