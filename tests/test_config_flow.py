@@ -400,7 +400,7 @@ async def test_a_sign_in_that_would_end_is_not_taken(
         )
     )
     step = await person.allows(await person.adds_integration())
-    assert (step["type"], step["reason"]) == ("abort", Obstacle.NO_REFRESH_TOKEN)
+    assert (step["type"], step["reason"]) == ("abort", Obstacle.SIGN_IN_ENDS_SOON)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from homeassistant.core import Event, EventStateChangedData, HomeAssistant
+from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
 from homeassistant.helpers.event import async_track_state_change_event
 import pytest
 
@@ -22,6 +22,7 @@ def listen(hass: HomeAssistant, event_entity: str) -> list[dict[str, Any]]:
     """Note the attributes of every event."""
     seen: list[dict[str, Any]] = []
 
+    @callback
     def changed(event: Event[EventStateChangedData]) -> None:
         if (state := event.data["new_state"]) is not None:
             seen.append(dict(state.attributes))

@@ -15,13 +15,14 @@ from custom_components.dropbox_backup.const import (
     CONF_SPEED_LIMIT,
     DOMAIN,
 )
-from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync.manners import Asker
 
-from .dropbox_server import DropboxServer
-from .dropbox_server.line import Line
+from .dropbox_server import DropboxServer, Line
 from .world import (
+    APPEND,
+    CHUNK,
     MIB,
+    SLOW,
     archives,
     entity,
     entity_id,
@@ -29,17 +30,14 @@ from .world import (
     reconciler_of,
     set_up_entry,
     state_of,
+    status,
     wait_until,
     wait_until_idle,
 )
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
-APPEND = "files/upload_session/append_v2"
-CHUNK = 4 * MIB
 IN_FLIGHT = 2
-# Four chunks a second.
-SLOW = Line(upload_total=CHUNK * 8 * 4)
 
 
 def in_hours(hours: float) -> datetime:
@@ -54,10 +52,6 @@ def options(begin: datetime, end: datetime) -> dict[str, object]:
         CONF_HOURS_TO: f"{end:%H:%M:00}",
         CONF_CHUNKS_AT_ONCE: IN_FLIGHT,
     }
-
-
-def status(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> str:
-    return entity(hass, entry, "sensor", "status").state
 
 
 def arrived(server: DropboxServer) -> int:

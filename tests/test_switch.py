@@ -25,11 +25,13 @@ from custom_components.dropbox_backup.const import (
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 
 from .backup_page import BackupPage, last_result, own_agents
-from .dropbox_server import DropboxServer
-from .dropbox_server.line import Line
+from .dropbox_server import DropboxServer, Line
 from .world import (
+    APPEND,
+    CHUNK,
     LOCAL_AGENT,
     MIB,
+    SLOW,
     archives,
     entity,
     entity_id,
@@ -37,18 +39,15 @@ from .world import (
     reconciler_of,
     set_up_entry,
     state_of,
+    status,
     wait_until,
     wait_until_idle,
 )
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
-APPEND = "files/upload_session/append_v2"
-CHUNK = 4 * MIB
 TWO_AT_ONCE = {CONF_CHUNKS_AT_ONCE: 2}
 MANUAL = {CONF_UPLOAD_AUTOMATICALLY: False}
-# Four chunks a second.
-SLOW = Line(upload_total=CHUNK * 8 * 4)
 
 
 async def turn(hass: HomeAssistant, entry: DropboxBackupConfigEntry, to: str) -> None:
@@ -56,10 +55,6 @@ async def turn(hass: HomeAssistant, entry: DropboxBackupConfigEntry, to: str) ->
     await hass.services.async_call("switch", f"turn_{to}", data, blocking=True)
     await hass.async_block_till_done()
     assert entity(hass, entry, "switch", "uploads").state == to
-
-
-def status(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> str:
-    return entity(hass, entry, "sensor", "status").state
 
 
 def arrived(server: DropboxServer) -> int:

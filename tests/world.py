@@ -28,12 +28,16 @@ from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntr
 from custom_components.dropbox_backup.sync.reconciler import Reconciler
 from custom_components.dropbox_backup.sync.state import State, Status
 
-from .dropbox_server import DropboxAccount, DropboxServer
+from .dropbox_server import DropboxAccount, DropboxServer, Line
 
 LOCAL_AGENT = "backup.local"
 # Long enough for two busy cores; nothing here takes a second.
 _PATIENCE = 30.0
 MIB = 1 << 20
+CHUNK = 4 * MIB
+APPEND = "files/upload_session/append_v2"
+# Four chunks a second.
+SLOW = Line(upload_total=CHUNK * 8 * 4)
 
 
 async def set_up_entry(
@@ -219,3 +223,8 @@ def entity(
     shown = hass.states.get(entity_id(hass, entry, platform, key))
     assert shown is not None, f"{platform} {key} is disabled"
     return shown
+
+
+def status(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> str:
+    """Return what the sensor "Status" shows."""
+    return entity(hass, entry, "sensor", "status").state

@@ -314,18 +314,16 @@ class DropboxBackupConfigFlow(AbstractOAuth2FlowHandler, domain=DOMAIN):
     # Reconfiguring
 
     async def async_step_reconfigure(
-        self,
-        user_input: dict[str, Any] | None = None,  # noqa: ARG002  (Home Assistant's signature)
+        self, _user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
         """Let the user choose what to change."""
         return self.async_show_menu(step_id="reconfigure", menu_options=["sign_in", "folder"])
 
     async def async_step_sign_in(
-        self,
-        user_input: dict[str, Any] | None = None,  # noqa: ARG002  (Home Assistant's signature)
+        self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
         """Sign in again, with another app if the user likes."""
-        return await self.async_step_user()
+        return await self.async_step_user(user_input)
 
     # Dropbox
 

@@ -191,7 +191,7 @@ def test_the_memory_that_linux_has_left(
     file = tmp_path / "meminfo"
     if text is not None:
         file.write_text(text)
-    monkeypatch.setattr(limits_module, "_MEMORY_OF_LINUX", str(file))
+    monkeypatch.setattr(limits_module, "_MEMORY_OF_LINUX", file)
     assert available_memory() == available
     assert UploadLimits().slots._value == chunks_in_memory(available)
     assert UploadLimits(parallel=16).slots._value == 16, "who chooses is not overruled"

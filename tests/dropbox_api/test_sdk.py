@@ -78,9 +78,14 @@ def test_an_sdk_that_was_loaded_before_is_used_as_it_is() -> None:
     assert _run(ALREADY_THERE) == "shared"
 
 
-def load_anew() -> dict[str, Any]:
-    name = "custom_components.dropbox_backup.dropbox_api.sdk"
+def run_module(name: str) -> dict[str, Any]:
+    name = f"custom_components.dropbox_backup.dropbox_api.{name}"
     return runpy.run_path(f"{ROOT / name.replace('.', '/')}.py", run_name=name)
+
+
+def load_anew() -> dict[str, Any]:
+    run_module("lazy_sdk")["register"]()
+    return run_module("sdk")
 
 
 def test_the_package_loads_what_it_is_asked_for_and_nothing_before() -> None:

@@ -190,8 +190,9 @@ class Retries:
 
     async def wait_after(self, err: UnreachableError | RateLimitedError) -> None:
         """Sleep before the next try, or raise the error when patience has ended."""
-        # Jitter: the chunks of one upload must not all come back at the same moment.
-        wait = self._next_wait * random.uniform(0.5, 1.0)  # noqa: S311  (no secret)
+        # Jitter: the chunks of one upload must not all come back at the same moment. No secret, and
+        # tests repeat what was drawn.
+        wait = self._next_wait * random.uniform(0.5, 1.0)  # noqa: S311
         if isinstance(err, RateLimitedError) and err.retry_after is not None:
             wait += err.retry_after
         now = time.monotonic()

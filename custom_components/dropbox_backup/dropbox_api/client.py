@@ -97,13 +97,13 @@ class DropboxClient(Caller):
             "files", files.list_folder_continue, files.ListFolderContinueArg(cursor=cursor)
         )
 
-    async def list_folder_longpoll(self, cursor: str, timeout: int) -> Any:  # noqa: ASYNC109  (Dropbox waits, not we)
+    async def list_folder_longpoll(self, cursor: str, seconds: int) -> Any:
         """Return `files.ListFolderLongpollResult` after a change, or after so many seconds (30 to
-        480).
+        480): Dropbox waits, not we.
         """
-        arg = files.ListFolderLongpollArg(cursor=cursor, timeout=timeout)
+        arg = files.ListFolderLongpollArg(cursor=cursor, timeout=seconds)
         return await self._call(
-            "files", files.list_folder_longpoll, arg, answer_timeout=timeout + _LONGPOLL_JITTER
+            "files", files.list_folder_longpoll, arg, answer_timeout=seconds + _LONGPOLL_JITTER
         )
 
     async def get_metadata(self, path: str) -> Metadata:

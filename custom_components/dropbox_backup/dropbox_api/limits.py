@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 import math
+from pathlib import Path
 import time
 
 from .chunks import memory_for
@@ -23,7 +24,7 @@ _MOST_IN_MEMORY = 10
 _SHARE_OF_MEMORY = 1 / 8
 # A slow machine must not stand still while one chunk is hashed and another one sent.
 _LEAST_IN_MEMORY = 2
-_MEMORY_OF_LINUX = "/proc/meminfo"
+_MEMORY_OF_LINUX = Path("/proc/meminfo")
 # With a speed limit, chunks worth so many seconds travel at once. That fills the gaps between them.
 _LIMITED_SECONDS = 1.0
 # A chunk that took so many times as long as the speed limit asks for was held up by the line.
@@ -43,7 +44,8 @@ def chunks_in_memory(available: int | None) -> int:
 def available_memory() -> int | None:
     """Return how many bytes of memory the machine can still give out, if it says so."""
     try:
-        with open(_MEMORY_OF_LINUX, encoding="ascii") as lines:  # noqa: PTH123  (not a real file)
+        # No disk is asked, so the event loop may.
+        with _MEMORY_OF_LINUX.open(encoding="ascii") as lines:
             for line in lines:
                 name, _, value = line.partition(":")
                 if name == "MemAvailable":

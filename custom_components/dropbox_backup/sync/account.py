@@ -39,7 +39,7 @@ class Obstacle(StrEnum):
     """What is in the way, told apart by what the user has to do about it."""
 
     MISSING_PERMISSIONS = "missing_permissions"
-    NO_REFRESH_TOKEN = "no_refresh_token"  # noqa: S105  (a kind of trouble, no secret)
+    SIGN_IN_ENDS_SOON = "sign_in_ends_soon"
     SIGN_IN_REFUSED = "sign_in_refused"
     CANNOT_CONNECT = "cannot_connect"
     RATE_LIMITED = "rate_limited"
@@ -85,7 +85,7 @@ async def check_sign_in(client: DropboxClient, token: Mapping[str, Any]) -> Acco
     if missing := missing_permissions(token):
         raise ObstacleError(Obstacle.MISSING_PERMISSIONS, permissions=missing)
     if not token.get("refresh_token"):
-        raise ObstacleError(Obstacle.NO_REFRESH_TOKEN)
+        raise ObstacleError(Obstacle.SIGN_IN_ENDS_SOON)
     async with _explained():
         account = await client.get_current_account()
     return Account(str(account.account_id), str(account.name.display_name).strip())

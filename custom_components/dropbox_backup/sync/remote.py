@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-import json
 import logging
 from typing import Any
 
@@ -15,21 +14,16 @@ from ..dropbox_api.content_hash import block_digests, content_hash
 from ..dropbox_api.download import read_range
 from ..dropbox_api.errors import DropboxError, NotFoundError, RefusedError, UnreachableError
 from ..dropbox_api.sdk import files
-from .archive import ArchiveError, backup_from_dict
 from .catalog import Catalog, CatalogEntry, entry_of, parse_catalog, write_catalog
 from .listing import Listing, ListingCache, Snapshot
 from .models import BackupId, RemoteBackup, RemoteFile, id_of, made_by, newest_first
 from .names import CATALOG_NAME, file_name
-from .remote_archive import read_remote_metadata
+from .remote_archive import ArchiveReader
 from .shared_write import SharedWrite
 
 _LOGGER = logging.getLogger(__name__)
 
-_ADOPTIONS_AT_ONCE = 4
 _TRIES_OF_CATALOG = 5
-# HA core's `dropbox` integration writes the metadata of `x.tar` into `x.metadata.json`.
-_SIDECAR_ENDING = ".metadata.json"
-_LARGEST_SIDECAR = 4 * 1024 * 1024
 
 
 class BackupFolder:
@@ -59,15 +53,15 @@ class BackupFolder:
         self._seen = False
         self._catalog: Catalog = {}
         self._catalog_rev: str | None = None
-        self._unreadable: dict[str, str] = {}
+        self._archive_reader = ArchiveReader(client)
         self._backups: dict[BackupId, RemoteBackup] = {}
         self._refresh_lock = asyncio.Lock()
         self._save_catalog = SharedWrite(self._write_catalog)
         # Not in Dropbox's catalog yet: what goes on top of what others wrote, and what below it.
         self._recorded: Catalog = {}
+        self._adopted: Catalog = {}
         # The last writing failed: the catalog in Dropbox lacks what is known here.
         self._behind = False
-        self._adopted: Catalog = {}
 
     # Reading
 
@@ -210,7 +204,7 @@ class BackupFolder:
             self._catalog, self._catalog_rev = self._with_unwritten({}), None
         elif file.rev != self._catalog_rev:
             try:
-                text = await self._read(file)
+                text = await read_range(self._client, file.rev, 0, file.size)
             except NotFoundError:
                 text = b""
             there = await asyncio.get_running_loop().run_in_executor(None, parse_catalog, text)
@@ -294,44 +288,16 @@ class BackupFolder:
 
     async def _adopt(self) -> Catalog:
         """Read the metadata of archives that the catalog does not know; return their entries."""
-        files = self._archives()
-        revs = {file.name: file.rev for file in files}
-        self._unreadable = {
-            name: rev for name, rev in self._unreadable.items() if revs.get(name) == rev
-        }
+        assert self._listing is not None
         described = self._current_catalog()
-        unknown = [
-            file
-            for file in files
-            if file.name not in described and file.name not in self._unreadable
-        ]
-        limit = asyncio.Semaphore(_ADOPTIONS_AT_ONCE)
-
-        async def adopt(file: RemoteFile) -> CatalogEntry | None:
-            async with limit:
-                return await self._recognise(file)
-
-        results = await asyncio.gather(*(adopt(file) for file in unknown), return_exceptions=True)
-        found: dict[str, CatalogEntry] = {}
-        for file, result in zip(unknown, results, strict=True):
-            if isinstance(result, BaseException):
-                raise result
-            if result is not None:
-                found[file.name] = result
+        unknown = [file for file in self._archives() if file.name not in described]
+        backups = await self._archive_reader.read(unknown, self._listing.files)
+        found = {
+            file.name: self._own(CatalogEntry(file.content_hash, backup, made_by(backup)))
+            for file, backup in backups
+        }
         self._catalog = {**self._catalog, **found}
         return found
-
-    async def _recognise(self, file: RemoteFile) -> CatalogEntry | None:
-        """Return what an archive says of itself, or None if it is not one."""
-        try:
-            backup = await self._read_sidecar(file) or await read_remote_metadata(
-                self._client, file
-            )
-        except (ArchiveError, NotFoundError, RefusedError) as err:
-            _LOGGER.info("%s in the backup folder is left alone: %s", file.name, err)
-            self._unreadable[file.name] = file.rev
-            return None
-        return self._own(CatalogEntry(file.content_hash, backup, made_by(backup)))
 
     def _own(self, entry: CatalogEntry) -> CatalogEntry:
         """Add what the journal proves: that we uploaded this very content, and verified it."""
@@ -342,21 +308,6 @@ class BackupFolder:
             owner=entry.owner or self._instance_id,
             verified=entry.verified or datetime.now(UTC),
         )
-
-    async def _read_sidecar(self, file: RemoteFile) -> AgentBackup | None:
-        assert self._listing is not None
-        name = file.name.removesuffix(".tar") + _SIDECAR_ENDING
-        sidecar = self._listing.files.get(name.lower())
-        if sidecar is None or sidecar.size > _LARGEST_SIDECAR:
-            return None
-        try:
-            backup = backup_from_dict(json.loads(await self._read(sidecar)))
-        except ValueError, RecursionError, ArchiveError:
-            return None  # the archive itself will tell
-        return replace(backup, size=file.size)
-
-    async def _read(self, file: RemoteFile) -> bytes:
-        return await read_range(self._client, file.rev, 0, file.size)
 
     # State
 
