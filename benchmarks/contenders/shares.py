@@ -32,7 +32,7 @@ _BY_TEXT = {
 # What a function does, by its name; then who wrote it, by a part of its file's path.
 _BY_FUNCTION = {"read_chunks": "copying into chunks"}
 _BY_PATH = {
-    "dropbox_backup": "this integration's Python",
+    "custom_components/dropbox_backup": "this integration's Python",
     "/aiohttp/": "aiohttp",
     "/asyncio/": "asyncio",
     "/stone/": "the SDK's serializers",

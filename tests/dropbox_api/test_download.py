@@ -1,10 +1,15 @@
 """Downloads survive broken connections and end with a proof."""
 
 import asyncio
+from asyncio.sslproto import SSLProtocol
+from collections import defaultdict
+from itertools import pairwise
 import tracemalloc
+from unittest.mock import patch
 
 import pytest
 
+from custom_components.dropbox_backup.dropbox_api import pace
 from custom_components.dropbox_backup.dropbox_api.client import (
     DropboxClient,
     FileMetadata,
@@ -129,6 +134,40 @@ async def test_ranges_travel_side_by_side(
     dropbox_server.line = Line(latency=0.02, server_time=0.1, download_per_connection=80e6)
     async with asyncio.timeout(3.2):  # one connection needs 3.4 s
         assert await received(client, stored) == data
+
+
+async def test_a_busy_event_loop_opens_no_further_connections(
+    client: DropboxClient, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = await upload(client, Bytes(some_bytes(16 * MIB)), UploadCommit("/large.tar"))
+    dropbox_server.line = Line(server_time=0.05)
+    monkeypatch.setattr(pace, "_BUSY", -1.0)
+    await received(client, stored)
+    records = dropbox_server.log.of("files/download")
+    assert len(records) > 4
+    for one, following in pairwise(records):
+        assert one.time + one.duration <= following.time + 0.02
+
+
+async def test_a_connection_never_decrypts_much_at_once(client: DropboxClient) -> None:
+    """Otherwise several of them hold up the event loop of a small board. This guards what we rely
+    on in asyncio.
+    """
+    stored = await upload(client, Bytes(bytes(32 * MIB)), UploadCommit("/large.tar"))
+    reads: defaultdict[int, list[int]] = defaultdict(list)
+    plain = SSLProtocol.buffer_updated
+
+    def noted(self: SSLProtocol, nbytes: int) -> None:
+        if not self._server_side:
+            reads[id(self)].append(nbytes)
+        plain(self, nbytes)
+
+    with patch.object(SSLProtocol, "buffer_updated", noted):
+        assert len(await received(client, stored)) == stored.size
+    # The first ones come before the answer's headers: greetings, and what arrived with those.
+    later = [size for sizes in reads.values() for size in sizes[8:]]
+    assert sum(later) > 16 * MIB
+    assert max(later) <= 32 * 1024
 
 
 async def test_who_stops_listening_leaves_nothing_behind(

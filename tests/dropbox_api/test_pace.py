@@ -1,10 +1,11 @@
 """How many transfers run at once, on lines of all kinds."""
 
 import asyncio
+import time
 
 import pytest
 
-from custom_components.dropbox_backup.dropbox_api.pace import Pace
+from custom_components.dropbox_backup.dropbox_api.pace import Pace, Stopwatch, Took
 
 _CHUNK = 4 * 1024 * 1024 * 8  # bits
 
@@ -17,7 +18,7 @@ def settled(
     """
     pace = Pace(begin, most)
     for _ in range(400):
-        pace.learn(gap + _CHUNK / min(per_connection, total / pace.allowed))
+        pace.learn(Took(gap + _CHUNK / min(per_connection, total / pace.allowed)))
     return pace.allowed
 
 
@@ -72,3 +73,23 @@ def test_a_rate_limit_halves_once_per_round() -> None:
     for _ in range(5):
         pace.slow_down()
     assert pace.allowed == 4
+
+
+@pytest.mark.parametrize(("cpu", "allowed"), [(0.7, 10), (0.9, 2)])
+def test_a_busy_event_loop_is_not_given_more_to_do(cpu: float, allowed: int) -> None:
+    pace = Pace(6, 10)
+    for _ in range(40):
+        # Each one more brings its full share: only the event loop is in the way.
+        pace.learn(Took(1.0, cpu))
+    assert pace.allowed == allowed
+
+
+def test_work_is_told_from_waiting() -> None:
+    working = Stopwatch()
+    while working.read().cpu < 0.05:
+        pass
+    assert working.read().seconds >= 0.05
+    waiting = Stopwatch()
+    time.sleep(0.05)
+    assert waiting.read().seconds >= 0.05
+    assert not waiting.read().busy

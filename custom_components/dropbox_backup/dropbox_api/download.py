@@ -5,17 +5,18 @@ verified at the end.
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator
-import time
 
 from .client import DropboxClient
 from .errors import CorruptError, NotFoundError, UnreachableError
-from .pace import Pace
+from .pace import Pace, Stopwatch
 from .sdk import content_hash
 
 _RANGE_SIZE = 4 * 1024 * 1024
 # What is in memory, received or expected: 32 MiB.
 _MOST_RANGES = 8
 _RANGES_AT_FIRST = 6
+# In seconds. Greeting a server holds up the event loop for a moment: not all at the same time.
+_BETWEEN_GREETINGS = 0.02
 _PIECE_SIZE = 1024 * 1024
 _BREAKS_WITHOUT_PROGRESS = 5
 
@@ -102,15 +103,17 @@ class _Ranges:
         self._rev = rev
         self._size = size
         self._to_come = _cut(size)
-        self._pace = Pace(_RANGES_AT_FIRST, _MOST_RANGES)
-        self._under_way = 0
+        self._pace = Pace(1, _MOST_RANGES, least=1)
+        self._learnt = False
         self._begun: deque[_Range] = deque()
         self._stopped = False
+        self._more: asyncio.Task[None] | None = None
 
     async def pieces(self) -> AsyncGenerator[bytes]:
         """Yield everything in order."""
         at_least = 1  # whoever waits for the first bytes wants to see life
         self._fill()
+        self._more = asyncio.create_task(self._begin_more())
         while self._begun:
             while piece := await self._begun[0].take(at_least):
                 at_least = _PIECE_SIZE
@@ -118,32 +121,43 @@ class _Ranges:
             self._begun.popleft()
             self._fill()
 
+    async def _begin_more(self) -> None:
+        """Begin as many as are good for most lines, unless data comes faster than the event loop
+        can take it anyway, until it is known what is good for this one.
+        """
+        while self._pace.allowed < _RANGES_AT_FIRST and not self._learnt:
+            watch = Stopwatch()
+            await asyncio.sleep(_BETWEEN_GREETINGS)
+            if not watch.read().busy:
+                self._pace.allow_one_more()
+                self._fill()
+
     async def stop(self) -> None:
         """Return when nothing is under way any more."""
         self._stopped = True
         tasks = [part.task for part in self._begun]
+        if self._more is not None:
+            tasks.append(self._more)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _fill(self) -> None:
         """Begin as many ranges as the line deserves and memory allows."""
-        while self._under_way < self._pace.allowed and len(self._begun) < _MOST_RANGES:
+        while self._under_way() < self._pace.allowed and len(self._begun) < _MOST_RANGES:
             part = next(self._to_come, None)
             if part is None or self._stopped:
                 return
-            self._under_way += 1
             self._begun.append(part)
             part.task = asyncio.create_task(self._fetch(part))
-            part.task.add_done_callback(self._ended)
+            part.task.add_done_callback(lambda _: self._fill())
             part.task.add_done_callback(part.wake)
 
-    def _ended(self, _: asyncio.Task[None]) -> None:
-        self._under_way -= 1
-        self._fill()
+    def _under_way(self) -> int:
+        return sum(not part.task.done() for part in self._begun)
 
     async def _fetch(self, part: _Range) -> None:
-        begun, length, breaks = time.monotonic(), part.end - part.position, 0
+        watch, length, breaks = Stopwatch(), part.end - part.position, 0
         while part.position < part.end:
             position = part.position
             try:
@@ -153,7 +167,8 @@ class _Ranges:
                 if breaks == _BREAKS_WITHOUT_PROGRESS:
                     raise
         if length == _RANGE_SIZE:
-            self._pace.learn(time.monotonic() - begun)
+            self._learnt = True
+            self._pace.learn(watch.read())
 
     async def _fetch_once(self, part: _Range) -> None:
         """Receive one connection's share; what came before it broke is not lost."""

@@ -1,20 +1,51 @@
-"""How many transfers run at once: more while it pays, fewer on a thin line.
+"""How many transfers run at once: more while it pays, fewer on a thin line or a busy machine.
 
 One connection rarely fills a line: Dropbox's edge, the round trips and the waiting for answers
 leave gaps. Too many on a thin line only make each of them slow, and what is repeated after a break
-large.
+large. Where the event loop has no time left, more of them bring nothing, and everybody else waits
+longer for a turn.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
+import time
+from typing import NamedTuple
 
 # In seconds. A transfer that takes longer has hardly any gaps: the next one need not fill them.
 SLOW = 15.0
 # One more must bring so much, as a share of what it could bring.
 _PAYS = 0.3
+# With such a share of its thread's time used, the event loop is the limit, not the line.
+_BUSY = 0.8
 # After a step that did not pay, so many rounds pass before the next try.
 _ROUNDS_OF_REST = 8
+
+
+class Took(NamedTuple):
+    """How long a transfer took, and how much CPU the event loop's thread used meanwhile, in
+    seconds.
+    """
+
+    seconds: float
+    cpu: float = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether the event loop was the limit, not the line."""
+        return self.cpu > _BUSY * self.seconds
+
+
+class Stopwatch:
+    """Begins now. For the event loop's thread only."""
+
+    def __init__(self) -> None:
+        """Look at the clocks."""
+        self._begun, self._cpu = time.monotonic(), time.thread_time()
+
+    def read(self) -> Took:
+        """Return what it took until now."""
+        return Took(time.monotonic() - self._begun, time.thread_time() - self._cpu)
 
 
 class Pace:
@@ -57,11 +88,11 @@ class Pace:
                 self.end()  # the turn came, and nobody is there to take it
             raise
 
-    def end(self, seconds: float | None = None) -> None:
-        """Take note that one has ended; `seconds` if how long it took tells about the line."""
+    def end(self, took: Took | None = None) -> None:
+        """Take note that one has ended; `took` if that tells about the line."""
         self._running -= 1
-        if seconds is not None:
-            self.learn(seconds)
+        if took is not None:
+            self.learn(took)
         while self._waiting and self._may_begin():
             turn = self._waiting.popleft()
             if not turn.done():  # cancelled
@@ -73,6 +104,10 @@ class Pace:
         allowed = self.allowed if ceiling is None else min(self.allowed, ceiling)
         return self._running < allowed
 
+    def allow_one_more(self) -> None:
+        """Let one more run, as far as that is allowed at all."""
+        self._step_to(self.allowed + 1)
+
     def slow_down(self) -> None:
         """Halve: Dropbox wants us to. What it says to several of one round counts once."""
         if self._rest == _ROUNDS_OF_REST and not self._durations:
@@ -81,13 +116,13 @@ class Pace:
         self._rate_before = None
         self._rest = _ROUNDS_OF_REST
 
-    def learn(self, seconds: float) -> None:
+    def learn(self, took: Took) -> None:
         """Adapt to how long one transfer took, as one of `allowed` at once."""
-        if seconds > SLOW:
+        if took.seconds > SLOW or took.busy:
             self._step_to(self.allowed - 1)
             self._rate_before = None
             return
-        self._durations.append(max(seconds, 1e-6))
+        self._durations.append(max(took.seconds, 1e-6))
         if len(self._durations) < self.allowed:
             return
         rate = self.allowed * len(self._durations) / sum(self._durations)
@@ -101,7 +136,7 @@ class Pace:
             self._durations.clear()
         elif self.allowed < self._most:
             self._rate_before = rate
-            self._step_to(self.allowed + 1)
+            self.allow_one_more()
         else:
             self._durations.clear()
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-import time
 from typing import Self
 
 from .errors import CorruptError, DropboxError, RateLimitedError, RefusedError
 from .limits import UploadLimits
-from .pace import SLOW
+from .pace import SLOW, Stopwatch, Took
 from .transport import Hold, OnSent, Sending
 
 _TRIES_OF_A_CORRUPT_CHUNK = 5
@@ -48,7 +47,7 @@ class Turn:
     def __init__(self, limits: UploadLimits, size: int) -> None:
         self._limits = limits
         self._size = size
-        self._begun = time.monotonic()
+        self._watch = Stopwatch()
         self._failed = False
         self._ended = False
 
@@ -63,18 +62,18 @@ class Turn:
 
     def all_sent(self) -> None:
         """End the turn: the last byte has left us."""
-        seconds = time.monotonic() - self._begun
+        took = self._watch.read()
         # How long something took that had to be repeated tells nothing about the line, and how
         # short a small one took neither.
-        comparable = self._size == self._limits.chunk_size or seconds > SLOW
-        tells = not self._failed and comparable and self._limits.was_line(seconds, self._size)
-        self.end(seconds if tells else None)
+        comparable = self._size == self._limits.chunk_size or took.seconds > SLOW
+        tells = not self._failed and comparable and self._limits.was_line(took.seconds, self._size)
+        self.end(took if tells else None)
 
-    def end(self, seconds: float | None = None) -> None:
-        """End the turn, if that has not been done; `seconds` as in `Pace.end`."""
+    def end(self, took: Took | None = None) -> None:
+        """End the turn, if that has not been done; `took` as in `Pace.end`."""
         if not self._ended:
             self._ended = True
-            self._limits.pace.end(seconds)
+            self._limits.pace.end(took)
 
 
 class Attempt:
