@@ -15,7 +15,7 @@ from .stage import GIB, MIB, Stage, has_rclone
 
 # What takes more seconds is measured once: there the line decides, and hardly varies.
 _LONG = 13.0
-_WORST_COUNTS = {"memory", "stall", "stall_cpu"}
+_WORST_COUNTS = {"memory"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Runner:
     def middle[**P](
         self, measure: Callable[P, Figures], *args: P.args, **kwargs: P.kwargs
     ) -> Figures | None:
-        """Return the median of each figure (of stalls and memory: the worst), or None if a run
+        """Return the median of each figure (of memory: the worst), or None if a run
         failed.
         """
         done: list[Figures] = []

@@ -39,7 +39,10 @@ async def folder_with_us(job: Job, figures: Figures) -> None:
                 await note("cold", folder.refresh)
                 await asyncio.sleep(0)
                 begun = time.perf_counter()
-                plan = make_plan(local, folder.backups, Policy(keep=0), OWNER)
+                # Off the loop, as the reconciler does it.
+                plan = await asyncio.to_thread(
+                    make_plan, local, folder.backups, Policy(keep=0), OWNER
+                )
                 figures.more["plan"] = time.perf_counter() - begun
                 await asyncio.sleep(0)
                 await note("warm", folder.refresh)

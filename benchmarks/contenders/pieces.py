@@ -1,9 +1,12 @@
-"""What could hold up the event loop, one by one: CPU seconds of each."""
+"""What could hold up the event loop, one by one."""
 
 from collections.abc import Callable
+import gc
 import io
 import json
 import ssl
+import sys
+import threading
 import time
 from typing import Any
 
@@ -14,14 +17,41 @@ from .job import Job
 _KIB = 1024
 _MIB = 1024 * _KIB
 _TIMES = 9
+# Seconds after which a thread that runs Python lets another one: far fewer than Python's five
+# milliseconds, so that what is longer can't be interrupted.
+_SWITCH = 1e-4
 _BACKUPS = 1000
 
 
 async def pieces(job: Job, figures: Figures) -> None:
-    """Fill `more`: the median of some runs of each piece, in seconds of CPU."""
+    """Fill `more` with each piece's CPU, in seconds, and with how long it keeps other threads from
+    running Python while it runs in one of its own ("..., held"). The medians of some runs; the
+    garbage collector, which comes when it likes, does not count.
+    """
+    gc.disable()
     for name, piece in (*_bytes(job), *_texts(), *_archives()):
         piece()  # what is loaded once
-        figures.more[name] = sorted(_seconds(piece) for _ in range(_TIMES))[_TIMES // 2]
+        for key, measure in ((name, _seconds), (f"{name}, held", _held)):
+            figures.more[key] = sorted(measure(piece) for _ in range(_TIMES))[_TIMES // 2]
+            gc.collect()
+
+
+def _held(piece: Callable[[], object]) -> float:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH)
+    thread = threading.Thread(target=piece)
+    longest = 0.0
+    try:
+        thread.start()
+        last = time.perf_counter()
+        while thread.is_alive():
+            time.sleep(_SWITCH)
+            now = time.perf_counter()
+            longest, last = max(longest, now - last), now
+    finally:
+        sys.setswitchinterval(interval)
+    thread.join()
+    return longest
 
 
 def _seconds(piece: Callable[[], object]) -> float:

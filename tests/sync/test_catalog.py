@@ -36,6 +36,31 @@ def test_any_bytes_are_read_without_an_error(text: bytes) -> None:
     assert isinstance(parse_catalog(text), dict)
 
 
+@given(folders, st.data())
+def test_a_catalog_that_was_cut_or_damaged_hides_no_more_than_that(
+    folder: list[RemoteBackup], data: st.DataObject
+) -> None:
+    written = catalog_of(folder)
+    text = write_catalog(written)
+    at = data.draw(st.integers(0, len(text)))
+    damage = data.draw(st.binary(max_size=3))
+    found = parse_catalog(text[:at] + damage + text[at + len(damage) :])
+    same = sum(found.get(name) == entry for name, entry in written.items())
+    lines = damage.count(b"\n") + text[at : at + len(damage)].count(b"\n") + 1
+    assert same >= len(folder) - lines - 1 or len(found) == 0
+    assert parse_catalog(text[:at]) in ({}, parse_catalog(text))
+
+
+@given(folders, st.sampled_from([None, 2]))
+def test_it_is_read_however_somebody_laid_it_out(
+    folder: list[RemoteBackup], indent: int | None
+) -> None:
+    text = write_catalog(catalog_of(folder))
+    document = json.loads(text)
+    assert parse_catalog(json.dumps(document, indent=indent).encode()) == parse_catalog(text)
+    assert text.count(b"\n") == max(len(folder), 1) + 1, "a line for each"
+
+
 @given(json_values, st.sampled_from(["content_hash", "backup", "owner", "pinned", "verified"]))
 def test_one_bad_entry_does_not_hide_the_others(value: Any, key: str) -> None:
     document = json.loads(write_catalog(catalog_of([remote(1), remote(2)])))

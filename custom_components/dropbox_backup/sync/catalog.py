@@ -6,7 +6,7 @@ dates are lost then. An entry holds only for the content it was written for: a f
 content hash is read anew.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 import json
@@ -19,7 +19,11 @@ import voluptuous as vol
 from .archive import ArchiveError, backup_from_dict
 from .models import RemoteBackup, RemoteFile
 
-_FORMAT = 1
+# The catalog is one JSON document, with a line for each entry between these two. They are decoded
+# and encoded one by one: Python's JSON lets no other thread run before it is done, and a thousand
+# entries at once would hold up a small board for a tenth of a second.
+_HEAD, _TAIL = b'{"format":1,"backups":{', b"}}"
+_SEPARATORS = (",", ":")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +72,8 @@ def parse_catalog(text: bytes) -> dict[str, CatalogEntry]:
     """Return the entries that can be read. One bad entry, or bytes that are no catalog, never
     raise: what is not here is read from the archives again. Blocking for large catalogs.
     """
-    try:
-        document = json.loads(text)
-    except ValueError, RecursionError:
-        return {}
-    backups = document.get("backups") if isinstance(document, dict) else None
-    if not isinstance(backups, dict):
-        return {}
     entries = {}
-    for name, value in backups.items():
+    for name, value in _items(text):
         try:
             data: dict[str, Any] = _ENTRY(value)
             entries[name] = CatalogEntry(**{**data, "backup": backup_from_dict(data["backup"])})
@@ -97,15 +94,43 @@ def write_catalog(catalog: Catalog) -> bytes:
 
     Blocking for large catalogs.
     """
-    backups = {
-        name: {
-            "content_hash": entry.content_hash,
-            "backup": entry.backup.as_dict(),
-            "owner": entry.owner,
-            "pinned": entry.pinned,
-            "verified": entry.verified.isoformat() if entry.verified else None,
-        }
+    lines = [
+        f"{_encode(name)}:{_encode(_values(entry))}".encode()
         for name, entry in sorted(catalog.items())
+    ]
+    return b"\n".join((_HEAD, b",\n".join(lines), _TAIL))
+
+
+def _values(entry: CatalogEntry) -> dict[str, Any]:
+    return {
+        "content_hash": entry.content_hash,
+        "backup": entry.backup.as_dict(),
+        "owner": entry.owner,
+        "pinned": entry.pinned,
+        "verified": entry.verified.isoformat() if entry.verified else None,
     }
-    document = {"format": _FORMAT, "backups": backups}
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _encode(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=_SEPARATORS)
+
+
+def _items(text: bytes) -> Iterator[tuple[str, object]]:
+    """Yield what can be read: what is said of each file, by its name."""
+    head, *lines = text.split(b"\n")
+    if head == _HEAD and lines[-1:] == [_TAIL]:
+        for line in lines[:-1]:
+            yield from _decode(b"{%b}" % line.removesuffix(b",")).items()
+        return
+    # Not as we write it.
+    backups = _decode(text).get("backups")
+    if isinstance(backups, dict):
+        yield from backups.items()
+
+
+def _decode(text: bytes) -> dict[str, object]:
+    try:
+        document = json.loads(text)
+    except ValueError, RecursionError:
+        return {}
+    return document if isinstance(document, dict) else {}

@@ -176,7 +176,7 @@ class Reconciler:
         """Return what a run would do now. Raises `DropboxError`."""
         await self.refresh()
         found = await self._local.list()
-        plan = self._plan(found.good, self._left)
+        plan = await self._plan(found.good, self._left)
         return replace(plan, conflicts=(*found.bad, *plan.conflicts))
 
     async def apply_retention(self) -> tuple[Verdict, ...]:
@@ -289,11 +289,11 @@ class Reconciler:
             run.problem = silence_of(found.silent)
         else:
             self._prune_notes(run.local)
-        plan = self._plan(run.local, run.wishes)
+        plan = await self._plan(run.local, run.wishes)
         for one in plan.verify:
             await self._attempts.verify(run, one)
         if run.unproven:
-            plan = self._plan(run.local, run.wishes, run.unproven)
+            plan = await self._plan(run.local, run.wishes, run.unproven)
         self.publisher.refuse((*found.bad, *plan.conflicts))
         await self._upload(run, plan)
         verdicts = await self.keeper.apply_retention()
@@ -316,34 +316,42 @@ class Reconciler:
                 if all(verdict.keep for verdict in verdicts) or self.state.unconfirmed:
                     raise
                 run.stopped_by = None
-                plan = self._plan(run.local, run.wishes, run.unproven)
+                plan = await self._plan(run.local, run.wishes, run.unproven)
             else:
                 return
 
     # Deciding
 
-    def _plan(
+    async def _plan(
         self,
         local: Sequence[LocalBackup],
         wishes: list[Wish],
         unproven: AbstractSet[BackupId] = frozenset(),
     ) -> Plan:
+        """Return what to do now. With a thousand backups that takes a moment of a small board, so
+        it is a thread's.
+        """
         policy = self._policy
         if any(wish.selection.everything for wish in wishes):
             policy = replace(policy, upload_automatically=True)
-        return make_plan(
-            local,
-            self._folder.backups,
-            policy,
-            self._instance_id,
-            dismissed=self._journal.notes.dismissed,
-            unproven=unproven,
-            wanted={one for wish in wishes for one in wish.selection.of(local)},
-            begun={
-                backup_id
-                for backup_id, session in self._journal.notes.sessions.items()
-                if session.arrived or session.ahead
-            },
+        notes = self._journal.notes
+        begun = {
+            backup_id
+            for backup_id, session in notes.sessions.items()
+            if session.arrived or session.ahead
+        }
+        return await self._hass.async_add_executor_job(
+            partial(
+                make_plan,
+                local,
+                self._folder.backups,
+                policy,
+                self._instance_id,
+                dismissed=frozenset(notes.dismissed),
+                unproven=frozenset(unproven),
+                wanted={one for wish in wishes for one in wish.selection.of(local)},
+                begun=begun,
+            )
         )
 
     def _prune_notes(self, local: Sequence[LocalBackup]) -> None:

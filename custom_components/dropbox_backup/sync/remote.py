@@ -1,7 +1,7 @@
 """The backup folder in Dropbox: what lies there, and the catalog beside it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 import logging
@@ -9,7 +9,7 @@ from typing import Any
 
 from homeassistant.components.backup import AgentBackup
 
-from ..dropbox_api.client import DropboxClient, FileMetadata, UploadCommit
+from ..dropbox_api.client import DropboxClient, FileMetadata, Metadata, UploadCommit
 from ..dropbox_api.content_hash import block_digests, content_hash
 from ..dropbox_api.download import read_range
 from ..dropbox_api.errors import DropboxError, NotFoundError, RefusedError, UnreachableError
@@ -127,7 +127,7 @@ class BackupFolder:
             await self._list(self._client.with_patience(patience))
             await self._load_catalog()
             adopted = await self._adopt() if adopt else {}
-            self._update()
+            await self._update_in_thread()
         if adopted or self._behind or self._catalog_has_more():
             await self._try_to_save_catalog(adopted)
 
@@ -182,11 +182,11 @@ class BackupFolder:
 
     async def _take_pages(self, client: DropboxClient, listing: Listing, result: Any) -> None:
         while True:
-            for entry in result.entries:
-                if isinstance(entry, files.FileMetadata):
-                    listing.files[entry.name.lower()] = remote_file(entry)
-                else:  # deleted, or a folder that took the place of a file
-                    listing.files.pop(entry.name.lower(), None)
+            for name, file in (await _in_thread(_changes, result.entries)).items():
+                if file is not None:
+                    listing.files[name] = file
+                else:
+                    listing.files.pop(name, None)
             if result.has_more and not result.entries and result.cursor == listing.cursor:
                 raise UnreachableError("the listing does not end")
             listing.cursor = result.cursor
@@ -207,7 +207,7 @@ class BackupFolder:
                 text = await read_range(self._client, file.rev, 0, file.size)
             except NotFoundError:
                 text = b""
-            there = await asyncio.get_running_loop().run_in_executor(None, parse_catalog, text)
+            there = await _in_thread(parse_catalog, text)
             self._catalog, self._catalog_rev = self._with_unwritten(there), file.rev
 
     def _with_unwritten(self, catalog: Catalog) -> Catalog:
@@ -254,12 +254,10 @@ class BackupFolder:
 
     async def _try_to_write_catalog(self, *, must: bool) -> bool:
         """Write the catalog, or tell that somebody else has; with `must` raise that."""
-        data = await asyncio.get_running_loop().run_in_executor(
-            None, write_catalog, self._current_catalog()
-        )
+        data, expected = await _in_thread(_written, self._current_catalog())
         commit = UploadCommit(self.path_of(CATALOG_NAME), replaces=self._catalog_rev)
         try:
-            metadata = await self._client.upload(data, commit, content_hash(block_digests(data)))
+            metadata = await self._client.upload(data, commit, expected)
         except RefusedError as err:
             if must or "conflict" not in err.reason:
                 raise
@@ -270,12 +268,7 @@ class BackupFolder:
 
     def _current_catalog(self) -> Catalog:
         """Return the entries of the files that are there."""
-        there = {file.name: file.content_hash for file in self._archives()}
-        return {
-            name: entry
-            for name, entry in self._catalog.items()
-            if there.get(name) == entry.content_hash
-        }
+        return _entries_of(self._archives(), self._catalog)
 
     async def _reload_catalog(self) -> None:
         async with self._refresh_lock:
@@ -289,8 +282,9 @@ class BackupFolder:
     async def _adopt(self) -> Catalog:
         """Read the metadata of archives that the catalog does not know; return their entries."""
         assert self._listing is not None
-        described = self._current_catalog()
-        unknown = [file for file in self._archives() if file.name not in described]
+        archives = self._archives()
+        described = await _in_thread(_entries_of, archives, self._catalog)
+        unknown = [file for file in archives if file.name not in described]
         backups = await self._archive_reader.read(unknown, self._listing.files)
         found = {
             file.name: self._own(CatalogEntry(file.content_hash, backup, made_by(backup)))
@@ -316,24 +310,35 @@ class BackupFolder:
             return []
         return [file for name, file in self._listing.files.items() if name.endswith(".tar")]
 
-    def _described(self, file: RemoteFile) -> RemoteBackup | None:
-        entry = self._catalog.get(file.name)
-        return self._own(entry).describe(file) if entry else None
-
     def _update(self) -> None:
-        """Derive the backups from files and catalog.
+        """Derive the backups from files and catalog."""
+        self._show(self._derived(self._archives(), self._catalog))
 
-        Of two files with one id, the one that was verified stands for it, or else the older one.
-        """
+    async def _update_in_thread(self) -> None:
+        """Do the same for the whole folder without holding up the event loop."""
+        archives, catalog = self._archives(), self._catalog
+        backups = await _in_thread(self._derived, archives, catalog)
+        if catalog is self._catalog and archives == self._archives():
+            self._show(backups)
+        else:  # one was recorded or deleted meanwhile
+            self._update()
+
+    def _derived(
+        self, archives: Iterable[RemoteFile], catalog: Catalog
+    ) -> dict[BackupId, RemoteBackup]:
         backups: dict[BackupId, RemoteBackup] = {}
-        for file in sorted(self._archives(), key=lambda file: (file.uploaded, file.name)):
-            backup = self._described(file)
+        for file in archives:
+            entry = catalog.get(file.name)
+            backup = self._own(entry).describe(file) if entry else None
             if backup is None:
                 continue
             there = backups.setdefault(id_of(backup.backup), backup)
-            if backup.verified and not there.verified:
-                backups[id_of(backup.backup)] = backup
-        self._backups = {id_of(one.backup): one for one in newest_first(backups.values())}
+            if there is not backup:
+                backups[id_of(backup.backup)] = min(there, backup, key=_stands_for_its_id)
+        return {id_of(one.backup): one for one in newest_first(backups.values())}
+
+    def _show(self, backups: dict[BackupId, RemoteBackup]) -> None:
+        self._backups = backups
         if self._cache is not None and self._listing is not None:
             cursor, files = self._listing.cursor, dict(self._listing.files)
             known = Snapshot(self.path, cursor, files, self._catalog, self._catalog_rev)
@@ -347,6 +352,38 @@ class BackupFolder:
 
 def _without(entries: Catalog, done: Catalog) -> Catalog:
     return {name: entry for name, entry in entries.items() if done.get(name) is not entry}
+
+
+def _stands_for_its_id(backup: RemoteBackup) -> tuple[bool, datetime, str]:
+    """Of two files with one id, the one that was verified comes first, or else the older one."""
+    return backup.verified is None, backup.file.uploaded, backup.file.name
+
+
+async def _in_thread[*Ts, T](do: Callable[[*Ts], T], *args: *Ts) -> T:
+    """Do what takes long with a thousand backups where it holds up nobody."""
+    return await asyncio.get_running_loop().run_in_executor(None, do, *args)
+
+
+def _changes(entries: Iterable[Metadata]) -> dict[str, RemoteFile | None]:
+    """Return what a page of a listing says of files, by lower-case name; None: it is gone, or a
+    folder took its place.
+    """
+    return {
+        entry.name.lower(): remote_file(entry) if isinstance(entry, files.FileMetadata) else None
+        for entry in entries
+    }
+
+
+def _entries_of(archives: Iterable[RemoteFile], catalog: Catalog) -> Catalog:
+    """Return the entries that hold for these files as they are."""
+    there = {file.name: file.content_hash for file in archives}
+    return {name: entry for name, entry in catalog.items() if there.get(name) == entry.content_hash}
+
+
+def _written(catalog: Catalog) -> tuple[bytes, str]:
+    """Return the catalog as it is uploaded, and its content hash."""
+    data = write_catalog(catalog)
+    return data, content_hash(block_digests(data))
 
 
 def remote_file(metadata: FileMetadata) -> RemoteFile:
