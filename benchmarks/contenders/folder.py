@@ -12,7 +12,7 @@ from benchmarks.measure import Figures, loop_watched, measured
 from benchmarks.pi import as_on_a_pi
 from tests.dropbox_server import ControlClient
 
-from .job import FileSource, Job, core_auth, lead_to_local_dropbox, session, token_of
+from .job import Job, core_auth, lead_to_local_dropbox, session, token_of
 
 
 async def folder_with_us(job: Job, figures: Figures) -> None:
@@ -22,6 +22,7 @@ async def folder_with_us(job: Job, figures: Figures) -> None:
     listing together with the plan: that is what happens without a pause for anybody else.
     """
     from benchmarks.seed import OWNER, backups
+    from custom_components.dropbox_backup.dropbox_api.chunks import FileSource
     from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
     from custom_components.dropbox_backup.dropbox_api.upload import upload
     from custom_components.dropbox_backup.sync.models import LocalBackup, Policy, RemoteBackup

@@ -34,8 +34,8 @@ class Job:
 
 
 @dataclass(slots=True)
-class FileSource:
-    """A file, read as the integration reads a local backup."""
+class LocalBackup:
+    """A file, read as Home Assistant reads a local backup."""
 
     path: Path
     size: int

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from benchmarks.measure import Figures, measured
 
-from .job import FileSource, Job, core_auth, lead_to_local_dropbox, session, token_of
+from .job import Job, LocalBackup, core_auth, lead_to_local_dropbox, session, token_of
 
 
 async def many_with_us(job: Job, figures: Figures) -> None:
     """Upload each file of the folder `job.file` on its own, and write it into the catalog."""
     from benchmarks.seed import OWNER, backups
+    from custom_components.dropbox_backup.dropbox_api.chunks import FileSource
     from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
     from custom_components.dropbox_backup.dropbox_api.upload import upload
     from custom_components.dropbox_backup.sync.models import RemoteBackup
@@ -46,6 +47,6 @@ async def many_with_core(job: Job, figures: Figures) -> None:
         with measured(figures):
             for file, backup in zip(files, backups(len(files)), strict=True):
                 tar, sidecar = agent._suggested_filenames(backup)
-                await api.upload_file(f"/{tar}", FileSource(file, job.size).read())
+                await api.upload_file(f"/{tar}", LocalBackup(file, job.size).read())
                 text = json.dumps(backup.as_dict())
                 await api.upload_file(f"/{sidecar}", agent._async_string_iterator(text))

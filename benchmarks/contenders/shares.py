@@ -15,7 +15,7 @@ from typing import override
 
 from benchmarks.measure import Figures
 
-from .job import FileSource, Job, session, token_of
+from .job import Job, session, token_of
 
 # A signal comes whenever the process has used so many seconds of CPU.
 _SAMPLE = 0.002
@@ -30,7 +30,7 @@ _BY_TEXT = {
     "sha256": "hashing",
 }
 # What a function does, by its name; then who wrote it, by a part of its file's path.
-_BY_FUNCTION = {"read_chunks": "copying into chunks"}
+_BY_FUNCTION = {"_fill": "reading"}
 _BY_PATH = {
     "custom_components/dropbox_backup": "this integration's Python",
     "/aiohttp/": "aiohttp",
@@ -94,6 +94,7 @@ def _use_of(frame: FrameType) -> str:
 
 
 async def _upload(job: Job, path: str) -> None:
+    from custom_components.dropbox_backup.dropbox_api.chunks import FileSource
     from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
     from custom_components.dropbox_backup.dropbox_api.upload import upload
 
@@ -118,7 +119,7 @@ class _CountingExecutor(ThreadPoolExecutor):
                 return fn(*args, **kwargs)
             finally:
                 with self._lock:
-                    name = "reading" if "read" in getattr(fn, "__name__", "") else "hashing"
+                    name = "reading" if "fill" in getattr(fn, "__name__", "") else "hashing"
                     self.seconds[name] += time.thread_time() - begun
 
         return super().submit(counted)

@@ -7,11 +7,12 @@ import time
 from benchmarks.measure import Figures, loop_watched, measured
 from benchmarks.pi import as_on_a_pi
 
-from .job import FileSource, Job, core_auth, lead_to_local_dropbox, session, token_of
+from .job import Job, LocalBackup, core_auth, lead_to_local_dropbox, session, token_of
 
 
 async def upload_with_us(job: Job, figures: Figures) -> None:
     """Upload as this integration does."""
+    from custom_components.dropbox_backup.dropbox_api.chunks import FileSource
     from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
     from custom_components.dropbox_backup.dropbox_api.upload import UploadLimits, upload
 
@@ -39,7 +40,7 @@ async def upload_with_core(job: Job, figures: Figures) -> None:
     lead_to_local_dropbox(library)
     async with session() as http:
         api = DropboxAPIClient(core_auth(job, http))
-        source = FileSource(Path(job.file), job.size)
+        source = LocalBackup(Path(job.file), job.size)
         with measured(figures):
             async with loop_watched(figures, job.watch):
                 await api.upload_file(job.path, source.read())

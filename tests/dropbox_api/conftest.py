@@ -9,6 +9,7 @@ import ssl
 import aiohttp
 import pytest
 
+from custom_components.dropbox_backup.dropbox_api.chunks import Source
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.errors import SignInError
 from tests.dropbox_server import DropboxAccount, DropboxServer
@@ -40,7 +41,7 @@ class Tokens:
 
 
 @dataclass
-class Bytes:
+class Bytes(Source):
     """A source that yields pieces of odd sizes, as streams do."""
 
     data: bytes

@@ -9,6 +9,7 @@ import tracemalloc
 from hypothesis import given, settings, strategies as st
 import pytest
 
+from custom_components.dropbox_backup.dropbox_api.chunks import Source
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
 from custom_components.dropbox_backup.dropbox_api.content_hash import (
     BLOCK_SIZE,
@@ -26,7 +27,6 @@ from custom_components.dropbox_backup.dropbox_api.upload import (
     OnSession,
     UploadLimits,
     UploadSession,
-    read_chunks,
     upload,
 )
 from tests.dropbox_server import (
@@ -112,7 +112,7 @@ async def test_several_chunks_are_in_flight_and_no_more_than_allowed(
 
 
 async def test_memory_is_bounded_by_the_chunks_in_flight(client: DropboxClient) -> None:
-    class Endless:
+    class Endless(Source):
         size = 40 * BLOCK_SIZE
 
         async def read(self) -> AsyncGenerator[bytes]:
@@ -495,15 +495,14 @@ async def test_a_rate_limit_makes_fewer_chunks_travel_at_once(
 
 @given(st.lists(st.binary(max_size=50), max_size=30), st.integers(1, 40))
 async def test_chunks_are_the_stream_cut_in_even_pieces(pieces: list[bytes], size: int) -> None:
-    class Pieces:
-        def __init__(self) -> None:
-            self.size = sum(map(len, pieces))
+    class Pieces(Source):
+        size = sum(map(len, pieces))
 
         async def read(self) -> AsyncGenerator[bytes]:
             for piece in pieces:
                 yield piece
 
-    chunks = [bytes(chunk) async for chunk in read_chunks(Pieces(), size)]
+    chunks = [bytes(chunk) async for chunk in Pieces().chunks(size)]
     assert b"".join(chunks) == b"".join(pieces)
     assert all(len(chunk) == size for chunk in chunks[:-1])
     assert not chunks or 0 < len(chunks[-1]) <= size

@@ -15,6 +15,7 @@ from homeassistant.core import HomeAssistant
 from hypothesis import HealthCheck, given, settings, strategies as st
 import pytest
 
+from custom_components.dropbox_backup.dropbox_api.chunks import Source
 from custom_components.dropbox_backup.sync.archive import backup_from_json
 from custom_components.dropbox_backup.sync.catalog import parse_catalog
 from custom_components.dropbox_backup.sync.journal import Journal, Notes, parse_notes, write_notes
@@ -72,7 +73,7 @@ class Shelf(LocalBackups):
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
+class _Source(Source):
     data: bytes
 
     @property

@@ -12,6 +12,7 @@ import aiohttp
 from homeassistant.components.backup import AgentBackup
 
 from custom_components.dropbox_backup.const import DEFAULT_FOLDER
+from custom_components.dropbox_backup.dropbox_api.chunks import Source
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
 from custom_components.dropbox_backup.dropbox_api.errors import DropboxError
 from custom_components.dropbox_backup.dropbox_api.upload import upload
@@ -103,7 +104,7 @@ def _described_by(source: _Bytes) -> AgentBackup:
         return backup_from_json(about.read(), source.size)
 
 
-class _Bytes:
+class _Bytes(Source):
     """The source of a small upload."""
 
     def __init__(self, data: bytes) -> None:

@@ -1,15 +1,34 @@
 """Reading a backup in chunks, with their hashes."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+import io
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
-from typing import Protocol
+import os
+from pathlib import Path
+from typing import Protocol, override
 
 from .content_hash import block_digests
 from .errors import CorruptError
 
+_PIECE_SIZE = 1024 * 1024
 _NOTHING = memoryview(b"")
+
+
+type Buffer = Callable[[int], memoryview]
+"""Returns memory for a chunk of so many bytes."""
+
+
+def memory_for(size: int) -> memoryview:
+    """Return memory for a chunk of so many bytes, at least one.
+
+    It comes straight from the kernel, which clears it page by page as it is filled: clearing all of
+    it at once would hold up the event loop, and growing it, or making it in a thread, would leave
+    holes in memory.
+    """
+    return memoryview(mmap(-1, size, MAP_PRIVATE | MAP_ANONYMOUS))
 
 
 class Source(Protocol):
@@ -25,33 +44,26 @@ class Source(Protocol):
         Raises `OSError` or what else the source knows.
         """
 
+    def chunks(self, chunk_size: int, buffer: Buffer = memory_for) -> AsyncGenerator[memoryview]:
+        """Yield the same in chunks, in memory that `buffer` returns.
 
-def memory_for(size: int) -> memoryview:
-    """Return memory for a chunk of so many bytes, at least one.
-
-    It comes straight from the kernel, which clears it page by page as it is filled: clearing all of
-    it at once would hold up the event loop, and growing it, or making it in a thread, would leave
-    holes in memory.
-    """
-    return memoryview(mmap(-1, size, MAP_PRIVATE | MAP_ANONYMOUS))
+        Raises `CorruptError` when there is not as much as `size` claims.
+        """
+        return _cut(self.read(), self.size, chunk_size, buffer)
 
 
-async def read_chunks(
-    source: Source, chunk_size: int, buffer: Callable[[int], memoryview] = memory_for
+async def _cut(
+    pieces: AsyncGenerator[bytes], size: int, chunk_size: int, buffer: Buffer
 ) -> AsyncGenerator[memoryview]:
-    """Cut what the source yields into chunks, in memory that `buffer` returns.
-
-    Raises `CorruptError` when it is not as long as it claims.
-    """
     chunk, filled, total = _NOTHING, 0, 0
-    async with aclosing(source.read()) as stream:
+    async with aclosing(pieces) as stream:
         async for piece in stream:
             view = memoryview(piece)
             while view:
                 if not chunk:
-                    if total >= source.size:
-                        check_size(total + len(view), source.size)
-                    chunk = buffer(min(chunk_size, source.size - total))
+                    if total >= size:
+                        _check_size(total + len(view), size)
+                    chunk = buffer(min(chunk_size, size - total))
                 count = min(len(view), len(chunk) - filled)
                 chunk[filled : filled + count] = view[:count]
                 view = view[count:]
@@ -60,10 +72,65 @@ async def read_chunks(
                 if filled == len(chunk):
                     yield chunk
                     chunk, filled = _NOTHING, 0
-    check_size(total, source.size)
+    _check_size(total, size)
 
 
-def check_size(found: int, expected: int) -> None:
+@dataclass(frozen=True, slots=True)
+class FileSource(Source):
+    """A file. `check` looks at it, open, before and after it is read, in a thread.
+
+    Raises what `check` raises, `OSError`, and `CorruptError` if the file is not as large as `size`.
+    """
+
+    path: Path
+    size: int
+    check: Callable[[io.FileIO], None] = lambda _: None
+
+    @override
+    async def read(self) -> AsyncGenerator[bytes]:
+        async with self._opened() as file:
+            while data := await _in_thread(file.read, _PIECE_SIZE):
+                yield data
+
+    @override
+    async def chunks(
+        self, chunk_size: int, buffer: Buffer = memory_for
+    ) -> AsyncGenerator[memoryview]:
+        # The kernel writes right into the chunks: nothing is copied.
+        async with self._opened() as file:
+            for start in range(0, self.size, chunk_size):
+                chunk = buffer(min(chunk_size, self.size - start))
+                filled = await _in_thread(_fill, chunk, file)
+                _check_size(start + filled, start + len(chunk))
+                yield chunk
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[io.FileIO]:
+        file = await _in_thread(io.FileIO, self.path)
+        try:
+            await _in_thread(self._check, file)
+            yield file
+            await _in_thread(self._check, file)
+        finally:
+            await asyncio.shield(_in_thread(file.close))
+
+    def _check(self, file: io.FileIO) -> None:
+        self.check(file)
+        _check_size(os.fstat(file.fileno()).st_size, self.size)
+
+
+def _in_thread[*Ts, T](do: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
+    return asyncio.get_running_loop().run_in_executor(None, do, *args)
+
+
+def _fill(chunk: memoryview, file: io.FileIO) -> int:
+    filled = 0
+    while count := file.readinto(chunk[filled:]):
+        filled += count
+    return filled
+
+
+def _check_size(found: int, expected: int) -> None:
     """Raise `CorruptError` if a source was not as long as it claimed."""
     if found != expected:
         raise CorruptError(f"the backup has {found} bytes instead of {expected}")
@@ -71,4 +138,4 @@ def check_size(found: int, expected: int) -> None:
 
 async def digests_of(chunk: bytes | memoryview) -> list[bytes]:
     """Return the digest of each block of a chunk, without holding up the event loop."""
-    return await asyncio.get_running_loop().run_in_executor(None, block_digests, chunk)
+    return await _in_thread(block_digests, chunk)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from .chunks import Source, digests_of, read_chunks
+from .chunks import Source, digests_of
 from .client import ClosedSession, DropboxClient, FileMetadata, UploadCommit
 from .commits import SessionLostError, already_there, verified
 from .content_hash import content_hash
@@ -13,7 +13,7 @@ from .limits import UploadLimits
 from .turn import Attempt, Sent, Turn
 from .upload_session import OnSession, SessionUpload, UploadSession, no_note
 
-__all__ = ["OnSession", "Source", "UploadLimits", "UploadSession", "read_chunks", "upload"]
+__all__ = ["OnSession", "Source", "UploadLimits", "UploadSession", "upload"]
 
 _TRIES_WITH_A_NEW_SESSION = 2
 
@@ -107,7 +107,7 @@ class _Job:
         """
         async with self.limits.slots:
             data = memoryview(b"")
-            async for chunk in read_chunks(self.source, self.limits.chunk_size, self.limits.buffer):
+            async for chunk in self.source.chunks(self.limits.chunk_size, self.limits.buffer):
                 data = chunk
             expected = content_hash(await digests_of(data))
             await self.on_expected(expected)

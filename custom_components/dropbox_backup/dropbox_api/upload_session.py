@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Self
 
-from .chunks import Source, digests_of, read_chunks
+from .chunks import Source, digests_of
 from .client import ClosedSession, DropboxClient, FileMetadata, UploadCommit
 from .commits import SessionLostError
 from .content_hash import content_hash
@@ -91,7 +91,7 @@ class SessionUpload:
         self._session = await self._open()
         digests: list[bytes] = []
         found: list[bytes] | None = []
-        chunks = read_chunks(self._source, self._session.chunk_size, self._limits.buffer)
+        chunks = self._source.chunks(self._session.chunk_size, self._limits.buffer)
         try:
             async with aclosing(chunks), asyncio.TaskGroup() as tasks:
                 for index in range(self._session.chunks):

@@ -10,6 +10,7 @@ from typing import Any
 import unicodedata
 
 from ..const import SCOPES
+from ..dropbox_api.chunks import Source
 from ..dropbox_api.client import DropboxClient, UploadCommit
 from ..dropbox_api.download import download
 from ..dropbox_api.errors import (
@@ -131,7 +132,7 @@ async def prove_writable(client: DropboxClient, folder: str) -> None:
                 await client.delete(path, file.rev)
 
 
-class _TestData:
+class _TestData(Source):
     """The content of the test file: different each time, so that nobody answers from a cache."""
 
     size = _TEST_SIZE

@@ -4,19 +4,22 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
+import io
 import os
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self, override
 
 from homeassistant.components.backup import AgentBackup, BackupAgent, BackupAgentError
 from homeassistant.components.backup.util import EncryptedBackupStreamer
 from homeassistant.core import HomeAssistant
 
+from ..dropbox_api.chunks import Buffer, FileSource, Source, memory_for
+from ..dropbox_api.errors import CorruptError
 from .encryption import Cipher, use_cipher
 from .problems import text_of
 
-_READ_SIZE = 1024 * 1024
 _STALLED_AFTER = 300.0
 
 type OpenStream = Callable[[], Coroutine[Any, Any, AsyncIterator[bytes]]]
@@ -35,7 +38,7 @@ class Version:
         return cls._of(path.stat())
 
     @classmethod
-    def of_open(cls, file: IO[bytes]) -> Version:
+    def of_open(cls, file: io.FileIO) -> Version:
         """Look at an open file. Blocking."""
         return cls._of(os.fstat(file.fileno()))
 
@@ -67,7 +70,7 @@ class _Closable:
 
 
 @dataclass(slots=True)
-class LocalSource:
+class LocalSource(Source):
     """A local archive as it lies there: a file of Core, in one version only, or a stream of
     Supervisor.
 
@@ -121,16 +124,34 @@ class LocalSource:
         """Yield the archive. Raises `OSError` or `BackupAgentError` if it is gone or can't be
         read.
         """
-        self.failure = None
-        if self.path is not None:
-            reading = _read_file(self.hass, self.path, self.version)
+        if (file := self._file) is not None:
+            reading = file.read()
         else:
             reading = _read_stream(lambda: self.agent.async_download_backup(self.backup.backup_id))
+        async with aclosing(self._watched(reading)) as stream:
+            async for piece in stream:
+                yield piece
+
+    @override
+    def chunks(self, chunk_size: int, buffer: Buffer = memory_for) -> AsyncGenerator[memoryview]:
+        """Yield the archive in chunks. Raises as `read`, and `CorruptError`."""
+        if (file := self._file) is not None:
+            return self._watched(file.chunks(chunk_size, buffer))
+        return Source.chunks(self, chunk_size, buffer)
+
+    @property
+    def _file(self) -> FileSource | None:
+        if self.path is None:
+            return None
+        return FileSource(self.path, self.size, partial(_check_version, version=self.version))
+
+    async def _watched[T](self, reading: AsyncGenerator[T]) -> AsyncGenerator[T]:
+        self.failure = None
         try:
             async with aclosing(reading) as stream:
                 async for piece in stream:
                     yield piece
-        except (BackupAgentError, OSError) as err:
+        except (BackupAgentError, CorruptError, OSError) as err:
             self.failure = err
             raise
         except Exception as err:
@@ -140,7 +161,7 @@ class LocalSource:
 
 
 @dataclass(slots=True)
-class StreamSource:
+class StreamSource(Source):
     """An archive that Home Assistant hands out, as often as it is asked for."""
 
     open_stream: OpenStream
@@ -152,7 +173,7 @@ class StreamSource:
 
 
 @dataclass(slots=True)
-class EncryptedSource:
+class EncryptedSource(Source):
     """An archive that is encrypted on its way out.
 
     One object gives the same bytes at every reading; another object does only if it has the same
@@ -191,23 +212,10 @@ class EncryptedSource:
             raise self.plain.failure
 
 
-def _check_version(file: IO[bytes], version: Version | None) -> None:
+def _check_version(file: io.FileIO, version: Version | None) -> None:
     """Refuse any other version of a file than the expected one: no key must meet two of them."""
     if version not in {None, Version.of_open(file)}:
         raise BackupAgentError("The backup was changed while it was being uploaded")
-
-
-async def _read_file(
-    hass: HomeAssistant, path: Path, version: Version | None
-) -> AsyncGenerator[bytes]:
-    file = await hass.async_add_executor_job(path.open, "rb")
-    try:
-        await hass.async_add_executor_job(_check_version, file, version)
-        while data := await hass.async_add_executor_job(file.read, _READ_SIZE):
-            yield data
-        await hass.async_add_executor_job(_check_version, file, version)
-    finally:
-        await asyncio.shield(hass.async_add_executor_job(file.close))
 
 
 async def _read_stream(open_stream: OpenStream) -> AsyncGenerator[bytes]:

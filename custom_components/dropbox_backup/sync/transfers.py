@@ -14,7 +14,7 @@ from homeassistant.util import dt as dt_util
 from ..dropbox_api.client import DropboxClient, UploadCommit
 from ..dropbox_api.content_hash import block_digests, content_hash
 from ..dropbox_api.errors import DropboxError, NotFoundError, RefusedError
-from ..dropbox_api.upload import Source, UploadLimits, UploadSession, read_chunks, upload
+from ..dropbox_api.upload import Source, UploadLimits, UploadSession, upload
 from .encryption import Cipher
 from .journal import Journal
 from .models import BackupId, RemoteBackup, date_of, id_of
@@ -204,6 +204,6 @@ class Transfers:
 async def _hash_of(source: Source) -> str:
     loop = asyncio.get_running_loop()
     digests: list[bytes] = []
-    async for chunk in read_chunks(source, UploadLimits().chunk_size):
+    async for chunk in source.chunks(UploadLimits().chunk_size):
         digests += await loop.run_in_executor(None, block_digests, chunk)
     return content_hash(digests)
