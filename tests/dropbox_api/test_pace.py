@@ -75,7 +75,7 @@ def test_a_rate_limit_halves_once_per_round() -> None:
     assert pace.allowed == 4
 
 
-@pytest.mark.parametrize(("cpu", "allowed"), [(0.7, 10), (0.9, 2)])
+@pytest.mark.parametrize(("cpu", "allowed"), [(0.6, 10), (0.8, 2)])
 def test_a_busy_event_loop_is_not_given_more_to_do(cpu: float, allowed: int) -> None:
     pace = Pace(6, 10)
     for _ in range(40):

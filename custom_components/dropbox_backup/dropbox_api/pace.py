@@ -17,7 +17,7 @@ SLOW = 15.0
 # One more must bring so much, as a share of what it could bring.
 _PAYS = 0.3
 # With such a share of its thread's time used, the event loop is the limit, not the line.
-_BUSY = 0.8
+_BUSY = 0.7
 # After a step that did not pay, so many rounds pass before the next try.
 _ROUNDS_OF_REST = 8
 
