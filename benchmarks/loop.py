@@ -20,7 +20,7 @@ _MOST_MEMORY = 25 * MIB
 # Name of the piece, in words, and where it runs.
 _PIECES = {
     "tls 16": ("encrypting the smallest write, 16 KiB", "event loop"),
-    "tls 64": ("encrypting the first write, 64 KiB", "event loop"),
+    "tls 32": ("encrypting the first write, 32 KiB", "event loop"),
     "hash": ("hashing a chunk of 4 MiB", "thread"),
     "listing": (f"the answer of a listing of {_BACKUPS} backups", "thread"),
     "read catalog": (f"reading a catalog of {_BACKUPS} backups", "thread"),
@@ -215,6 +215,7 @@ _OUR_MODULES = (
 )
 _IMPORT = """
 import aiohttp, importlib, json, sys, types
+from dataclasses import asdict
 from benchmarks.measure import Figures, measured
 # The integration's own __init__ belongs to Home Assistant.
 package = types.ModuleType("custom_components.dropbox_backup")

@@ -113,6 +113,7 @@ class Stage:
         self.control.set_line(line)
         try:
             if who == "rclone":
+                Path(job.file).unlink(missing_ok=True)  # it would fetch nothing
                 return self.rclone(["copyto", f"local:{job.path}", job.file])
             return self.run(job)
         finally:

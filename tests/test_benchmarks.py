@@ -8,6 +8,7 @@ import pytest
 from benchmarks import report
 from benchmarks.__main__ import ALL, MORE
 from benchmarks.contenders.job import Job
+from benchmarks.loop import _OUR_MODULES, _import
 from benchmarks.manners import _windows
 from benchmarks.many import _outcome
 from benchmarks.seed import archive, backups, fill_folder, fill_for_core
@@ -68,7 +69,11 @@ def test_profile_and_pieces(the_stage: Stage) -> None:
     assert shares.cpu > 0
     certificate = str(the_stage.folder / "tls" / "server.pem")
     pieces = the_stage.run(Job("pieces", the_stage.token, "", certificate, 0)).more
-    assert pieces["tls 64"] > pieces["tls 16"] > 0
+    assert pieces["tls 32"] > pieces["tls 16"] > 0
+
+
+def test_what_loading_costs_is_measured() -> None:
+    assert 0 < _import(_OUR_MODULES).memory < 25 * MIB
 
 
 def test_a_body_is_sent(the_stage: Stage) -> None:

@@ -34,7 +34,7 @@ async def async_get_config_entry_diagnostics(
         "state": _state(reconciler.state),
         "manners": _manners(reconciler.gate),
         "plan": responses.uploads(reconciler.state.plan) if reconciler.state.plan else None,
-        "backups": _backups(reconciler),
+        "backups": await _backups(reconciler),
     }
 
 
@@ -72,12 +72,12 @@ def _manners(gate: Gate) -> dict[str, Any]:  # Any: JSON
     }
 
 
-def _backups(reconciler: Reconciler) -> list[dict[str, Any]]:  # Any: JSON
+async def _backups(reconciler: Reconciler) -> list[dict[str, Any]]:  # Any: JSON
     return [
         {
             **responses.remote_backup(one.backup, reconciler),
             "keep": one.keep,
             "reason": one.reason,
         }
-        for one in reconciler.keeper.verdicts
+        for one in await reconciler.keeper.judge()
     ]

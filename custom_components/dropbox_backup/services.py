@@ -103,7 +103,7 @@ async def _list_backups(reconciler: Reconciler, call: ServiceCall) -> ServiceRes
                 "keep": one.keep,
                 "reason": one.reason,
             }
-            for one in reconciler.keeper.verdicts
+            for one in await reconciler.keeper.judge()
         ]
     }
 

@@ -26,13 +26,13 @@ _STEP = 1000
 class Situation:
     """All that decides about an alarm.
 
-    `after`: how long no new backup may be in Dropbox, None for ever. `ours` are this Home
-    Assistant's backups in Dropbox, None if nobody could look yet. `not_wanted` lie here and are not
-    uploaded because nobody asked for them, and it is not automatic. `watching_since`: when the
-    integration was set up. `failing_since`: since when no check has succeeded. `moved`: when bytes
-    were sent last. `moving_since`: when they were sent first since a backup arrived. `writable`:
-    what is to survive a restart can be written. `paused`: the user has paused the uploads. `hours`:
-    when they may run.
+    `after`: how long no new backup may be in Dropbox, None for ever. `ours` has this Home
+    Assistant's newest backup in Dropbox, if there is one; None if nobody could look yet.
+    `not_wanted` lie here and are not uploaded because nobody asked for them, and it is not
+    automatic. `watching_since`: when the integration was set up. `failing_since`: since when no
+    check has succeeded. `moved`: when bytes were sent last. `moving_since`: when they were sent
+    first since a backup arrived. `writable`: what is to survive a restart can be written. `paused`:
+    the user has paused the uploads. `hours`: when they may run.
     """
 
     now: datetime

@@ -34,10 +34,12 @@ class Keeper:
         self._one_at_a_time = asyncio.Lock()
         self._confirmed = False
 
-    @property
-    def verdicts(self) -> tuple[Verdict, ...]:
-        """What retention says of every backup in Dropbox as of the last refresh, newest first."""
-        return judge(self._folder.backups, self._policy.keep, self._instance_id)
+    async def judge(self) -> tuple[Verdict, ...]:
+        """Return what retention says of every backup in Dropbox as of the last refresh, newest
+        first.
+        """
+        args = (self._folder.backups, self._policy.keep, self._instance_id)
+        return await asyncio.get_running_loop().run_in_executor(None, judge, *args)
 
     def confirm(self) -> None:
         """Let the next retention delete however many it wants: a person agreed."""
@@ -71,7 +73,7 @@ class Keeper:
         """
         notes = self._journal.notes
         async with self._one_at_a_time:
-            verdicts = self.verdicts
+            verdicts = await self.judge()
             doomed = [verdict for verdict in verdicts if not verdict.keep]
             known_policy = notes.confirmed_keep == self._policy.keep
             if len(doomed) > _FEW and not (known_policy or self._confirmed):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import islice
 import logging
 
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
@@ -185,12 +186,12 @@ class Publisher:
     def _situation(self, state: State) -> Situation:
         results = self._journal.notes.results
         now = dt_util.utcnow()
+        newest = list(islice((one for one in state.backups if one.owner == state.instance_id), 1))
         return Situation(
             now=now,
             after=self._gate.policy.alarm_after,
-            ours=[one for one in state.backups if one.owner == state.instance_id]
-            if self._folder.cursor is not None  # what is remembered may lack the newest
-            else None,
+            # What is remembered may lack the newest.
+            ours=None if self._folder.cursor is None else newest,
             waiting=state.waiting,
             not_wanted=[
                 one.local

@@ -104,7 +104,7 @@ class BackupFolder:
         if snapshot is not None and snapshot.path == self.path:
             self._listing = Listing(snapshot.cursor, dict(snapshot.files))
             self._catalog, self._catalog_rev = snapshot.catalog, snapshot.catalog_rev
-            self._update()
+            await self._update_in_thread()
 
     async def pause_writing(self) -> None:
         """Leave Home Assistant's storage alone while it is packed into a backup."""
