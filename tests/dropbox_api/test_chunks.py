@@ -1,6 +1,7 @@
 """A file goes into chunks as it is, or not at all."""
 
 import io
+import os
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings, strategies as st
@@ -9,7 +10,7 @@ import pytest
 from custom_components.dropbox_backup.dropbox_api.chunks import FileSource, Source, memory_for
 from custom_components.dropbox_backup.dropbox_api.errors import CorruptError
 
-from .conftest import some_bytes
+from .conftest import MIB, some_bytes
 
 CHUNK = 1000
 
@@ -62,7 +63,7 @@ async def test_who_asked_may_look_at_the_file_first_and_last(tmp_path: Path) -> 
     path.write_bytes(bytes(2 * CHUNK))
     looks: list[int] = []
 
-    def look(file: io.FileIO) -> None:
+    def look(file: io.BufferedReader) -> None:
         looks.append(file.tell())
         if file.tell():
             raise OSError("changed")
@@ -70,6 +71,23 @@ async def test_who_asked_may_look_at_the_file_first_and_last(tmp_path: Path) -> 
     with pytest.raises(OSError, match="changed"):
         await read(FileSource(path, 2 * CHUNK, look))
     assert looks == [0, 2 * CHUNK]
+
+
+async def test_a_file_that_ends_early_is_looked_at_before_anything_else_is_said(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "backup.tar"
+    path.write_bytes(bytes(3 * MIB))
+
+    def look(file: io.BufferedReader) -> None:
+        if file.tell():
+            raise OSError("changed")
+
+    chunks = FileSource(path, 3 * MIB, look).chunks(MIB)
+    await anext(chunks)
+    os.truncate(path, MIB + 1)
+    with pytest.raises(OSError, match="changed"):
+        await anext(chunks)
 
 
 async def test_a_file_that_is_gone_is_an_error(tmp_path: Path) -> None:
@@ -80,7 +98,7 @@ async def test_a_file_that_is_gone_is_an_error(tmp_path: Path) -> None:
 async def test_who_stops_reading_leaves_no_file_open(tmp_path: Path) -> None:
     path = tmp_path / "backup.tar"
     path.write_bytes(bytes(3 * CHUNK))
-    seen: list[io.FileIO] = []
+    seen: list[io.BufferedReader] = []
     chunks = FileSource(path, 3 * CHUNK, seen.append).chunks(CHUNK, memory_for)
     await anext(chunks)
     await chunks.aclose()

@@ -1,5 +1,6 @@
 """The catalog remembers, and nothing that lies in its place can break the list."""
 
+from dataclasses import replace
 import json
 from typing import Any
 
@@ -72,6 +73,13 @@ def test_one_bad_entry_does_not_hide_the_others(value: Any, key: str) -> None:
 def test_an_entry_does_not_speak_for_other_content() -> None:
     catalog = parse_catalog(write_catalog(catalog_of([remote(1)])))
     assert catalog["Backup_1.tar"].describe(remote(2).file) is None
+
+
+def test_half_a_character_does_not_keep_anybody_from_writing() -> None:
+    odd = replace(remote(1), backup=replace(remote(1).backup, name="\ud800"))
+    catalog = parse_catalog(write_catalog(catalog_of([odd, remote(2)])))
+    assert catalog["Backup_2.tar"].describe(remote(2).file) == remote(2)
+    assert catalog["Backup_1.tar"].backup.name == "?"
 
 
 def test_deep_nesting_is_no_way_in() -> None:

@@ -315,6 +315,28 @@ async def test_looking_while_a_backup_is_recorded_does_not_lose_it(
     assert again.get(made.backup_id) == stored
 
 
+async def test_a_listing_that_is_older_than_what_we_wrote_meanwhile_takes_nothing_back(
+    client: DropboxClient, folder: BackupFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await store(client, folder, backup(1))
+    await folder.refresh()
+    known = replace(first, pinned=True)
+    listed = BackupFolder._list
+
+    async def slow_list(self: BackupFolder, of: DropboxClient) -> None:
+        await listed(self, of)
+        await self.record(known)  # the answer of this is here before that of the listing is used
+
+    monkeypatch.setattr(BackupFolder, "_list", slow_list)
+    await store(client, folder, backup(2))
+    await folder.refresh()
+    monkeypatch.undo()
+    assert folder.get(first.backup.backup_id) == known
+    again = open_folder(client)
+    await again.refresh()
+    assert again.get(first.backup.backup_id) == known
+
+
 async def test_the_neighbours_look_does_not_undo_what_we_know(
     client: DropboxClient, folder: BackupFolder
 ) -> None:
@@ -324,13 +346,13 @@ async def test_the_neighbours_look_does_not_undo_what_we_know(
     data = archive(SUPERVISOR, last=True)
     await put(client, "supervisor.tar", data)
     await neighbours._list(client)
-    await neighbours._load_catalog()
-    adopted = await neighbours._adopt()
+    await neighbours._load_catalog(neighbours._catalog_rev)
+    await neighbours._adopt()
     await folder.refresh()
     [found] = folder.backups
     ours = replace(found, owner=US, verified=datetime.now(UTC))
     await folder.record(ours)
-    await neighbours._try_to_save_catalog(adopted)
+    await neighbours.save_catalog()
     again = open_folder(client)
     await again.refresh()
     assert list(again.backups) == [ours]

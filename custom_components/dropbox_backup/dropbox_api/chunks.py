@@ -84,7 +84,7 @@ class FileSource(Source):
 
     path: Path
     size: int
-    check: Callable[[io.FileIO], None] = lambda _: None
+    check: Callable[[io.BufferedReader], None] = lambda _: None
 
     @override
     async def read(self) -> AsyncGenerator[bytes]:
@@ -100,13 +100,14 @@ class FileSource(Source):
         async with self._opened() as file:
             for start in range(0, self.size, chunk_size):
                 chunk = buffer(min(chunk_size, self.size - start))
-                filled = await _in_thread(_fill, chunk, file)
-                _check_size(start + filled, start + len(chunk))
+                if await _in_thread(_fill, chunk, file) < len(chunk):
+                    await _in_thread(self._check, file)
                 yield chunk
 
     @asynccontextmanager
-    async def _opened(self) -> AsyncIterator[io.FileIO]:
-        file = await _in_thread(io.FileIO, self.path)
+    async def _opened(self) -> AsyncIterator[io.BufferedReader]:
+        # Buffered, because then closing it waits for a reading that nobody waits for any more.
+        file = await _in_thread(self.path.open, "rb")
         try:
             await _in_thread(self._check, file)
             yield file
@@ -114,7 +115,7 @@ class FileSource(Source):
         finally:
             await asyncio.shield(_in_thread(file.close))
 
-    def _check(self, file: io.FileIO) -> None:
+    def _check(self, file: io.BufferedReader) -> None:
         self.check(file)
         _check_size(os.fstat(file.fileno()).st_size, self.size)
 
@@ -123,7 +124,7 @@ def _in_thread[*Ts, T](do: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
     return asyncio.get_running_loop().run_in_executor(None, do, *args)
 
 
-def _fill(chunk: memoryview, file: io.FileIO) -> int:
+def _fill(chunk: memoryview, file: io.BufferedReader) -> int:
     filled = 0
     while count := file.readinto(chunk[filled:]):
         filled += count

@@ -5,7 +5,7 @@ Wire format: https://www.dropbox.com/developers/documentation/http/documentation
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 import json
@@ -52,6 +52,8 @@ _LONG_WRITE = 0.001
 _READ_BUFFER = 256 * 1024
 # What one connection may decrypt before it is the others' turn, and the event loop's.
 _LARGEST_READ = 32 * 1024
+# Where CPython's asyncio/sslproto.py keeps the memory that it reads into.
+_MEMORY_OF_TLS = "_ssl_buffer_view"
 _LEAST_UNSENT = 128 * 1024
 # A deadline is moved at most so often: it costs a timer each time.
 _DEADLINE_STEP = 1.0
@@ -167,8 +169,10 @@ def _read_little(response: aiohttp.ClientResponse) -> None:
     """
     transport = response.connection and response.connection.transport
     protocol = getattr(transport, "_ssl_protocol", None)
-    if isinstance(memory := getattr(protocol, "_ssl_buffer_view", None), memoryview):
-        vars(protocol)["_ssl_buffer_view"] = memory[:_LARGEST_READ]
+    memory = getattr(protocol, _MEMORY_OF_TLS, None)
+    if isinstance(memory, memoryview):
+        with suppress(AttributeError):
+            setattr(protocol, _MEMORY_OF_TLS, memory[:_LARGEST_READ])
 
 
 @asynccontextmanager

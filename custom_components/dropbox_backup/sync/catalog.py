@@ -95,7 +95,8 @@ def write_catalog(catalog: Catalog) -> bytes:
     Blocking for large catalogs.
     """
     lines = [
-        f"{_encode(name)}:{_encode(_values(entry))}".encode()
+        # A name from a foreign archive may have half a character.
+        f"{_encode(name)}:{_encode(_values(entry))}".encode(errors="replace")
         for name, entry in sorted(catalog.items())
     ]
     return b"\n".join((_HEAD, b",\n".join(lines), _TAIL))

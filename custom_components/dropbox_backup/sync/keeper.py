@@ -38,8 +38,12 @@ class Keeper:
         """Return what retention says of every backup in Dropbox as of the last refresh, newest
         first.
         """
-        args = (self._folder.backups, self._policy.keep, self._instance_id)
-        return await asyncio.get_running_loop().run_in_executor(None, judge, *args)
+        backups, others = self._folder.backups, (self._policy.keep, self._instance_id)
+        verdicts = await asyncio.get_running_loop().run_in_executor(None, judge, backups, *others)
+        if backups == self._folder.backups:
+            return verdicts
+        # Nothing is deleted on account of a backup that has gone meanwhile.
+        return judge(self._folder.backups, *others)
 
     def confirm(self) -> None:
         """Let the next retention delete however many it wants: a person agreed."""

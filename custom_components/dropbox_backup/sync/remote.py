@@ -1,7 +1,7 @@
 """The backup folder in Dropbox: what lies there, and the catalog beside it."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 import logging
@@ -24,6 +24,8 @@ from .shared_write import SharedWrite
 _LOGGER = logging.getLogger(__name__)
 
 _TRIES_OF_CATALOG = 5
+# What a page may have so that it is a matter of a moment.
+_SHORT_PAGE = 100
 
 
 class BackupFolder:
@@ -124,12 +126,13 @@ class BackupFolder:
         archives that are not in the catalog, which may take a while.
         """
         async with self._refresh_lock:
+            known_rev = self._catalog_rev
             await self._list(self._client.with_patience(patience))
-            await self._load_catalog()
+            await self._load_catalog(known_rev)
             adopted = await self._adopt() if adopt else {}
             await self._update_in_thread()
         if adopted or self._behind or self._catalog_has_more():
-            await self._try_to_save_catalog(adopted)
+            await self.save_catalog()
 
     # Changing
 
@@ -158,8 +161,14 @@ class BackupFolder:
         self._forget(backup)
 
     async def save_catalog(self) -> None:
-        """Write what is known into the catalog, if Dropbox lets us: it only saves work."""
-        await self._try_to_save_catalog({})
+        """Write what is known into the catalog, if Dropbox lets us: it only saves work, because
+        what is in it is in the archives as well.
+        """
+        try:
+            await self._save_catalog()
+        except DropboxError as err:
+            # A full Dropbox must neither hide its backups nor keep anybody from deleting some.
+            _LOGGER.info("The catalog could not be written, it will be later: %s", err)
 
     # Listing
 
@@ -182,7 +191,7 @@ class BackupFolder:
 
     async def _take_pages(self, client: DropboxClient, listing: Listing, result: Any) -> None:
         while True:
-            for name, file in (await _in_thread(_changes, result.entries)).items():
+            for name, file in (await self._changes(result.entries)).items():
                 if file is not None:
                     listing.files[name] = file
                 else:
@@ -194,11 +203,22 @@ class BackupFolder:
                 return
             result = await client.list_folder_continue(listing.cursor)
 
+    async def _changes(self, entries: Sequence[Metadata]) -> dict[str, RemoteFile | None]:
+        # Without a pause for what can be done in a moment: nothing can come in between then.
+        return (
+            _changes(entries) if len(entries) < _SHORT_PAGE else await _in_thread(_changes, entries)
+        )
+
     # Catalog
 
-    async def _load_catalog(self) -> None:
-        """Read the catalog if its revision changed."""
+    async def _load_catalog(self, known_rev: str | None) -> None:
+        """Read the catalog if its revision changed since `known_rev` was known, before the listing.
+
+        If we have written it meanwhile, the listing is older than that.
+        """
         assert self._listing is not None
+        if self._catalog_rev != known_rev:
+            return
         file = self._listing.files.get(CATALOG_NAME)
         if file is None:
             self._catalog, self._catalog_rev = self._with_unwritten({}), None
@@ -223,15 +243,6 @@ class BackupFolder:
     def _take(self, changed: Catalog) -> None:
         self._catalog = {**self._catalog, **changed}
         self._update()
-
-    async def _try_to_save_catalog(self, adopted: Catalog) -> None:
-        """Write the catalog if that can be done: what is in it is in the archives as well."""
-        try:
-            self._adopted = {**self._adopted, **adopted}
-            await self._save_catalog()
-        except DropboxError as err:
-            # A full Dropbox must neither hide its backups nor keep anybody from deleting some.
-            _LOGGER.info("The catalog could not be written, it will be later: %s", err)
 
     async def _write_catalog(self) -> None:
         try:
@@ -274,7 +285,7 @@ class BackupFolder:
         async with self._refresh_lock:
             self._catalog_rev = None
             await self._list(self._client)
-            await self._load_catalog()
+            await self._load_catalog(None)
             self._update()
 
     # Recognising
@@ -291,6 +302,7 @@ class BackupFolder:
             for file, backup in backups
         }
         self._catalog = {**self._catalog, **found}
+        self._adopted = {**self._adopted, **found}
         return found
 
     def _own(self, entry: CatalogEntry) -> CatalogEntry:

@@ -38,7 +38,7 @@ class Version:
         return cls._of(path.stat())
 
     @classmethod
-    def of_open(cls, file: io.FileIO) -> Version:
+    def of_open(cls, file: io.BufferedReader) -> Version:
         """Look at an open file. Blocking."""
         return cls._of(os.fstat(file.fileno()))
 
@@ -212,7 +212,7 @@ class EncryptedSource(Source):
             raise self.plain.failure
 
 
-def _check_version(file: io.FileIO, version: Version | None) -> None:
+def _check_version(file: io.BufferedReader, version: Version | None) -> None:
     """Refuse any other version of a file than the expected one: no key must meet two of them."""
     if version not in {None, Version.of_open(file)}:
         raise BackupAgentError("The backup was changed while it was being uploaded")
