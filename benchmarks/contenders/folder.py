@@ -25,9 +25,10 @@ async def folder_with_us(job: Job, figures: Figures) -> None:
     from custom_components.dropbox_backup.dropbox_api.chunks import FileSource
     from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
     from custom_components.dropbox_backup.dropbox_api.upload import upload
+    from custom_components.dropbox_backup.sync.listing import remote_file
     from custom_components.dropbox_backup.sync.models import LocalBackup, Policy, RemoteBackup
     from custom_components.dropbox_backup.sync.plan import make_plan
-    from custom_components.dropbox_backup.sync.remote import BackupFolder, remote_file
+    from custom_components.dropbox_backup.sync.remote import BackupFolder
 
     as_on_a_pi((job.options or {}).get("pi", 1.0))
     note = _Note(figures)

@@ -15,8 +15,9 @@ async def many_with_us(job: Job, figures: Figures) -> None:
     from custom_components.dropbox_backup.dropbox_api.chunks import FileSource
     from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
     from custom_components.dropbox_backup.dropbox_api.upload import upload
+    from custom_components.dropbox_backup.sync.listing import remote_file
     from custom_components.dropbox_backup.sync.models import RemoteBackup
-    from custom_components.dropbox_backup.sync.remote import BackupFolder, remote_file
+    from custom_components.dropbox_backup.sync.remote import BackupFolder
 
     files = sorted(Path(job.file).glob("*.tar"))  # noqa: ASYNC240  (before anything is measured)
     async with session() as http:

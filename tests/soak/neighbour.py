@@ -17,8 +17,9 @@ from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, U
 from custom_components.dropbox_backup.dropbox_api.errors import DropboxError
 from custom_components.dropbox_backup.dropbox_api.upload import upload
 from custom_components.dropbox_backup.sync.archive import backup_from_json
+from custom_components.dropbox_backup.sync.listing import remote_file
 from custom_components.dropbox_backup.sync.models import RemoteBackup
-from custom_components.dropbox_backup.sync.remote import BackupFolder, remote_file
+from custom_components.dropbox_backup.sync.remote import BackupFolder
 from tests.dropbox_server import ControlClient
 
 INSTANCE = "the neighbours"

@@ -17,9 +17,10 @@ from custom_components.dropbox_backup.dropbox_api.errors import (
     RefusedError,
     UnreachableError,
 )
+from custom_components.dropbox_backup.sync.listing import remote_file
 from custom_components.dropbox_backup.sync.models import RemoteBackup, id_of
 from custom_components.dropbox_backup.sync.names import CATALOG_NAME
-from custom_components.dropbox_backup.sync.remote import BackupFolder, remote_file
+from custom_components.dropbox_backup.sync.remote import BackupFolder
 from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind, Rules
 
 from .backups import THEM, US, backup

@@ -13,6 +13,7 @@ import aiohttp
 
 from .errors import DropboxError, RateLimitedError, SignInError, UnreachableError
 from .sdk import json_decode, json_encode, session as sdk_session
+from .threads import in_thread
 from .transport import Body, OnFailure, Sending, request
 
 type GetToken = Callable[[str | None], Awaitable[str]]
@@ -114,8 +115,7 @@ class Caller:
                     text = (await response.content.read()).decode("utf-8", "replace")
                     if len(text) < _LARGE_ANSWER:
                         return decode(route, text, response)
-                    loop = asyncio.get_running_loop()
-                    return await loop.run_in_executor(None, decode, route, text, response)
+                    return await in_thread(decode, route, text, response)
             except (UnreachableError, RateLimitedError) as err:
                 await retries.wait_after(err)
 
@@ -190,9 +190,8 @@ class Retries:
 
     async def wait_after(self, err: UnreachableError | RateLimitedError) -> None:
         """Sleep before the next try, or raise the error when patience has ended."""
-        # Jitter: the chunks of one upload must not all come back at the same moment. No secret, and
-        # tests repeat what was drawn.
-        wait = self._next_wait * random.uniform(0.5, 1.0)  # noqa: S311
+        # Jitter: the chunks of one upload must not all come back at the same moment.
+        wait = self._next_wait * random.uniform(0.5, 1.0)  # noqa: S311  (no secret, and repeatable)
         if isinstance(err, RateLimitedError) and err.retry_after is not None:
             wait += err.retry_after
         now = time.monotonic()

@@ -12,6 +12,7 @@ from typing import Protocol, override
 
 from .content_hash import block_digests
 from .errors import CorruptError
+from .threads import in_thread
 
 _PIECE_SIZE = 1024 * 1024
 _NOTHING = memoryview(b"")
@@ -89,7 +90,7 @@ class FileSource(Source):
     @override
     async def read(self) -> AsyncGenerator[bytes]:
         async with self._opened() as file:
-            while data := await _in_thread(file.read, _PIECE_SIZE):
+            while data := await in_thread(file.read, _PIECE_SIZE):
                 yield data
 
     @override
@@ -100,28 +101,24 @@ class FileSource(Source):
         async with self._opened() as file:
             for start in range(0, self.size, chunk_size):
                 chunk = buffer(min(chunk_size, self.size - start))
-                if await _in_thread(_fill, chunk, file) < len(chunk):
-                    await _in_thread(self._check, file)
+                if await in_thread(_fill, chunk, file) < len(chunk):
+                    await in_thread(self._check, file)
                 yield chunk
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[io.BufferedReader]:
         # Buffered, because then closing it waits for a reading that nobody waits for any more.
-        file = await _in_thread(self.path.open, "rb")
+        file = await in_thread(self.path.open, "rb")
         try:
-            await _in_thread(self._check, file)
+            await in_thread(self._check, file)
             yield file
-            await _in_thread(self._check, file)
+            await in_thread(self._check, file)
         finally:
-            await asyncio.shield(_in_thread(file.close))
+            await asyncio.shield(in_thread(file.close))
 
     def _check(self, file: io.BufferedReader) -> None:
         self.check(file)
         _check_size(os.fstat(file.fileno()).st_size, self.size)
-
-
-def _in_thread[*Ts, T](do: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
-    return asyncio.get_running_loop().run_in_executor(None, do, *args)
 
 
 def _fill(chunk: memoryview, file: io.BufferedReader) -> int:
@@ -139,4 +136,4 @@ def _check_size(found: int, expected: int) -> None:
 
 async def digests_of(chunk: bytes | memoryview) -> list[bytes]:
     """Return the digest of each block of a chunk, without holding up the event loop."""
-    return await _in_thread(block_digests, chunk)
+    return await in_thread(block_digests, chunk)

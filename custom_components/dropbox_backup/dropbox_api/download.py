@@ -10,6 +10,7 @@ from .client import DropboxClient
 from .errors import CorruptError, NotFoundError, UnreachableError
 from .pace import Pace, Stopwatch
 from .sdk import content_hash
+from .threads import in_thread
 
 _RANGE_SIZE = 4 * 1024 * 1024
 # What is in memory, received or expected: 32 MiB.
@@ -30,12 +31,11 @@ async def download(
     the last byte if the content is not what its content hash promises: who consumes the stream must
     not trust it before it has ended. Close it if you don't: connections are open until then.
     """
-    loop = asyncio.get_running_loop()
     hasher = content_hash.DropboxContentHasher()
     ranges = _Ranges(client, rev, size)
     try:
         async for piece in ranges.pieces():
-            await loop.run_in_executor(None, hasher.update, piece)
+            await in_thread(hasher.update, piece)
             yield piece
     finally:
         await ranges.stop()

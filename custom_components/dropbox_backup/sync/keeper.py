@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 
 from ..dropbox_api.errors import RefusedError
+from ..dropbox_api.threads import in_thread
 from .journal import Journal
 from .models import BackupId, Policy, RemoteBackup, id_of
 from .publisher import EventKind, Publisher
@@ -39,7 +40,7 @@ class Keeper:
         first.
         """
         backups, others = self._folder.backups, (self._policy.keep, self._instance_id)
-        verdicts = await asyncio.get_running_loop().run_in_executor(None, judge, backups, *others)
+        verdicts = await in_thread(judge, backups, *others)
         if backups == self._folder.backups:
             return verdicts
         # Nothing is deleted on account of a backup that has gone meanwhile.

@@ -2,15 +2,17 @@
 opens also while Dropbox is away, and that the next listing costs one request.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from homeassistant.core import HomeAssistant
 from homeassistant.util import dt as dt_util
 import voluptuous as vol
 
+from ..dropbox_api.client import FileMetadata, Metadata
+from ..dropbox_api.sdk import files
 from .catalog import Catalog, parse_catalog, write_catalog
 from .models import RemoteFile
 from .storage import StorageFile
@@ -26,6 +28,40 @@ class Listing:
 
     cursor: str
     files: dict[str, RemoteFile] = field(default_factory=dict)
+
+    @property
+    def archives(self) -> list[RemoteFile]:
+        """The files that may be backups."""
+        return [file for name, file in self.files.items() if name.endswith(".tar")]
+
+    def take(self, changes: Mapping[str, RemoteFile | None]) -> None:
+        """Take note of what `changes_of` returned."""
+        for name, file in changes.items():
+            if file is not None:
+                self.files[name] = file
+            else:
+                self.files.pop(name, None)
+
+
+def changes_of(entries: Iterable[Metadata]) -> dict[str, RemoteFile | None]:
+    """Return what a page of a listing says of files, by lower-case name; None: it is gone, or a
+    folder took its place. Blocking for large pages.
+    """
+    return {
+        entry.name.lower(): remote_file(entry) if isinstance(entry, files.FileMetadata) else None
+        for entry in entries
+    }
+
+
+def remote_file(metadata: FileMetadata) -> RemoteFile:
+    """Return what we keep of Dropbox's metadata of a file."""
+    return RemoteFile(
+        name=metadata.name,
+        rev=metadata.rev,
+        size=metadata.size,
+        content_hash=metadata.content_hash or "",
+        uploaded=metadata.server_modified.replace(tzinfo=UTC),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +104,11 @@ def parse_snapshot(data: object) -> Snapshot | None:
         values: dict[str, Any] = _SNAPSHOT(data)
     except vol.Invalid, RecursionError:
         return None
-    files = [RemoteFile(*item) for item in values["files"]]
+    known = [RemoteFile(*item) for item in values["files"]]
     return Snapshot(
         path=values["path"],
         cursor=values["cursor"],
-        files={file.name.lower(): file for file in files},
+        files={file.name.lower(): file for file in known},
         catalog=parse_catalog(values["catalog"].encode(errors="replace")),
         catalog_rev=values["catalog_rev"],
     )

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import islice
 import logging
+from typing import Any
 
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers.event import async_track_time_interval
@@ -152,7 +153,7 @@ class Publisher:
         self.publish(refused=refused)
 
     @callback
-    def publish(self, **changes: object) -> None:
+    def publish(self, **changes: Any) -> None:  # Any: the fields of State
         """Publish a new snapshot."""
         self._published_at = self._hass.loop.time()
         notes = self._journal.notes
@@ -166,7 +167,7 @@ class Publisher:
             last_check=notes.results.last_check,
             last_upload=notes.results.last_upload,
             folder_was_missing=notes.folder_was_missing,
-            **changes,  # type: ignore[arg-type]  # the fields of State, checked by its constructor
+            **changes,
         )
         state = replace(state, alarm=alarm(self._situation(state)))
         if state.at_rest:

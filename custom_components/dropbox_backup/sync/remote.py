@@ -1,22 +1,21 @@
 """The backup folder in Dropbox: what lies there, and the catalog beside it."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 import logging
 from typing import Any
 
 from homeassistant.components.backup import AgentBackup
 
-from ..dropbox_api.client import DropboxClient, FileMetadata, Metadata, UploadCommit
+from ..dropbox_api.client import DropboxClient, Metadata, UploadCommit
 from ..dropbox_api.content_hash import block_digests, content_hash
 from ..dropbox_api.download import read_range
 from ..dropbox_api.errors import DropboxError, NotFoundError, RefusedError, UnreachableError
-from ..dropbox_api.sdk import files
+from ..dropbox_api.threads import in_thread
 from .catalog import Catalog, CatalogEntry, entry_of, parse_catalog, write_catalog
-from .listing import Listing, ListingCache, Snapshot
-from .models import BackupId, RemoteBackup, RemoteFile, id_of, made_by, newest_first
+from .described import Proof, backups_of, entries_of
+from .listing import Listing, ListingCache, Snapshot, changes_of
+from .models import BackupId, RemoteBackup, RemoteFile, made_by
 from .names import CATALOG_NAME, file_name
 from .remote_archive import ArchiveReader
 from .shared_write import SharedWrite
@@ -48,8 +47,7 @@ class BackupFolder:
         """Nothing is asked yet."""
         self._client = client
         self.path = path.rstrip("/")
-        self._instance_id = instance_id
-        self._uploaded_by_us = uploaded_by_us
+        self._proof = Proof(instance_id, uploaded_by_us)
         self._cache = cache
         self._listing: Listing | None = None
         self._seen = False
@@ -106,7 +104,7 @@ class BackupFolder:
         if snapshot is not None and snapshot.path == self.path:
             self._listing = Listing(snapshot.cursor, dict(snapshot.files))
             self._catalog, self._catalog_rev = snapshot.catalog, snapshot.catalog_rev
-            await self._update_in_thread()
+            await self._updatein_thread()
 
     async def pause_writing(self) -> None:
         """Leave Home Assistant's storage alone while it is packed into a backup."""
@@ -130,7 +128,7 @@ class BackupFolder:
             await self._list(self._client.with_patience(patience))
             await self._load_catalog(known_rev)
             adopted = await self._adopt() if adopt else {}
-            await self._update_in_thread()
+            await self._updatein_thread()
         if adopted or self._behind or self._catalog_has_more():
             await self.save_catalog()
 
@@ -191,11 +189,7 @@ class BackupFolder:
 
     async def _take_pages(self, client: DropboxClient, listing: Listing, result: Any) -> None:
         while True:
-            for name, file in (await self._changes(result.entries)).items():
-                if file is not None:
-                    listing.files[name] = file
-                else:
-                    listing.files.pop(name, None)
+            listing.take(await self._changes(result.entries))
             if result.has_more and not result.entries and result.cursor == listing.cursor:
                 raise UnreachableError("the listing does not end")
             listing.cursor = result.cursor
@@ -205,9 +199,9 @@ class BackupFolder:
 
     async def _changes(self, entries: Sequence[Metadata]) -> dict[str, RemoteFile | None]:
         # Without a pause for what can be done in a moment: nothing can come in between then.
-        return (
-            _changes(entries) if len(entries) < _SHORT_PAGE else await _in_thread(_changes, entries)
-        )
+        if len(entries) < _SHORT_PAGE:
+            return changes_of(entries)
+        return await in_thread(changes_of, entries)
 
     # Catalog
 
@@ -227,7 +221,7 @@ class BackupFolder:
                 text = await read_range(self._client, file.rev, 0, file.size)
             except NotFoundError:
                 text = b""
-            there = await _in_thread(parse_catalog, text)
+            there = await in_thread(parse_catalog, text)
             self._catalog, self._catalog_rev = self._with_unwritten(there), file.rev
 
     def _with_unwritten(self, catalog: Catalog) -> Catalog:
@@ -265,7 +259,7 @@ class BackupFolder:
 
     async def _try_to_write_catalog(self, *, must: bool) -> bool:
         """Write the catalog, or tell that somebody else has; with `must` raise that."""
-        data, expected = await _in_thread(_written, self._current_catalog())
+        data, expected = await in_thread(_written, self._current_catalog())
         commit = UploadCommit(self.path_of(CATALOG_NAME), replaces=self._catalog_rev)
         try:
             metadata = await self._client.upload(data, commit, expected)
@@ -279,7 +273,7 @@ class BackupFolder:
 
     def _current_catalog(self) -> Catalog:
         """Return the entries of the files that are there."""
-        return _entries_of(self._archives(), self._catalog)
+        return entries_of(self._archives(), self._catalog)
 
     async def _reload_catalog(self) -> None:
         async with self._refresh_lock:
@@ -294,60 +288,36 @@ class BackupFolder:
         """Read the metadata of archives that the catalog does not know; return their entries."""
         assert self._listing is not None
         archives = self._archives()
-        described = await _in_thread(_entries_of, archives, self._catalog)
+        described = await in_thread(entries_of, archives, self._catalog)
         unknown = [file for file in archives if file.name not in described]
         backups = await self._archive_reader.read(unknown, self._listing.files)
         found = {
-            file.name: self._own(CatalogEntry(file.content_hash, backup, made_by(backup)))
+            file.name: self._proof.added_to(
+                CatalogEntry(file.content_hash, backup, made_by(backup))
+            )
             for file, backup in backups
         }
         self._catalog = {**self._catalog, **found}
         self._adopted = {**self._adopted, **found}
         return found
 
-    def _own(self, entry: CatalogEntry) -> CatalogEntry:
-        """Add what the journal proves: that we uploaded this very content, and verified it."""
-        if self._uploaded_by_us(id_of(entry.backup)) != entry.content_hash:
-            return entry
-        return replace(
-            entry,
-            owner=entry.owner or self._instance_id,
-            verified=entry.verified or datetime.now(UTC),
-        )
-
     # State
 
     def _archives(self) -> list[RemoteFile]:
-        if self._listing is None:
-            return []
-        return [file for name, file in self._listing.files.items() if name.endswith(".tar")]
+        return self._listing.archives if self._listing else []
 
     def _update(self) -> None:
         """Derive the backups from files and catalog."""
-        self._show(self._derived(self._archives(), self._catalog))
+        self._show(backups_of(self._archives(), self._catalog, self._proof))
 
-    async def _update_in_thread(self) -> None:
+    async def _updatein_thread(self) -> None:
         """Do the same for the whole folder without holding up the event loop."""
         archives, catalog = self._archives(), self._catalog
-        backups = await _in_thread(self._derived, archives, catalog)
+        backups = await in_thread(backups_of, archives, catalog, self._proof)
         if catalog is self._catalog and archives == self._archives():
             self._show(backups)
         else:  # one was recorded or deleted meanwhile
             self._update()
-
-    def _derived(
-        self, archives: Iterable[RemoteFile], catalog: Catalog
-    ) -> dict[BackupId, RemoteBackup]:
-        backups: dict[BackupId, RemoteBackup] = {}
-        for file in archives:
-            entry = catalog.get(file.name)
-            backup = self._own(entry).describe(file) if entry else None
-            if backup is None:
-                continue
-            there = backups.setdefault(id_of(backup.backup), backup)
-            if there is not backup:
-                backups[id_of(backup.backup)] = min(there, backup, key=_stands_for_its_id)
-        return {id_of(one.backup): one for one in newest_first(backups.values())}
 
     def _show(self, backups: dict[BackupId, RemoteBackup]) -> None:
         self._backups = backups
@@ -366,44 +336,7 @@ def _without(entries: Catalog, done: Catalog) -> Catalog:
     return {name: entry for name, entry in entries.items() if done.get(name) is not entry}
 
 
-def _stands_for_its_id(backup: RemoteBackup) -> tuple[bool, datetime, str]:
-    """Of two files with one id, the one that was verified comes first, or else the older one."""
-    return backup.verified is None, backup.file.uploaded, backup.file.name
-
-
-async def _in_thread[*Ts, T](do: Callable[[*Ts], T], *args: *Ts) -> T:
-    """Do what takes long with a thousand backups where it holds up nobody."""
-    return await asyncio.get_running_loop().run_in_executor(None, do, *args)
-
-
-def _changes(entries: Iterable[Metadata]) -> dict[str, RemoteFile | None]:
-    """Return what a page of a listing says of files, by lower-case name; None: it is gone, or a
-    folder took its place.
-    """
-    return {
-        entry.name.lower(): remote_file(entry) if isinstance(entry, files.FileMetadata) else None
-        for entry in entries
-    }
-
-
-def _entries_of(archives: Iterable[RemoteFile], catalog: Catalog) -> Catalog:
-    """Return the entries that hold for these files as they are."""
-    there = {file.name: file.content_hash for file in archives}
-    return {name: entry for name, entry in catalog.items() if there.get(name) == entry.content_hash}
-
-
 def _written(catalog: Catalog) -> tuple[bytes, str]:
     """Return the catalog as it is uploaded, and its content hash."""
     data = write_catalog(catalog)
     return data, content_hash(block_digests(data))
-
-
-def remote_file(metadata: FileMetadata) -> RemoteFile:
-    """Return what we keep of Dropbox's metadata of a file."""
-    return RemoteFile(
-        name=metadata.name,
-        rev=metadata.rev,
-        size=metadata.size,
-        content_hash=metadata.content_hash or "",
-        uploaded=metadata.server_modified.replace(tzinfo=UTC),
-    )

@@ -13,6 +13,7 @@ from homeassistant.components.backup import AgentBackup
 from ..dropbox_api.client import DropboxClient
 from ..dropbox_api.download import read_range
 from ..dropbox_api.errors import NotFoundError, RefusedError
+from ..dropbox_api.threads import in_thread
 from .archive import ArchiveError, backup_from_dict, read_metadata
 from .models import RemoteFile
 
@@ -87,7 +88,7 @@ class ArchiveReader:
     async def _read_archive(self, file: RemoteFile) -> AgentBackup:
         loop = asyncio.get_running_loop()
         reader = io.BufferedReader(_RangeReader(self._client, file, loop), _READ_AHEAD)
-        return await loop.run_in_executor(None, read_metadata, reader, file.size)
+        return await in_thread(read_metadata, reader, file.size)
 
 
 class _RangeReader(io.RawIOBase):

@@ -11,15 +11,17 @@ from weakref import WeakValueDictionary
 from homeassistant.components.backup import AgentBackup
 from homeassistant.util import dt as dt_util
 
+from ..dropbox_api.chunks import digests_of
 from ..dropbox_api.client import DropboxClient, UploadCommit
-from ..dropbox_api.content_hash import block_digests, content_hash
+from ..dropbox_api.content_hash import content_hash
 from ..dropbox_api.errors import DropboxError, NotFoundError, RefusedError
 from ..dropbox_api.upload import Source, UploadLimits, UploadSession, upload
 from .encryption import Cipher
 from .journal import Journal
+from .listing import remote_file
 from .models import BackupId, RemoteBackup, date_of, id_of
 from .plan import owner_of, same_backup
-from .remote import BackupFolder, remote_file
+from .remote import BackupFolder
 from .sources import EncryptedSource
 
 _LOGGER = logging.getLogger(__name__)
@@ -202,8 +204,7 @@ class Transfers:
 
 
 async def _hash_of(source: Source) -> str:
-    loop = asyncio.get_running_loop()
     digests: list[bytes] = []
     async for chunk in source.chunks(UploadLimits().chunk_size):
-        digests += await loop.run_in_executor(None, block_digests, chunk)
+        digests += await digests_of(chunk)
     return content_hash(digests)
