@@ -1,5 +1,6 @@
 """File names are safe, and the same backup always gets the same one."""
 
+from itertools import islice
 import re
 import unicodedata
 
@@ -7,7 +8,7 @@ from homeassistant.components.backup import AgentBackup
 from hypothesis import given
 import pytest
 
-from custom_components.dropbox_backup.sync.names import file_name
+from custom_components.dropbox_backup.sync.names import file_name, file_names, is_our_name
 
 from .backups import agent_backups, backup
 
@@ -42,3 +43,38 @@ def test_any_backup_gets_a_name_that_dropbox_and_all_file_systems_take(made: Age
     assert not any(unicodedata.category(char).startswith("C") for char in name)
     assert not name.startswith(".")
     assert unicodedata.is_normalized("NFC", name)
+
+
+def test_where_something_else_lies_a_number_is_added() -> None:
+    assert list(islice(file_names(backup(1, name="Nightly")), 3)) == [
+        "Nightly_2026-01-02_03.00_00000001.tar",
+        "Nightly_2026-01-02_03.00_00000001_2.tar",
+        "Nightly_2026-01-02_03.00_00000001_3.tar",
+    ]
+
+
+@given(agent_backups)
+def test_any_name_that_we_give_is_ours_and_of_this_backup_alone(made: AgentBackup) -> None:
+    names = list(file_names(made))
+    assert names[0] == file_name(made)
+    assert len(set(names)) == len(names)
+    assert all(is_our_name(name, made) for name in names)
+    assert all(len(name.encode()) <= 255 for name in names)
+    assert not is_our_name(file_name(backup(1)), backup(2))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "KEEP ME (before the renovation).tar",
+        "Nightly_2026-01-02_03.00_00000001 (1).tar",
+        "Nightly_2026-01-02_03.00_00000001_1.tar",
+        "Nightly_2026-01-02_03.00_00000001_02.tar",
+        "Nightly_2026-01-02_03.00_00000001_mine.tar",
+        "nightly_2026-01-02_03.00_00000001.tar",
+        "00000001.tar",
+        "",
+    ],
+)
+def test_what_a_person_calls_a_copy_is_not_our_name(name: str) -> None:
+    assert not is_our_name(name, backup(1, name="Nightly"))
