@@ -53,8 +53,8 @@ async def _demo(options: argparse.Namespace, terminal: Terminal, directory: Path
                     world(directory, port=options.port, line_mbit=options.line or None)
                 )
                 await _say_what_runs(running, terminal)
-            await Story(running, terminal).tell(options.size)
-            terminal.plain("\nAll of it worked.")
+            shown = await Story(running, terminal).tell(options.size)
+            terminal.plain(f"\nAll of it worked. {shown}")
             if not options.once:
                 await _stay(running, terminal)
     except Exception as error:  # noqa: BLE001 - whatever it is, the user wants to see the logs

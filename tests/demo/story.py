@@ -55,8 +55,10 @@ class Story:
         self._agent = ""
         self._backup = ""
 
-    async def tell(self, data: int) -> None:
-        """Tell all of it, with `data` bytes of random data in the backup. Raises `DemoError`."""
+    async def tell(self, data: int) -> str:
+        """Tell all of it, with `data` bytes of random data in the backup; return a sentence that
+        sums it up. Raises `DemoError`.
+        """
         with self._say.step("Sign in to Dropbox, through the integration's own config flow"):
             await self.sign_in()
         with self._say.step("Make a backup in Home Assistant, in its local location only"):
@@ -66,6 +68,7 @@ class Story:
             await self.watch_upload(memory)
         with self._say.step("Compare what lies in Dropbox with the local file"):
             local = await self.compare()
+            length = local.stat().st_size
         with self._say.step("What Home Assistant shows"):
             await self.show_entities()
         with self._say.step("Lose the local backup, and damage a file"):
@@ -74,6 +77,10 @@ class Story:
             await self.restore()
         with self._say.step("Look into Home Assistant's log"):
             self.check_log()
+        return (
+            f"A backup of {size(length)} went to Dropbox by itself, lay there byte for byte, and"
+            " was restored from there after its local copy was lost."
+        )
 
     async def sign_in(self) -> None:
         """Add credentials, press Allow at the local Dropbox, confirm the folder."""

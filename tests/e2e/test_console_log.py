@@ -28,12 +28,59 @@ Traceback (most recent call last):
   File "/config/custom_components/dropbox_backup/watch.py", line 1, in watch"""
 
 
-@pytest.mark.parametrize("problem", [OWN, NAMES_US, PASSES_THROUGH_US, NOT_LOGGED])
+TASK_OF_OURS = """\
+2026-11-22 21:26:47.000+00:00 ERROR (MainThread) [homeassistant] Error doing job: Task exception \
+was never retrieved (<Task finished coro=<Worker.run() done, defined at \
+/home/dropbox_backup/x/custom_components/dropbox_backup/sync/reconciler.py:250>>)"""
+BACKUP_REFUSED = """\
+2026-11-22 21:26:47.000+00:00 ERROR (MainThread) [homeassistant.components.backup.manager] Upload \
+failed for dropbox_backup.b956bf49870c: no room"""
+STORAGE_BROKEN = """\
+2026-11-22 21:26:47.000+00:00 ERROR (MainThread) [homeassistant.helpers.storage] Error writing \
+/config/.storage/dropbox_backup.01KAPV: No space left on device"""
+PROBLEMS = {
+    "own": OWN,
+    "names us": NAMES_US,
+    "passes through us": PASSES_THROUGH_US,
+    "not logged": NOT_LOGGED,
+    "task of ours": TASK_OF_OURS,
+    "backup refused": BACKUP_REFUSED,
+    "storage broken": STORAGE_BROKEN,
+}
+
+# Errors of others where a folder happens to have our name: a home, a cache, a checkout.
+FOLDERS = [
+    "/home/somebody/.cache/dropbox_backup/python3.14/usr/lib/python3.14",
+    "/home/dropbox_backup/project/.venv/lib/python3.14/site-packages/haffmpeg",
+    "/home/my dropbox_backup home/.venv/lib/python3.14/site-packages/haffmpeg",
+    "/config/custom_components/dropbox_backup/.venv/lib/python3.14/site-packages/haffmpeg",
+]
+OF_OTHERS = """\
+2026-11-22 21:26:47.000+00:00 ERROR (MainThread) [haffmpeg.core] FFmpeg fails [Errno 2] No such \
+file or directory: '{folder}/ffmpeg'
+Traceback (most recent call last):
+  File "{folder}/core.py", line 130, in open
+    self._proc = await asyncio.create_subprocess_exec(
+FileNotFoundError: [Errno 2] No such file or directory: '{folder}/ffmpeg'
+"""
+
+
+@pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
 def test_problem_among_noise_is_found(tmp_path: Path, problem: str) -> None:
     log = tmp_path / "console.log"
     log.write_text(f"{NOISE}{problem}\n{NOISE}")
 
     assert len(problems_of("dropbox_backup", log)) == 1
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_folder_of_our_name_in_an_error_of_others_is_no_problem(
+    tmp_path: Path, folder: str
+) -> None:
+    log = tmp_path / "console.log"
+    log.write_text(OF_OTHERS.format(folder=folder))
+
+    assert problems_of("dropbox_backup", log) == []
 
 
 def test_noise_is_no_problem(tmp_path: Path) -> None:

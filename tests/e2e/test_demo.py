@@ -26,4 +26,6 @@ def test_backup_makes_its_way_to_dropbox_and_back(tmp_path: Path) -> None:
     assert "is the same, byte for byte" in demo.stdout
     assert "marker.txt reads again: as it was when the backup was made" in demo.stdout
     assert "no warning and no error of the integration" in demo.stdout
-    assert "All of it worked." in demo.stdout
+    summary = demo.stdout.splitlines()[-1]
+    assert summary.startswith("All of it worked. A backup of ")
+    assert "was restored from there after its local copy was lost" in summary

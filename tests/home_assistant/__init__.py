@@ -10,7 +10,7 @@ from .backups import LOCAL, BackupError, Backups
 from .client import ApiError, Client, JsonObject, sign_in, until
 from .config_dir import Account, free_port, seed
 from .flows import Flows, OAuthPageError
-from .log import LogRecord, problems_of
+from .log import LogRecord, is_about, problems_of
 from .memory import MemoryUse
 from .process import HomeAssistant, StartError
 
@@ -29,6 +29,7 @@ __all__ = [
     "OAuthPageError",
     "StartError",
     "free_port",
+    "is_about",
     "problems_of",
     "seed",
     "sign_in",

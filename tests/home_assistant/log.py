@@ -18,6 +18,9 @@ _EARLY_RECORD = re.compile(
 
 _BAD = {"WARNING", "ERROR", "CRITICAL"}
 
+# It may contain spaces.
+_QUOTED_PATH = re.compile(r"""(["'])/[^"'\n]*\1""")
+
 # Home Assistant says this of every custom integration.
 _SAID_OF_ALL = "We found a custom integration"
 
@@ -64,17 +67,29 @@ def _record(head: re.Match[str] | None, lines: list[str]) -> Iterator[LogRecord]
 
 
 def problems_of(domain: str, path: Path) -> list[LogRecord]:
-    """Return every warning and error that the integration `domain` logged, or that names it.
+    """Return every warning and error that the integration `domain` logged, or that is about it.
 
     Those by others include blocking calls in the event loop, uses of deprecated API, failed
     set-ups, exceptions of forgotten tasks, and backups that its agent refused.
     """
-    # A path may contain the domain by chance, such as that of a checkout.
-    here = str(path.parent)
     return [
         record
         for record in read_log(path)
         if record.level in _BAD
-        and (domain in record.logger or domain in record.text.replace(here, ""))
+        and is_about(domain, record.logger, record.text)
         and _SAID_OF_ALL not in record.text
     ]
+
+
+def is_about(domain: str, logger: str, text: str) -> bool:
+    """Tell whether a record comes from the integration `domain`, or from its code, or names it.
+
+    A folder of that name is somebody's cache, home or checkout, and may stand in any traceback.
+    """
+    if domain in logger.split("."):
+        return True
+    name = re.escape(domain)
+    # An environment may lie below a checkout that was made there.
+    of_ours = rf"(?:custom_components|\.storage)/{name}\b(?![^\"'\n]*/site-packages/)"
+    by_name = rf"(?<![\w/-]){name}(?![\w.-]*/)"
+    return bool(re.search(of_ours, text) or re.search(by_name, _QUOTED_PATH.sub("", text)))

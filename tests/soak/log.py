@@ -6,6 +6,7 @@ import re
 from typing import override
 
 from custom_components.dropbox_backup.const import DOMAIN
+from tests.home_assistant import is_about
 
 _EXPECTED = {
     "Home Assistant's note on custom integrations": r"We found a custom integration dropbox_backup",
@@ -41,7 +42,7 @@ class Listener(logging.Handler):
             if re.match(pattern, text):
                 self.expected[name] += 1
                 return
-        ours = DOMAIN in record.name or DOMAIN in text
+        ours = is_about(DOMAIN, record.name, text)
         if ours or record.levelno >= logging.ERROR:
             said = self.format(record)  # with the traceback
             self.unexpected.append(f"{record.levelname} [{record.name}] {said}")
