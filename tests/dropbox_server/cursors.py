@@ -105,16 +105,17 @@ def has_changes(tree: FileTree, cursor: Cursor) -> bool:
 
 def page(tree: FileTree, cursor: Cursor) -> tuple[list[Entry], Cursor, bool]:
     """Return the next entries, the cursor behind them, and whether there are more."""
-    entries: list[Entry] = []
+    told: dict[str, Entry] = {}
     position = cursor.position
     for number in range(cursor.position + 1, tree.head + 1):
         path_key = tree.log[number - 1]
         if tree.last_change[path_key] == number and _visible(tree, cursor, path_key, number):
-            if len(entries) == cursor.limit:
-                return entries, replace(cursor, position=position), True
-            entries.append(tree.entries[path_key])
+            teller = _teller(tree, cursor, path_key, number)
+            if teller not in told and len(told) == cursor.limit:
+                return list(told.values()), replace(cursor, position=position), True
+            told[teller] = tree.entries[teller]
         position = number
-    return entries, replace(cursor, position=position), False
+    return list(told.values()), replace(cursor, position=position), False
 
 
 def _visible(tree: FileTree, cursor: Cursor, path_key: str, number: int) -> bool:
@@ -124,10 +125,23 @@ def _visible(tree: FileTree, cursor: Cursor, path_key: str, number: int) -> bool
         if cursor.recursive
         else paths.parent(path_key) == cursor.folder
     )
-    entry = tree.entries[path_key]
-    if not in_scope or not isinstance(entry, Tombstone):
+    if not in_scope or not isinstance(tree.entries[path_key], Tombstone):
         return in_scope
-    if number <= cursor.base or not entry.implied:
-        return cursor.include_deleted or number > cursor.base
-    # The tombstone of the folder says enough, as long as the folder is gone.
-    return not isinstance(tree.entries.get(paths.parent(path_key)), Tombstone)
+    return cursor.include_deleted or number > cursor.base
+
+
+def _teller(tree: FileTree, cursor: Cursor, path_key: str, number: int) -> str:
+    """Return the entry that tells of a change: for what went with its folder, the folder's.
+
+    It comes on the same page. On a later one it may not come any more: the folder may be there
+    again by then, and nobody would have told of what it lost.
+    """
+    entry, above = tree.entries[path_key], paths.parent(path_key)
+    if (
+        number > cursor.base
+        and isinstance(entry, Tombstone)
+        and entry.implied
+        and isinstance(tree.entries.get(above), Tombstone)
+    ):
+        return _teller(tree, cursor, above, tree.last_change[above])
+    return path_key

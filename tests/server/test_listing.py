@@ -227,6 +227,31 @@ async def test_longpoll_does_not_hold_up_a_stop(server: DropboxServer, api: Api)
     await asyncio.gather(waiting, return_exceptions=True)
 
 
+@pytest.mark.parametrize("limit", [1, 2, 500])
+def test_folder_made_again_between_two_pages_hides_nothing_that_went_with_it(
+    tmp_path: Path, limit: int
+) -> None:
+    tree = FileTree(tmp_path, "1", Clock())
+    tree.put("/a/a", b"1")
+    tree.move("/a", "/c")
+    tree.put("/a", b"1")
+    cursor = cursors.start(tree, "", None, recursive=True, limit=limit)
+    mirror: dict[str, str] = {}
+    while cursors.has_changes(tree, cursor):
+        cursor, _ = _sync(tree, cursor, mirror)
+    assert set(mirror) == {"/a", "/c", "/c/a"}
+    tree.put("/a", b"2")
+    tree.delete("/a")
+    tree.delete("/c")
+    cursor, _ = _sync(tree, cursor, mirror)
+    tree.create_folder("/a")
+    tree.put("/c/b", b"2")
+    while cursors.has_changes(tree, cursor):
+        cursor, _ = _sync(tree, cursor, mirror)
+    tree.close()
+    assert set(mirror) == {"/a", "/c", "/c/b"}
+
+
 NAMES = st.sampled_from(["a", "b", "c"])
 PATHS = st.lists(NAMES, min_size=1, max_size=2).map(lambda parts: "/" + "/".join(parts))
 ACTIONS = st.one_of(
