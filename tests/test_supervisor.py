@@ -3,9 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
-import io
 from pathlib import Path
-import tarfile
 from typing import Any
 
 from homeassistant.components.backup import async_get_manager
@@ -31,7 +29,7 @@ from custom_components.dropbox_backup.sync.state import ProblemKind, Status
 
 from .backup_page import BackupPage, last_result, own_agents
 from .dropbox_server import DropboxServer, Fault as DropboxFault, FaultKind
-from .supervisor import CLOUD, LOCAL, Contents, Fault, StoredBackup, Supervisor
+from .supervisor import CLOUD, LOCAL, Contents, Fault, StoredBackup, Supervisor, parts
 from .world import (
     MIB,
     archives,
@@ -222,22 +220,6 @@ async def test_what_is_encrypted_on_its_way_from_supervisor_goes_on_after_a_rest
     (agent_id,) = own_agents(hass)
     _, data = await page.download(backup.slug, agent_id, "correct horse")
     assert parts(data) == parts(backup.path().read_bytes())
-
-
-def parts(archive: bytes) -> dict[str, bytes]:
-    """Return what is in the inner archives, by their names."""
-    found = {}
-    with tarfile.open(fileobj=io.BytesIO(archive)) as outer:
-        for member in outer:
-            file = outer.extractfile(member)
-            if not member.name.endswith(".tar.gz") or file is None:
-                continue
-            with tarfile.open(fileobj=io.BytesIO(file.read())) as inner:
-                (content,) = inner.getmembers()
-                data = inner.extractfile(content)
-                assert data is not None
-                found[member.name] = data.read()
-    return found
 
 
 async def test_a_backup_in_two_locations_is_fetched_and_uploaded_once(

@@ -8,9 +8,18 @@ Source of the interface: https://developers.home-assistant.io/docs/api/superviso
 models of `aiohasupervisor`.
 """
 
-from .archives import Contents
+from .archives import ALL_FOLDERS, Contents, parts
 from .backups import CLOUD, LOCAL, StoredBackup
 from .faults import Fault
 from .server import Supervisor
 
-__all__ = ["CLOUD", "LOCAL", "Contents", "Fault", "StoredBackup", "Supervisor"]
+__all__ = [
+    "ALL_FOLDERS",
+    "CLOUD",
+    "LOCAL",
+    "Contents",
+    "Fault",
+    "StoredBackup",
+    "Supervisor",
+    "parts",
+]

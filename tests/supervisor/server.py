@@ -13,7 +13,7 @@ from uuid import uuid4
 from aiohttp import BodyPartReader, web
 
 from . import system
-from .archives import Contents
+from .archives import ALL_FOLDERS, Contents
 from .backups import CLOUD, LOCAL, BackupStore, NoSuchBackupError, StoredBackup
 from .faults import Fault
 
@@ -249,7 +249,7 @@ def _contents_of(options: Json, *, full: bool) -> Contents:
         homeassistant=full or bool(options.get("homeassistant")),
         database=not options.get("homeassistant_exclude_database"),
         addons=() if addons == "ALL" else tuple(addons),
-        folders=("share", "ssl", "media") if full else tuple(options.get("folders") or ()),
+        folders=ALL_FOLDERS if full else tuple(options.get("folders") or ()),
         full=full,
         extra=options.get("extra") or {},
         password=options.get("password"),
