@@ -1,7 +1,6 @@
 """The actions upload, list and delete backups, and say exactly what became of each."""
 
 import asyncio
-from dataclasses import replace
 import os
 from typing import Any
 
@@ -396,7 +395,7 @@ async def test_delete_refuses_pinned_backups(
     backup = await make_backup(hass, "Precious")
     await wait_until_idle(hass, entry)
     (one,) = state_of(entry).backups
-    await reconciler_of(entry).folder.record(replace(one, pinned=True))
+    await reconciler_of(entry).folder.annotate(one.file, pinned=True)
 
     with pytest.raises(ServiceValidationError, match="Pinned backups are not deleted: Precious"):
         await tell(hass, "delete", backup_ids=[backup.backup_id])

@@ -29,7 +29,7 @@ async def many_with_us(job: Job, figures: Figures) -> None:
             for file, backup in zip(files, backups(len(files)), strict=True):
                 source = FileSource(file, job.size)
                 stored = await upload(client, source, UploadCommit(folder.path_for(backup)))
-                await folder.record(
+                await folder.insert(
                     RemoteBackup(backup, remote_file(stored), OWNER, verified=datetime.now(UTC))
                 )
 

@@ -6,7 +6,7 @@ power supply are a model.
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, override
 
@@ -208,7 +208,7 @@ class House:
         """Pin a backup."""
         backups = list(self._folder.backups)
         if backups:
-            await self._folder.record(replace(_one_of(backups, which), pinned=True))
+            await self._folder.annotate(_one_of(backups, which).file, pinned=True)
 
     async def fill(self, spare: int) -> None:
         """Leave so little room in Dropbox, until the end."""

@@ -75,7 +75,7 @@ class Neighbour:
             file = remote_file(await upload(self._client, source, commit))
             one = RemoteBackup(backup, file, INSTANCE, verified=date)
             self.backups[file.name] = one
-            await self._folder.record(one)
+            await self._folder.insert(one)
 
         await _until_done(make)
 

@@ -53,6 +53,7 @@ def snapshot_of(backups: list[RemoteBackup], path: str = FOLDER) -> Snapshot:
         path=path,
         cursor="cursor",
         files={one.file.name.lower(): one.file for one in backups},
+        unlisted=frozenset(),
         catalog={one.file.name: entry_of(one) for one in backups},
         catalog_rev="0123456789abcdef",
     )

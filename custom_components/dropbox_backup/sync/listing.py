@@ -24,33 +24,92 @@ _APP = "app"
 
 @dataclass(slots=True)
 class Listing:
-    """The files as of `cursor`, by lower-case name: Dropbox's names differ in more than case."""
+    """The files as of `cursor`, by lower-case name: Dropbox's names differ in more than case.
+
+    A look, several pages perhaps, tells how things were when it began or later, so it may be older
+    than what Dropbox answered to our own calls meanwhile. And what came and went between two looks
+    is never told. So `unlisted` has the files that we know from such an answer alone, by lower-case
+    name, each with the number of the look that had begun last: a later look must mention them, or
+    Dropbox is asked for them. `_gone` has the revisions that we know to be gone since the last look
+    began.
+    """
 
     cursor: str
     files: dict[str, RemoteFile] = field(default_factory=dict)
+    unlisted: dict[str, int] = field(default_factory=dict)
+    looks: int = 0
+    _gone: set[str] = field(default_factory=set)
 
     @property
     def archives(self) -> list[RemoteFile]:
         """The files that may be backups."""
         return [file for name, file in self.files.items() if name.endswith(".tar")]
 
+    def begin(self) -> None:
+        """Take note that a look begins."""
+        self.looks += 1
+        self._gone.clear()
+
     def take(self, changes: Mapping[str, RemoteFile | None]) -> None:
         """Take note of what `changes_of` returned."""
         for name, file in changes.items():
+            if not self._takes(name, file):
+                continue
+            self.unlisted.pop(name, None)
             if file is not None:
                 self.files[name] = file
             else:
                 self.files.pop(name, None)
+
+    def replaces(self, earlier: Listing) -> None:
+        """Take over from an earlier listing what this one, which began from nothing, may lack."""
+        self._gone |= earlier._gone
+        for name, file in list(self.files.items()):
+            if file.rev in self._gone:
+                del self.files[name]
+        for name, look in earlier.unlisted.items():
+            known = earlier.files[name]
+            if not self.has(known) and (name not in self.files or look >= self.looks):
+                self.files[name], self.unlisted[name] = known, look
+
+    def unmentioned(self) -> list[RemoteFile]:
+        """Return what the look that has ended should have mentioned, and did not."""
+        return [self.files[name] for name, look in self.unlisted.items() if look < self.looks]
+
+    def insert(self, file: RemoteFile) -> None:
+        """Take note of a file that Dropbox told of in another answer."""
+        name = file.name.lower()
+        self.files[name], self.unlisted[name] = file, self.looks
+
+    def remove(self, file: RemoteFile) -> None:
+        """Take note that this revision of a file is gone."""
+        self._gone.add(file.rev)
+        if self.has(file):
+            del self.files[file.name.lower()]
+            self.unlisted.pop(file.name.lower(), None)
+
+    def has(self, file: RemoteFile) -> bool:
+        """Tell whether this revision is what lies under its name."""
+        there = self.files.get(file.name.lower())
+        return there is not None and there.rev == file.rev
+
+    def _takes(self, name: str, file: RemoteFile | None) -> bool:
+        if file is not None and file.rev in self._gone:
+            return False  # a look that is older than its deletion
+        # Until a later look, nothing but the same file is news.
+        return self.unlisted.get(name, -1) < self.looks or (file is not None and self.has(file))
 
 
 def changes_of(entries: Iterable[Metadata]) -> dict[str, RemoteFile | None]:
     """Return what a page of a listing says of files, by lower-case name; None: it is gone, or a
     folder took its place. Blocking for large pages.
     """
-    return {
-        entry.name.lower(): remote_file(entry) if isinstance(entry, files.FileMetadata) else None
-        for entry in entries
-    }
+    return {entry.name.lower(): file_of(entry) for entry in entries}
+
+
+def file_of(metadata: Metadata) -> RemoteFile | None:
+    """Return the file that Dropbox tells of, None for a folder or for what is gone."""
+    return remote_file(metadata) if isinstance(metadata, files.FileMetadata) else None
 
 
 def remote_file(metadata: FileMetadata) -> RemoteFile:
@@ -66,11 +125,15 @@ def remote_file(metadata: FileMetadata) -> RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The folder at `path` as it was known at some time, with the catalog of a revision."""
+    """The folder at `path` as it was known at some time, with the catalog of a revision.
+
+    `unlisted`: names of the files that no listing has mentioned yet.
+    """
 
     path: str
     cursor: str
     files: Mapping[str, RemoteFile]
+    unlisted: frozenset[str]
     catalog: Catalog
     catalog_rev: str | None
 
@@ -89,6 +152,8 @@ _SNAPSHOT = vol.Schema(
         vol.Required("files"): [
             vol.ExactSequence([str, str, vol.All(int, vol.Range(min=0)), str, _date])
         ],
+        # Without it nobody knows which files were never seen in a listing.
+        vol.Required("unlisted"): [str],
         vol.Required("catalog"): str,
         vol.Required("catalog_rev"): vol.Any(None, str),
     },
@@ -109,6 +174,7 @@ def parse_snapshot(data: object) -> Snapshot | None:
         path=values["path"],
         cursor=values["cursor"],
         files={file.name.lower(): file for file in known},
+        unlisted=frozenset(values["unlisted"]) & {file.name.lower() for file in known},
         catalog=parse_catalog(values["catalog"].encode(errors="replace")),
         catalog_rev=values["catalog_rev"],
     )
@@ -123,6 +189,7 @@ def write_snapshot(snapshot: Snapshot) -> dict[str, Any]:
             [file.name, file.rev, file.size, file.content_hash, file.uploaded.isoformat()]
             for file in snapshot.files.values()
         ],
+        "unlisted": sorted(snapshot.unlisted),
         "catalog": write_catalog(snapshot.catalog).decode(),
         "catalog_rev": snapshot.catalog_rev,
     }

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
 import logging
 from typing import Any
 
@@ -14,7 +16,7 @@ from ..dropbox_api.errors import DropboxError, NotFoundError, RefusedError, Unre
 from ..dropbox_api.threads import in_thread
 from .catalog import Catalog, CatalogEntry, entry_of, parse_catalog, write_catalog
 from .described import Proof, backups_of, entries_of
-from .listing import Listing, ListingCache, Snapshot, changes_of
+from .listing import Listing, ListingCache, Snapshot, changes_of, file_of
 from .models import BackupId, RemoteBackup, RemoteFile, made_by
 from .names import CATALOG_NAME, file_name
 from .remote_archive import ArchiveReader
@@ -102,7 +104,8 @@ class BackupFolder:
         """Begin with what was known before the last restart."""
         snapshot = await self._cache.load() if self._cache else None
         if snapshot is not None and snapshot.path == self.path:
-            self._listing = Listing(snapshot.cursor, dict(snapshot.files))
+            unlisted = dict.fromkeys(snapshot.unlisted, 0)
+            self._listing = Listing(snapshot.cursor, dict(snapshot.files), unlisted)
             self._catalog, self._catalog_rev = snapshot.catalog, snapshot.catalog_rev
             await self._updatein_thread()
 
@@ -134,17 +137,49 @@ class BackupFolder:
 
     # Changing
 
-    async def record(self, backup: RemoteBackup) -> None:
-        """Take note of a backup: a new one, or new annotations of one that is there. Returns when
-        that has been written; many that wait share one writing. Raises `DropboxError`.
+    async def insert(self, backup: RemoteBackup) -> None:
+        """Take note of a backup that Dropbox has just made a file of. Returns when that has been
+        written into the catalog; many that wait share one writing. Raises `DropboxError`.
         """
         if self._listing is None:
             return  # when it is listed, the journal proves whose this is
-        self._listing.files[backup.file.name.lower()] = backup.file
-        changed = {backup.file.name: entry_of(backup)}
-        self._take(changed)
-        self._recorded = {**self._recorded, **changed}
-        await self._save_catalog()
+        self._listing.insert(backup.file)
+        await self._note(backup.file.name, entry_of(backup))
+
+    async def annotate(
+        self,
+        file: RemoteFile,
+        *,
+        verified: datetime | None = None,
+        owner: str | None = None,
+        pinned: bool | None = None,
+    ) -> bool:
+        """Add to what is known of the backup that is in this very revision of a file, if that is
+        still what lies there; tell whether it is. An annotation never creates a file.
+
+        Returns when that has been written. Raises `DropboxError`.
+        """
+        entry = self._catalog.get(file.name)
+        if self._listing is None or not self._listing.has(file):
+            return False
+        if entry is None or entry.content_hash != file.content_hash:
+            return False
+        annotated = replace(
+            entry,
+            verified=entry.verified if verified is None else verified,
+            owner=entry.owner if owner is None else owner,
+            pinned=entry.pinned if pinned is None else pinned,
+        )
+        await self._note(file.name, annotated)
+        return True
+
+    async def ask(self, file: RemoteFile, patience: float = 60.0) -> bool:
+        """Ask Dropbox whether this very revision of a file is there now, and take note if not.
+        Raises `DropboxError`.
+
+        `patience`: for how many seconds it is asked again when it does not answer.
+        """
+        return await self._ask(self._client.with_patience(patience), file)
 
     async def delete(self, backup: RemoteBackup) -> None:
         """Delete a backup, only with the content it had when it was judged. It being gone already
@@ -173,19 +208,45 @@ class BackupFolder:
     async def _list(self, client: DropboxClient) -> None:
         """Bring the listing up to date: everything the first time, then only what changed."""
         if self._listing is not None:
+            self._listing.begin()
             try:
                 result = await client.list_folder_continue(self._listing.cursor)
             except NotFoundError, RefusedError:
                 self._seen = False  # Dropbox asks to start again, or the folder is gone
             else:
                 await self._take_pages(client, self._listing, result)
+                await self._ask_for_unmentioned(client)
                 self._seen = True
                 return
+        listing = Listing(cursor="", looks=self._listing.looks if self._listing else 0)
         result = await client.list_folder(self.path)
-        listing = Listing(cursor="")
         await self._take_pages(client, listing, result)
+        if self._listing is not None:
+            listing.replaces(self._listing)
         self._listing = listing
+        await self._ask_for_unmentioned(client)
         self._seen = True
+
+    async def _ask_for_unmentioned(self, client: DropboxClient) -> None:
+        """Ask for the files that only our own calls know of: they may have come and gone."""
+        assert self._listing is not None
+        for file in self._listing.unmentioned():
+            await self._ask(client, file)
+
+    async def _ask(self, client: DropboxClient, file: RemoteFile) -> bool:
+        try:
+            found = file_of(await client.get_metadata(self.path_of(file.name)))
+        except NotFoundError:
+            found = None
+        if found is not None and (found.rev, found.content_hash) == (file.rev, file.content_hash):
+            return True
+        # What we put there ourselves meanwhile is newer than this answer.
+        if self._listing is not None and self._listing.has(file):
+            self._listing.remove(file)
+            if found is not None:
+                self._listing.insert(found)
+        self._update()
+        return False
 
     async def _take_pages(self, client: DropboxClient, listing: Listing, result: Any) -> None:
         while True:
@@ -233,6 +294,12 @@ class BackupFolder:
         there.
         """
         return not self._catalog.keys() <= {file.name for file in self._archives()}
+
+    async def _note(self, name: str, entry: CatalogEntry) -> None:
+        changed = {name: entry}
+        self._take(changed)
+        self._recorded = {**self._recorded, **changed}
+        await self._save_catalog()
 
     def _take(self, changed: Catalog) -> None:
         self._catalog = {**self._catalog, **changed}
@@ -323,12 +390,13 @@ class BackupFolder:
         self._backups = backups
         if self._cache is not None and self._listing is not None:
             cursor, files = self._listing.cursor, dict(self._listing.files)
-            known = Snapshot(self.path, cursor, files, self._catalog, self._catalog_rev)
+            unlisted = frozenset(self._listing.unlisted)
+            known = Snapshot(self.path, cursor, files, unlisted, self._catalog, self._catalog_rev)
             self._cache.remember(known)
 
     def _forget(self, backup: RemoteBackup) -> None:
         if self._listing is not None:
-            self._listing.files.pop(backup.file.name.lower(), None)
+            self._listing.remove(backup.file)
         self._update()
 
 

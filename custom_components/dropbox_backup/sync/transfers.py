@@ -197,7 +197,7 @@ class Transfers:
 
     async def _record(self, remote: RemoteBackup) -> None:
         try:
-            await self._folder.record(remote)
+            await self._folder.insert(remote)
         except DropboxError as err:
             # The backup itself is safe; the next check finds it and writes the catalog.
             _LOGGER.info("The catalog could not be written, it will be later: %s", err)
