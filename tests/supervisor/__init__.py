@@ -11,14 +11,18 @@ models of `aiohasupervisor`.
 from .archives import ALL_FOLDERS, Contents, parts
 from .backups import CLOUD, LOCAL, StoredBackup
 from .faults import Fault
-from .server import Supervisor
+from .jobs import JobError
+from .server import APP_TOKEN, TOKEN, Supervisor
 
 __all__ = [
     "ALL_FOLDERS",
+    "APP_TOKEN",
     "CLOUD",
     "LOCAL",
+    "TOKEN",
     "Contents",
     "Fault",
+    "JobError",
     "StoredBackup",
     "Supervisor",
     "parts",

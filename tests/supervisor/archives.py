@@ -14,7 +14,7 @@ import random
 import tarfile
 from typing import Any, Literal
 
-from securetar import SecureTarArchive, SecureTarFile
+from securetar import SecureTarArchive, SecureTarError, SecureTarFile
 
 _DESCRIPTION = "./backup.json"
 _INNER = (".tar", ".tgz", ".tar.gz")
@@ -130,6 +130,22 @@ def parts(archive: bytes, password: str | None = None) -> dict[str, bytes]:
                 assert data is not None
                 found[str(PurePath(member.name))] = data.read()
     return found
+
+
+def opens(path: Path, password: str | None) -> bool:
+    """Tell whether the first inner archive can be read with the password. Blocking."""
+    with tarfile.open(path, "r:") as outer:
+        for member in outer:
+            file = outer.extractfile(member)
+            if file is None or not member.name.endswith(_INNER):
+                continue
+            compressed = not member.name.endswith(".tar")
+            try:
+                with SecureTarFile(fileobj=file, gzip=compressed, password=password):
+                    return True
+            except tarfile.ReadError, SecureTarError:
+                return False
+    return True
 
 
 def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:

@@ -137,15 +137,18 @@ ANSWERS: dict[str, Answer] = {
 ACCEPTED = {"core/options", "supervisor/options", "core/restart", "refresh_updates", "store/reload"}
 
 
-def mount(name: str) -> Answer:
+def mount(name: str, *, windows: bool = False) -> Answer:
     """Describe a network share that backups are kept on."""
+    kind = (
+        {"type": "cifs", "share": "backups", "version": None}
+        if windows
+        else {"type": "nfs", "path": "/backups"}
+    )
     return {
         "name": name,
-        "type": "nfs",
+        **kind,
         "usage": "backup",
         "server": "nas.local",
-        "path": "/backups",
-        "port": None,
         "read_only": False,
         "state": "active",
         "user_path": None,
