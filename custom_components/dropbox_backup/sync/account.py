@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+import logging
 import secrets
 from typing import Any
 import unicodedata
@@ -24,6 +25,10 @@ from ..dropbox_api.errors import (
 from ..dropbox_api.upload import upload
 from .state import Space
 
+_LOGGER = logging.getLogger(__name__)
+
+# In seconds: an upload waits for the answer.
+_PATIENCE_FOR_SPACE = 5.0
 # A person waits for the answer.
 _LONGEST_WAIT = 60.0
 _LONGEST_CLEAN_UP = 10.0
@@ -192,15 +197,23 @@ def _obstacle_named(reason: str) -> Obstacle:
 
 
 async def ask_space(client: DropboxClient) -> Space | None:
-    """Return how much room the account has: its own, or its team's; None if Dropbox does not say.
+    """Return how much room the account has: its own, or its team's; None if it can't be told.
 
-    Raises `DropboxError`.
+    It only informs: nothing waits for long for it, and nothing fails because of it.
     """
-    usage = await client.get_space_usage()
+    try:
+        async with asyncio.timeout(_PATIENCE_FOR_SPACE):
+            usage = await client.get_space_usage()
+    except (DropboxError, TimeoutError) as err:
+        _LOGGER.debug("How much room there is, Dropbox does not say: %s", err)
+        return None
     allocation = usage.allocation
     if allocation.is_individual():
-        return Space(usage.used, allocation.get_individual().allocated)
-    if allocation.is_team():
+        space = Space(usage.used, allocation.get_individual().allocated)
+    elif allocation.is_team():
         team = allocation.get_team()
-        return Space(team.used, team.allocated)
-    return None
+        space = Space(team.used, team.allocated)
+    else:
+        return None
+    # A team without a limit has an allocation of 0.
+    return space if space.total else None

@@ -6,8 +6,9 @@ from typing import Any
 
 from homeassistant.components.backup import BackupNotFound
 
-from ..dropbox_api.errors import StoppedError
+from ..dropbox_api.errors import FullError, StoppedError
 from .gate import Gate
+from .journal import Journal
 from .manners import Asker
 from .models import LocalBackup, RemoteBackup, id_of
 from .problems import concerns_all, problem_of, text_of
@@ -25,11 +26,14 @@ class Attempts:
     raised.
     """
 
-    def __init__(self, gate: Gate, uploader: Uploader, publisher: Publisher) -> None:
+    def __init__(
+        self, gate: Gate, uploader: Uploader, publisher: Publisher, journal: Journal
+    ) -> None:
         """Try nothing yet."""
         self._gate = gate
         self._uploader = uploader
         self._publisher = publisher
+        self._journal = journal
 
     async def verify(self, run: Run, one: LocalBackup) -> None:
         """Prove that what is in Dropbox is what lies here, or note that it is unproven."""
@@ -37,18 +41,20 @@ class Attempts:
             run.unproven.add(id_of(one.backup))
 
     async def upload(self, run: Run, patience: float, one: LocalBackup) -> None:
-        """Upload one backup, unless it is to be held back.
+        """Upload one backup, unless it is to be held back, or is too large for now.
 
         `patience`: for how many seconds a call that fails is tried again.
         """
         backup_id, name = id_of(one.backup), one.backup.name
-        asker = Asker.PERSON if backup_id in run.wanted else Asker.WORKER
+        asker = Asker.PERSON if self._journal.notes.is_wanted(backup_id) else Asker.WORKER
         if self._gate.hold_of(asker) is not None:
-            run.outcomes[backup_id] = Outcome(name, error=_HELD_BACK)
+            run.take(backup_id, Outcome(name, error=_HELD_BACK))
             return
-        # What retention deleted right after it had been uploaded is not uploaded once more.
-        done = backup_id in run.outcomes and run.outcomes[backup_id].remote is not None
-        if done or await self._attempt(run, one, self._uploader.upload(one, asker, patience)):
+        if not run.room.fits(one.backup.size):
+            run.take(backup_id, Outcome(name, error=text_of(run.room.lacks(one.backup))))
+            return
+        uploading = self._uploader.upload(one, asker, patience, run.room.free)
+        if await self._attempt(run, one, uploading):
             waiting = tuple(other for other in self._publisher.state.waiting if other is not one)
             self._publisher.publish(waiting=waiting)
 
@@ -58,21 +64,30 @@ class Attempts:
         """Do the work on one backup; return whether nothing more is to be done about it."""
         backup_id, name = id_of(one.backup), one.backup.name
         try:
-            run.outcomes[backup_id] = Outcome(name, await work)
+            remote = await work
         except StoppedError:
             _LOGGER.debug("The upload of %s was stopped; it goes on later", name)
-            run.outcomes[backup_id] = Outcome(name, error=_HELD_BACK)
+            run.take(backup_id, Outcome(name, error=_HELD_BACK))
             return False
         except BackupNotFound, FileNotFoundError:
             _LOGGER.info("%s is gone: it was deleted before it was uploaded", name)
-            run.outcomes[backup_id] = Outcome(name, error="it was deleted meanwhile")
+            run.take(backup_id, Outcome(name, error="it was deleted meanwhile"))
+        except FullError:
+            err = run.room.refused(one.backup)
+            run.take(backup_id, Outcome(name, error=text_of(err)))
+            return False
         except Exception as err:
-            run.outcomes[backup_id] = Outcome(name, error=text_of(err))
+            run.take(backup_id, Outcome(name, error=text_of(err)))
             if concerns_all(err):
                 # All that are under way fail for the same reason: it is told once.
                 run.stopped_by = run.stopped_by or (one.backup, err)
                 raise
+            run.tried.add(backup_id)
             self._uploader.failed(one.backup, err)
             run.problem = problem_of(err)
             return False
+        else:
+            run.take(backup_id, Outcome(name, remote))
+            run.room.takes(remote.file.size)
+            self._journal.notes.wanted.discard(backup_id)
         return True

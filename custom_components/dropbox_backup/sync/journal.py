@@ -51,6 +51,8 @@ class Notes:
     `missed`: what Home Assistant made for Dropbox and could not be uploaded, until a newer one is.
     `folder_was_missing`: it vanished, and the user has not said yet that they know.
     `paused`: the user has paused the uploads.
+    `wanted`: backups that a person asked for and that are still to be uploaded.
+    `everything_wanted`: so are all others.
     """
 
     results: Results = field(default_factory=Results)
@@ -63,6 +65,12 @@ class Notes:
     folder_seen: bool = False
     folder_was_missing: bool = False
     paused: bool = False
+    wanted: set[BackupId] = field(default_factory=set)
+    everything_wanted: bool = False
+
+    def is_wanted(self, backup_id: BackupId) -> bool:
+        """Tell whether a person asked for a backup, by name or with everything else."""
+        return self.everything_wanted or backup_id in self.wanted
 
     def prune(self, here: AbstractSet[BackupId], there: AbstractSet[BackupId]) -> None:
         """Forget what can't matter any more: what is neither here nor in Dropbox, and what is being
@@ -142,6 +150,8 @@ _NOTES = vol.Schema(
         vol.Optional("folder_seen", default=False): bool,
         vol.Optional("folder_was_missing", default=False): bool,
         vol.Optional("paused", default=False): bool,
+        vol.Optional("wanted", default=list): _only(str),
+        vol.Optional("everything_wanted", default=False): bool,
     },
     extra=vol.REMOVE_EXTRA,
 )
@@ -179,6 +189,8 @@ def parse_notes(data: object) -> Notes:
         folder_seen=values["folder_seen"],
         folder_was_missing=values["folder_was_missing"],
         paused=values["paused"],
+        wanted={BackupId(one) for one in values["wanted"]},
+        everything_wanted=values["everything_wanted"],
     )
 
 
@@ -215,6 +227,8 @@ def write_notes(notes: Notes) -> dict[str, Any]:
         "folder_seen": notes.folder_seen,
         "folder_was_missing": notes.folder_was_missing,
         "paused": notes.paused,
+        "wanted": sorted(notes.wanted),
+        "everything_wanted": notes.everything_wanted,
     }
 
 

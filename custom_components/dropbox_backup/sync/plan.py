@@ -67,9 +67,10 @@ def make_plan(
     """Compute the plan.
 
     `dismissed` were deleted from Dropbox by the user and are not uploaded again. `unproven` could
-    not be verified, so that they take the place of no other. `wanted` are uploaded in any case: a
-    person asked for them. `begun` go first, then the newest: if there is never time for a whole
-    backup before the next one is made, what was begun today is done tomorrow.
+    not be verified, so that they take the place of no other. `wanted` are uploaded in any case, and
+    before all others: a person asked for them. `begun` come next, then the newest: if there is
+    never time for a whole backup before the next one is made, what was begun today is done
+    tomorrow.
     """
     in_dropbox = {id_of(backup.backup): backup for backup in remote}
     skipped: list[Skipped] = []
@@ -111,7 +112,7 @@ def make_plan(
             skipped.append(Skipped(one, f"it would be deleted at once: {verdict.reason}"))
     uploaded = {id_of(one.backup) for one in upload} | set(in_dropbox)
     return Plan(
-        upload=_begun_first(upload, begun),
+        upload=_in_order(upload, wanted, begun),
         verify=tuple(verify),
         skipped=tuple(skipped),
         conflicts=tuple(conflicts),
@@ -133,10 +134,15 @@ def _there_then(
     return [*there, *(_as_if_uploaded(one, instance_id) for one in candidates)]
 
 
-def _begun_first(
-    backups: Iterable[LocalBackup], begun: AbstractSet[BackupId]
+def _in_order(
+    backups: Iterable[LocalBackup], wanted: AbstractSet[BackupId], begun: AbstractSet[BackupId]
 ) -> tuple[LocalBackup, ...]:
-    return tuple(sorted(backups, key=lambda one: id_of(one.backup) not in begun))
+    """Put first what a person waits for, then what was begun; `backups` are newest first."""
+
+    def rank(one: LocalBackup) -> tuple[bool, bool]:
+        return id_of(one.backup) not in wanted, id_of(one.backup) not in begun
+
+    return tuple(sorted(backups, key=rank))
 
 
 def same_backup(one: AgentBackup, other: AgentBackup) -> bool:

@@ -10,6 +10,7 @@ from ..dropbox_api.errors import (
     SignInError,
     UnreachableError,
 )
+from .alarm import size_text
 from .state import Problem, ProblemKind
 
 # Dropbox's reasons why a folder can't be written to.
@@ -51,9 +52,17 @@ def silence_of(locations: Mapping[str, str]) -> Problem:
 def concerns_all(err: Exception) -> bool:
     """Tell whether the next backup would fail in the same way: not if the trouble is with this one.
 
-    Whoever keeps a local backup may come up with errors of any kind when it is read.
+    Whoever keeps a local backup may come up with errors of any kind when it is read. Where there is
+    no room for this one, a smaller one may still fit.
     """
-    return isinstance(err, (SignInError, FullError, UnreachableError, RateLimitedError))
+    return isinstance(err, (SignInError, UnreachableError, RateLimitedError))
+
+
+def no_room(size: int, free: int | None) -> FullError:
+    """Return that so many bytes don't fit; `free`: how many are left, if that is known."""
+    if free is None:
+        return FullError(f"{size_text(size)} are needed")
+    return FullError(f"{size_text(size)} are needed, {size_text(free)} are free")
 
 
 def text_of(err: Exception) -> str:

@@ -11,7 +11,7 @@ from homeassistant.util import dt as dt_util
 
 from ..dropbox_api.client import DropboxClient
 from ..dropbox_api.download import download
-from ..dropbox_api.errors import DropboxError, FullError, NotFoundError
+from ..dropbox_api.errors import DropboxError, NotFoundError
 from .account import ask_space
 from .attempts import Attempts
 from .gate import Gate
@@ -89,14 +89,13 @@ class Reconciler:
             instance_id=instance_id,
             agent_id=agent_id,
         )
-        self._attempts = Attempts(self.gate, self.uploader, self.publisher)
+        self._attempts = Attempts(self.gate, self.uploader, self.publisher, journal)
         self._schedule = Schedule(
             hass, policy.check_interval, partial(self.request, "time for a check")
         )
         self._requested = asyncio.Event()
         self._wishes: list[Wish] = []
-        # What was asked for and could not be done: paused, or Dropbox was away.
-        self._left: list[Wish] = []
+        self._closed = False
 
     @property
     def state(self) -> State:
@@ -122,6 +121,8 @@ class Reconciler:
         done: asyncio.Future[Outcomes] = self._hass.loop.create_future()
         if selection is None:
             done.set_result({})
+        elif self._closed:
+            self._interrupt([Wish(selection, done)])
         else:
             self._wishes.append(Wish(selection, done))
         self._requested.set()
@@ -176,7 +177,7 @@ class Reconciler:
         """Return what a run would do now. Raises `DropboxError`."""
         await self.refresh()
         found = await self._local.list()
-        plan = await self._plan(found.good, self._left)
+        plan = await self._plan(found.good)
         return replace(plan, conflicts=(*found.bad, *plan.conflicts))
 
     async def apply_retention(self) -> tuple[Verdict, ...]:
@@ -244,20 +245,31 @@ class Reconciler:
             while True:
                 await self._requested.wait()
                 await asyncio.sleep(_DEBOUNCE)
-                self._requested.clear()
                 # While a backup is being made an idle event is sure to follow, and with it a
                 # request.
                 if self._local.idle:
                     await self._reconcile()
+                else:
+                    self._requested.clear()
         finally:
+            self._closed = True
             for stop in (*stop_watching, self._schedule.cancel):
                 stop()
-            for wish in self._wishes:
-                wish.done.cancel()
+            self._interrupt(self._wishes)
+
+    def _interrupt(self, wishes: Iterable[Wish]) -> None:
+        """Tell those who wait that they wait in vain. What they named is uploaded all the same,
+        when the config entry is loaded again.
+        """
+        notes = self._journal.notes
+        for wish in wishes:
+            notes.wanted |= wish.selection.ids
+            notes.everything_wanted |= wish.selection.everything
+            wish.done.cancel()
+        self._journal.changed()
 
     async def _reconcile(self) -> None:
-        run = Run([*self._wishes, *self._left])
-        self._wishes = []
+        run = Run()
         self._journal.notes.results.last_attempt = dt_util.utcnow()
         self.publisher.publish(status=Status.CHECKING)
         try:
@@ -268,73 +280,144 @@ class Reconciler:
             if run.stopped_by is not None:
                 self.uploader.failed(*run.stopped_by)
         except asyncio.CancelledError:
-            # What was asked for is interrupted, not answered.
-            for wish in run.wishes:
-                wish.done.cancel()
+            self._interrupt(run.wishes)
             raise
         except Exception:
             # The worker must outlive its own bugs: what it left undone is tried again.
             _LOGGER.exception("Unexpected error while checking the backups")
             run.problem = Problem(ProblemKind.UPLOAD_FAILED, "unexpected error, see the log")
-        for wish in run.wishes:
-            wish.answer(outcomes_of(wish.selection, run, self._folder, self.state))
-        self._left = run.left(self.state.waiting)
+        self._answer(run, run.wishes)
         self._finish(run)
 
     async def _carry_out(self, run: Run) -> None:
+        silent = await self._look_for_work(run)
         await self.refresh()
-        found = await self._local.list()
-        run.local = found.good
-        if found.silent:
-            run.problem = silence_of(found.silent)
+        if silent:
+            run.problem = silence_of(silent)
         else:
             self._prune_notes(run.local)
-        plan = await self._plan(run.local, run.wishes)
-        for one in plan.verify:
-            await self._attempts.verify(run, one)
-        if run.unproven:
-            plan = await self._plan(run.local, run.wishes, run.unproven)
-        self.publisher.refuse((*found.bad, *plan.conflicts))
-        await self._upload(run, plan)
-        verdicts = await self.keeper.apply_retention()
-        if plan.upload or not all(verdict.keep for verdict in verdicts):
-            self.publisher.publish(space=await ask_space(self._client))
+        await self._work_off(run)
+        if run.room.first is not None:
+            backup, err = run.room.first
+            self.uploader.failed(backup, err)
+            run.problem = problem_of(err)
+        self._forget_what_is_done(complete=not silent)
+        before = self._folder.backups
+        await self.keeper.apply_retention()
+        if self._folder.backups != before or run.outcomes:
+            await self._ask_space()
 
-    async def _upload(self, run: Run, plan: Plan) -> None:
-        """Upload all that the plan wants. If Dropbox is full, what retention deletes in any case is
-        deleted first.
+    async def _look_for_work(self, run: Run) -> dict[str, str]:
+        """List the local backups, and take note of who asked for which of them. Return the
+        locations that do not answer, with the reason.
         """
-        upload = partial(self._attempts.upload, run, _PATIENCE)
+        self._requested.clear()
+        wishes, self._wishes = self._wishes, []
+        run.wishes += wishes
+        found = await self._local.list()
+        run.local = found.good
+        run.damaged = found.bad
+        notes = self._journal.notes
+        for wish in wishes:
+            named = wish.selection.of(run.local)
+            run.try_again(named)
+            notes.wanted |= named
+            notes.everything_wanted |= wish.selection.everything
+        if wishes:
+            self._journal.changed()
+        return found.silent
+
+    async def _work_off(self, run: Run) -> None:
+        """Verify and upload all that the plan wants. What somebody asks for meanwhile, and backups
+        that are made meanwhile, come in between: after the upload that is under way.
+        """
         while True:
-            space = await ask_space(self._client)
-            self.publisher.publish(plan=plan, waiting=plan.upload, space=space)
+            plan = await self._plan(run.local, run.unproven)
+            self.publisher.refuse((*run.damaged, *plan.conflicts))
+            verify = [one for one in plan.verify if id_of(one.backup) not in run.outcomes]
+            upload = [one for one in plan.upload if id_of(one.backup) not in run.tried]
+            run.pending = {id_of(one.backup) for one in (*verify, *upload)}
             run.planned = True
-            try:
-                await upload_in_order(plan.upload, upload)
-            except FullError:
-                verdicts = await self.keeper.apply_retention()
-                if all(verdict.keep for verdict in verdicts) or self.state.unconfirmed:
-                    raise
-                run.stopped_by = None
-                plan = await self._plan(run.local, run.wishes, run.unproven)
+            self.publisher.publish(plan=plan, waiting=plan.upload)
+            if verify:
+                await self._verify(run, verify)
             else:
+                run.room.free = await self._ask_space()
+                await upload_in_order(
+                    upload,
+                    partial(self._upload, run),
+                    lambda: self._has_news or run.room.to_be_freed,
+                )
+            if self._has_news:
+                await self._look_for_work(run)
+            elif run.room.to_be_freed:
+                await self._make_room(run)
+            elif not verify:
                 return
+
+    @property
+    def _has_news(self) -> bool:
+        """Whether somebody asked for something, and it can be looked at now."""
+        return self._requested.is_set() and self._local.idle
+
+    async def _verify(self, run: Run, backups: Iterable[LocalBackup]) -> None:
+        for one in backups:
+            if self._has_news:
+                return
+            await self._attempts.verify(run, one)
+            self._answer(run, [wish for wish in run.wishes if run.settled(wish.selection)])
+
+    async def _upload(self, run: Run, one: LocalBackup) -> None:
+        await self._attempts.upload(run, _PATIENCE, one)
+        self._answer(run, [wish for wish in run.wishes if run.settled(wish.selection)])
+
+    def _answer(self, run: Run, wishes: Sequence[Wish]) -> None:
+        """Tell what became of the backups to those who asked for them."""
+        run.wishes = [wish for wish in run.wishes if wish not in wishes]
+        for wish in wishes:
+            wish.answer(outcomes_of(wish.selection, run, self._folder, self.state))
+
+    async def _make_room(self, run: Run) -> None:
+        """Delete what retention deletes in any case: then more may fit."""
+        before = self._folder.backups
+        run.room.freed = True
+        await self.keeper.apply_retention()
+        if self._folder.backups != before:
+            run.try_again(run.room.lacking)
+            run.room.ask_again()
+
+    async def _ask_space(self) -> int | None:
+        """Publish how much room there is; return how many bytes are free, if Dropbox says it."""
+        space = await ask_space(self._client)
+        if space is None:
+            return None
+        self.publisher.publish(space=space)
+        return space.free
+
+    def _forget_what_is_done(self, *, complete: bool) -> None:
+        """Forget what was asked for, unless it is still to be uploaded. `complete`: all locations
+        of local backups answered.
+        """
+        notes = self._journal.notes
+        waiting = {id_of(one.backup) for one in self.state.waiting}
+        if notes.everything_wanted:
+            notes.wanted |= waiting
+            notes.everything_wanted = False
+        if complete:
+            notes.wanted &= waiting
+        self._journal.changed()
 
     # Deciding
 
     async def _plan(
-        self,
-        local: Sequence[LocalBackup],
-        wishes: list[Wish],
-        unproven: AbstractSet[BackupId] = frozenset(),
+        self, local: Sequence[LocalBackup], unproven: AbstractSet[BackupId] = frozenset()
     ) -> Plan:
         """Return what to do now. With a thousand backups that takes a moment of a small board, so
         it is a thread's.
         """
-        policy = self._policy
-        if any(wish.selection.everything for wish in wishes):
+        policy, notes = self._policy, self._journal.notes
+        if notes.everything_wanted:
             policy = replace(policy, upload_automatically=True)
-        notes = self._journal.notes
         begun = {
             backup_id
             for backup_id, session in notes.sessions.items()
@@ -349,7 +432,7 @@ class Reconciler:
                 self._instance_id,
                 dismissed=frozenset(notes.dismissed),
                 unproven=frozenset(unproven),
-                wanted={one for wish in wishes for one in wish.selection.of(local)},
+                wanted=frozenset(notes.wanted),
                 begun=begun,
             )
         )

@@ -12,11 +12,14 @@ _SMALL_AT_ONCE = 32
 
 
 async def upload_in_order(
-    backups: Sequence[LocalBackup], upload: Callable[[LocalBackup], Awaitable[None]]
+    backups: Sequence[LocalBackup],
+    upload: Callable[[LocalBackup], Awaitable[None]],
+    stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Call `upload` for each backup, in this order; several at once if they are small.
 
-    When one call raises, no further one begins; those under way end, and then it is raised.
+    When one call raises, or `stop` says so, no further one begins; those under way end, and then
+    the error is raised.
     """
     errors: list[Exception] = []
     room = asyncio.Semaphore(_SMALL_AT_ONCE)
@@ -35,12 +38,15 @@ async def upload_in_order(
 
     async with asyncio.TaskGroup() as tasks:
         for one in backups:
+            if stop():
+                break
             if one.backup.size > BLOCK_SIZE:
                 await attempt(one)
             else:
                 await room.acquire()
-                if not errors:
-                    tasks.create_task(attempt_small(one))
+                if errors or stop():
+                    break
+                tasks.create_task(attempt_small(one))
             if errors:
                 break
     if errors:

@@ -6,15 +6,14 @@ import logging
 from homeassistant.components.backup import AgentBackup
 
 from ..dropbox_api.client import DropboxClient
-from ..dropbox_api.errors import CorruptError, DropboxError, FullError
+from ..dropbox_api.errors import CorruptError, DropboxError
 from .account import ask_space
-from .alarm import size_text
 from .gate import Gate
 from .journal import Journal
 from .local import LocalBackups
 from .manners import Asker
 from .models import LocalBackup, Missed, RemoteBackup, date_of, id_of
-from .problems import problem_of, text_of
+from .problems import no_room, problem_of, text_of
 from .publisher import BackupEvent, EventKind, Publisher
 from .remote import BackupFolder
 from .sources import OpenStream, StreamSource
@@ -69,18 +68,20 @@ class Uploader:
         if self._gate.policy.upload_automatically and self._gate.hold is None and not small:
             await limits.prepare(self._client)
 
-    async def upload(self, one: LocalBackup, asker: Asker, patience: float) -> RemoteBackup:
+    async def upload(
+        self, one: LocalBackup, asker: Asker, patience: float, free: int | None
+    ) -> RemoteBackup:
         """Upload a local backup, unless it is there by now.
 
-        `patience`: for how many seconds a call that fails is tried again. Raises `StoppedError`
-        when it is to be held back from now on, other `DropboxError`s, and what reading the backup
-        raises.
+        `patience`: for how many seconds a call that fails is tried again. `free`: how many bytes
+        Dropbox has left, if it says so. Raises `StoppedError` when it is to be held back from now
+        on, other `DropboxError`s, and what reading the backup raises.
         """
         known = self._folder.get(id_of(one.backup)) is not None
         password = self._local.password_for(self._agent_id)
         backup, source = self._local.source(one, password)
         if not known:
-            self._check_room(backup.size)
+            _check_room(backup.size, free)
             self._publisher.publish(status=Status.UPLOADING)
         remote = await self._transfers.upload(
             backup, source, limits=self._gate.limits_of(asker), patience=patience
@@ -107,9 +108,9 @@ class Uploader:
         """
         source = StreamSource(open_stream, backup.size)
         try:
-            patient = self._client.with_patience(_PATIENCE_FOR_HOME_ASSISTANT)
-            self._publisher.publish(space=await ask_space(patient))
-            self._check_room(backup.size)
+            if (space := await ask_space(self._client)) is not None:
+                self._publisher.publish(space=space)
+                _check_room(backup.size, space.free)
             remote = await self._transfers.upload(
                 backup,
                 source,
@@ -135,8 +136,8 @@ class Uploader:
             BackupEvent(kind, backup.backup_id, backup.name, backup.size, text_of(err))
         )
 
-    def _check_room(self, size: int) -> None:
-        """Raise `FullError` before anything is sent if it can't fit."""
-        space = self._publisher.state.space
-        if space is not None and space.free < size:
-            raise FullError(f"{size_text(size)} are needed, {size_text(space.free)} are free")
+
+def _check_room(size: int, free: int | None) -> None:
+    """Raise `FullError` before anything is sent if it can't fit."""
+    if free is not None and free < size:
+        raise no_room(size, free)

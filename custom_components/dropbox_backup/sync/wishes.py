@@ -2,14 +2,20 @@
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from homeassistant.components.backup import AgentBackup
 
+from ..dropbox_api.errors import FullError
 from .models import BackupId, LocalBackup, RemoteBackup, date_of, id_of
+from .plan import Skipped
+from .problems import no_room
 from .remote import BackupFolder
 from .state import Problem, State
+
+# Dropbox has no room though it said it had: after so many it is believed, whatever it says.
+_MOST_REFUSALS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,34 +70,99 @@ class Wish:
 
 
 @dataclass(slots=True)
-class Run:
-    """What one run of the worker found and did. `planned`: it got as far as to know what to do.
-    `unproven`: what is in Dropbox and could not be verified. `stopped_by`: the backup and the
-    trouble with it that stops all. `not_before`: seconds that Dropbox wants to rest.
+class Room:
+    """What is known of the room in Dropbox while a run uploads, in bytes.
+
+    `free`: as Dropbox said right before, less what was uploaded since; None if it did not say.
+    `lacking`: the backups that did not fit, with their sizes. `refusals`: how often Dropbox had no
+    room for what should have fitted. `freed`: what may be deleted for it has been. `first`: the
+    first backup that did not fit, and what was said of it.
     """
 
-    wishes: list[Wish]
+    free: int | None = None
+    lacking: dict[BackupId, int] = field(default_factory=dict)
+    refusals: int = 0
+    freed: bool = False
+    first: tuple[AgentBackup, FullError] | None = None
+
+    @property
+    def to_be_freed(self) -> bool:
+        """Whether something did not fit, and nothing has been deleted for it yet."""
+        return bool(self.lacking) and not self.freed
+
+    def fits(self, size: int) -> bool:
+        """Tell whether to try a backup of this size: not if one as large did not fit."""
+        if self.refusals >= _MOST_REFUSALS:
+            return False
+        return all(size < lacking for lacking in self.lacking.values())
+
+    def lacks(self, backup: AgentBackup) -> FullError:
+        """Take note that there is no room for a backup; return how to say it."""
+        err = no_room(backup.size, None if self._expects(backup.size) else self.free)
+        self.lacking[id_of(backup)] = backup.size
+        self.first = self.first or (backup, err)
+        return err
+
+    def refused(self, backup: AgentBackup) -> FullError:
+        """Take note that a backup did not fit; return how to say it."""
+        self.refusals += self._expects(backup.size)
+        return self.lacks(backup)
+
+    def _expects(self, size: int) -> bool:
+        """Tell whether so many bytes should fit, as far as is known."""
+        return self.free is None or size <= self.free
+
+    def takes(self, size: int) -> None:
+        """Take note that a backup was uploaded."""
+        if self.free is not None:
+            self.free -= size
+
+    def ask_again(self) -> None:
+        """Forget what did not fit: backups were deleted."""
+        self.lacking.clear()
+        self.first = None
+
+
+@dataclass(slots=True)
+class Run:
+    """What one run of the worker found and did.
+
+    `local` are the backups that lie here, `damaged` those that can't be uploaded. `wishes` have no
+    answer yet. `planned`: it got as far as to know what to do. `pending`: what is still to be done.
+    `tried` failed for a reason of their own, and are not tried again in this run. `unproven`: what
+    is in Dropbox and could not be verified. `stopped_by`: the backup and the trouble with it that
+    stops all. `not_before`: seconds that Dropbox wants to rest.
+    """
+
+    wishes: list[Wish] = field(default_factory=list)
     local: tuple[LocalBackup, ...] = ()
+    damaged: tuple[Skipped, ...] = ()
     planned: bool = False
+    pending: set[BackupId] = field(default_factory=set)
     outcomes: Outcomes = field(default_factory=dict)
+    tried: set[BackupId] = field(default_factory=set)
     unproven: set[BackupId] = field(default_factory=set)
+    room: Room = field(default_factory=Room)
     problem: Problem | None = None
     stopped_by: tuple[AgentBackup, Exception] | None = None
     not_before: float = 0.0
 
-    @property
-    def wanted(self) -> set[BackupId]:
-        """What of the local backups somebody asked for, by name or with everything else."""
-        everything = any(wish.selection.everything for wish in self.wishes)
-        chosen = {one for wish in self.wishes for one in wish.selection.of(self.local)}
-        return chosen | ({id_of(one.backup) for one in self.local} if everything else set())
+    def take(self, backup_id: BackupId, outcome: Outcome) -> None:
+        """Take note of what became of a backup."""
+        self.outcomes[backup_id] = outcome
+        self.pending.discard(backup_id)
 
-    def left(self, waiting: Iterable[LocalBackup]) -> list[Wish]:
-        """Return what was asked for and is still to be done; who asked has had their answer."""
-        if not self.planned or not self.wishes:
-            return self.wishes
-        ids = self.wanted & {id_of(one.backup) for one in waiting}
-        return [replace(self.wishes[0], selection=Selection(frozenset(ids)))] if ids else []
+    def try_again(self, backup_ids: Iterable[BackupId]) -> None:
+        """Forget that these failed: somebody asks for them anew."""
+        for backup_id in backup_ids:
+            self.tried.discard(backup_id)
+            self.outcomes.pop(backup_id, None)
+
+    def settled(self, selection: Selection) -> bool:
+        """Tell whether nothing of a selection is still to be done."""
+        if not self.planned or selection.everything:
+            return False
+        return self.pending.isdisjoint(selection.of(self.local))
 
 
 def outcomes_of(selection: Selection, run: Run, folder: BackupFolder, state: State) -> Outcomes:
