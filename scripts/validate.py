@@ -272,7 +272,7 @@ def _text_sections(english: Tree) -> Iterator[tuple[tuple[str, ...], Tree]]:
     """Yield the parts of en.json whose texts the code chooses with a translation key."""
     for platform, texts in english.get("entity", {}).items():
         yield ("entity", platform), texts
-    for name in ("exceptions", "issues", "selector"):
+    for name in ("common", "exceptions", "issues", "selector"):
         yield (name,), english.get(name, {})
 
 

@@ -51,6 +51,34 @@ async def test_the_redirect_uri_is_where_the_browser_is(
     assert shown["redirect_url"] == origin + CALLBACK
 
 
+@pytest.mark.parametrize(
+    ("origin", "refused"),
+    [
+        ("https://home.example.com", False),
+        ("http://localhost:8123", False),
+        ("http://127.0.0.1:8123", False),
+        ("http://homeassistant.local:8123", True),
+        ("http://192.168.1.2:8123", True),
+        ("http://localhost.example.com:8123", True),
+    ],
+)
+async def test_an_address_that_dropbox_will_refuse_is_said_to_be_one_and_only_such_a_one(
+    hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    hass_access_token: str,
+    origin: str,
+    *,
+    refused: bool,
+) -> None:
+    shown = await dialog(hass, hass_client, hass_access_token, origin)
+    text = DESCRIPTION.format(**shown)
+    assert ("will be refused" in text) is refused
+    assert ("`my:`" in text) is refused, "what to do"
+    assert f"\n   `{shown['redirect_url']}`\n" in text, "on a line of its own"
+    numbers = [int(number) for number in re.findall(r"^(\d+)\. ", text, re.MULTILINE)]
+    assert numbers == list(range(1, 7)), "the warning does not end the list"
+
+
 async def test_the_redirect_uri_is_home_assistant_s_own_if_the_browser_does_not_tell(
     hass: HomeAssistant, hass_client: ClientSessionGenerator, hass_access_token: str
 ) -> None:

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 from homeassistant.config_entries import ConfigEntry, ConfigEntryState
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers import config_entry_oauth2_flow
 from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
@@ -66,6 +67,9 @@ class Person:
             name=app.name,
         )
         return str(item["id"])
+
+    async def has_apps(self) -> list[JsonObject]:
+        return list(await self._client.ws("application_credentials/list"))
 
     # Flows
 
@@ -307,18 +311,188 @@ async def test_with_several_apps_the_user_chooses_one_by_its_name(
 async def test_without_an_app_home_assistant_asks_for_one(person: Person) -> None:
     step = await person.adds_integration()
     assert (step["type"], step["reason"]) == ("abort", "missing_credentials")
+    assert step["translation_domain"] == DOMAIN
 
 
 async def test_a_user_who_denies_is_told_so(person: Person, app: DropboxApp) -> None:
     await person.adds_app(app)
     step = await person.denies(await person.adds_integration())
     assert (step["type"], step["reason"]) == ("abort", "user_rejected_authorize")
+    assert step["translation_domain"] == DOMAIN
 
 
-async def test_a_wrong_secret_is_a_refused_sign_in(person: Person, app: DropboxApp) -> None:
+async def stored_apps(person: Person) -> list[tuple[str, str, str]]:
+    """Return name, key and secret of the apps that Home Assistant has."""
+    apps = await person.has_apps()
+    return [(app["name"], app["client_id"], app["client_secret"]) for app in apps]
+
+
+@pytest.mark.parametrize("wrong", ["key", "secret"])
+async def test_a_wrong_key_or_secret_is_said_before_dropbox_opens_and_asked_for_again(
+    hass: HomeAssistant, person: Person, app: DropboxApp, wrong: str
+) -> None:
+    key, secret = app.key, app.secret
+    if wrong == "key":
+        key = "not the key"
+    else:
+        secret = "not the secret"
+    await person.adds_app(DropboxApp(key, secret, app.name))
+    form = await person.adds_integration()
+    assert (form["type"], form["step_id"]) == ("form", "app")
+    assert form["description_placeholders"]["app"] == app.name
+    shown = {field["name"]: field.get("description") for field in form["data_schema"]}
+    assert shown == {"client_id": {"suggested_value": key}, "client_secret": None}
+
+    form = await person.answers(form, client_id=" ", client_secret=app.secret)
+    assert form["errors"] == {"client_id": "empty"}
+    form = await person.allows(
+        await person.answers(form, client_id=f" {app.key} ", client_secret=f"{app.secret}\n")
+    )
+    assert form["step_id"] == "folder"
+    assert await stored_apps(person) == [(app.name, app.key, app.secret)]
+    assert (await person.answers(form, folder=DEFAULT_FOLDER))["type"] == "create_entry"
+    await hass.async_block_till_done()
+    (entry,) = hass.config_entries.async_entries(DOMAIN)
+    assert entry.state is ConfigEntryState.LOADED
+
+
+async def test_a_second_wrong_secret_is_asked_for_once_more(
+    person: Person, app: DropboxApp
+) -> None:
     await person.adds_app(DropboxApp(app.key, "not the secret", app.name))
-    step = await person.allows(await person.adds_integration())
+    form = await person.adds_integration()
+    form = await person.answers(form, client_id=app.key, client_secret="nor this")
+    assert (form["type"], form["step_id"]) == ("form", "app")
+    # Who left here finds the same again, not two apps to choose from.
+    again = await person.adds_integration()
+    assert again["step_id"] == "app"
+    step = await person.answers(again, client_id=app.key, client_secret=app.secret)
+    assert (await person.allows(step))["step_id"] == "folder"
+
+
+async def test_a_secret_that_dropbox_refuses_only_afterwards_is_asked_for_again(
+    person: Person, app: DropboxApp, dropbox_server: DropboxServer
+) -> None:
+    await person.adds_app(app)
+    step = await person.adds_integration()
+    renewed = DropboxApp(app.key, "a new one", app.name, app.redirect_uris)
+    dropbox_server.add_app(renewed)
+    form = await person.allows(step)
+    assert (form["type"], form["step_id"]) == ("form", "app")
+    step = await person.answers(form, client_id=app.key, client_secret=renewed.secret)
+    assert (await person.allows(step))["step_id"] == "folder"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "refused"),
+    [
+        (400, '{"error": "invalid_client: Invalid client_id or client_secret"}', True),
+        (401, '{"error": "invalid_client"}', True),
+        (400, '{"error": "invalid_grant"}', False),
+        (503, "<html>busy</html>", False),
+        (400, "<html>a proxy</html>", False),
+        (400, '["invalid_client"]', False),
+        (400, " " * 100_000 + '{"error": "invalid_client"}', False),
+    ],
+)
+async def test_only_dropbox_s_word_makes_an_app_a_refused_one(
+    person: Person,
+    app: DropboxApp,
+    dropbox_server: DropboxServer,
+    status: int,
+    body: str,
+    *,
+    refused: bool,
+) -> None:
+    await person.adds_app(app)
+    fault = Fault(
+        FaultKind.STATUS,
+        "oauth2/token",
+        status=status,
+        body=body,
+        content_type="application/json",
+    )
+    dropbox_server.faults.add(fault)
+    step = await person.adds_integration()
+    assert step["type"] == ("form" if refused else "external")
+    if refused:  # who enters the same again knows better
+        step = await person.answers(step, client_id=app.key, client_secret=app.secret)
+    assert (await person.allows(step))["step_id"] == "folder"
+
+
+async def test_a_secret_that_was_renewed_at_dropbox_is_replaced_when_signing_in_again(
+    hass: HomeAssistant,
+    person: Person,
+    app: DropboxApp,
+    entry: ConfigEntry,
+    dropbox_server: DropboxServer,
+) -> None:
+    renewed = DropboxApp(app.key, "a new one", app.name, app.redirect_uris)
+    dropbox_server.add_app(renewed)
+    entry.async_start_reauth(hass)
+    await hass.async_block_till_done()
+    form = await person.answers(await person.is_asked_to_sign_in_again())
+    assert form["step_id"] == "app"
+    # The first try is wrong as well, the entry's own stays until the new one is good.
+    form = await person.answers(form, client_id=app.key, client_secret="nor this")
+    assert form["step_id"] == "app"
+    assert (app.name, app.key, app.secret) in await stored_apps(person)
+    step = await person.answers(form, client_id=app.key, client_secret=renewed.secret)
+    step = await person.allows(step)
+    assert (step["type"], step["reason"]) == ("abort", "reauth_successful")
+    await hass.async_block_till_done()
+    assert entry.state is ConfigEntryState.LOADED
+    assert await stored_apps(person) == [(app.name, app.key, renewed.secret)]
+
+
+async def test_an_app_that_another_account_signs_in_with_is_never_deleted(
+    hass: HomeAssistant,
+    person: Person,
+    app: DropboxApp,
+    entry: ConfigEntry,
+    dropbox_server: DropboxServer,
+) -> None:
+    renewed = DropboxApp(app.key, "a new one", app.name, app.redirect_uris)
+    dropbox_server.add_app(renewed)
+    bob = dropbox_server.add_account(DropboxAccount("bob@example.com", "Bob Example"))
+    form = await person.adds_integration()
+    assert form["step_id"] == "app"
+    step = await person.answers(form, client_id=app.key, client_secret=renewed.secret)
+    form = await person.allows(step, bob)
+    assert (await person.answers(form, folder="/Bob"))["type"] == "create_entry"
+    await hass.async_block_till_done()
+    assert len(await stored_apps(person)) == 2
+    assert {one.state for one in hass.config_entries.async_entries(DOMAIN)} == {
+        ConfigEntryState.LOADED
+    }
+
+
+async def test_the_address_for_dropbox_can_be_copied_while_dropbox_s_page_is_open(
+    person: Person, app: DropboxApp, home: str
+) -> None:
+    await person.adds_app(app)
+    step = await person.adds_integration()
+    assert step["description_placeholders"]["redirect_url"] == home + CALLBACK
+    assert step["description_placeholders"]["redirect_warning"] == ""
+
+
+@pytest.mark.parametrize("status", [400, 401])
+async def test_a_sign_in_that_is_too_old_is_told_in_own_words(
+    person: Person, app: DropboxApp, dropbox_server: DropboxServer, status: int
+) -> None:
+    await person.adds_app(app)
+    step = await person.adds_integration()
+    body = '{"error": "invalid_grant"}'
+    dropbox_server.faults.add(Fault(FaultKind.STATUS, "oauth2/token", status=status, body=body))
+    step = await person.allows(step)
     assert (step["type"], step["reason"]) == ("abort", "oauth_unauthorized")
+    assert step["translation_domain"] == DOMAIN
+
+
+def test_each_way_in_which_home_assistant_ends_a_sign_in_has_own_words() -> None:
+    reasons = config_entry_oauth2_flow._SHARED_ABORT_REASONS
+    assert reasons - TEXTS["config"]["abort"].keys() == set()
+    assert reasons - config_flow._IN_OUR_WORDS == set()
 
 
 async def test_no_secret_and_no_address_reaches_the_log(
@@ -383,6 +557,7 @@ async def test_a_sign_in_that_would_end_is_not_taken(
     person: Person, app: DropboxApp, dropbox_server: DropboxServer
 ) -> None:
     await person.adds_app(app)
+    step = await person.adds_integration()
     tokens = dropbox_server.issue_tokens(app)
     answer = {
         "access_token": tokens.access_token,
@@ -399,7 +574,7 @@ async def test_a_sign_in_that_would_end_is_not_taken(
             content_type="application/json",
         )
     )
-    step = await person.allows(await person.adds_integration())
+    step = await person.allows(step)
     assert (step["type"], step["reason"]) == ("abort", Obstacle.SIGN_IN_ENDS_SOON)
 
 

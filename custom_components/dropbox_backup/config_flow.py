@@ -10,12 +10,20 @@ from homeassistant.config_entries import (
     SOURCE_RECONFIGURE,
     ConfigEntry,
     ConfigFlowResult,
+    FlowType,
     OptionsFlow,
     OptionsFlowWithReload,
 )
-from homeassistant.const import CONF_ACCESS_TOKEN, CONF_TOKEN, UnitOfDataRate, UnitOfTime
+from homeassistant.const import (
+    CONF_ACCESS_TOKEN,
+    CONF_CLIENT_ID,
+    CONF_CLIENT_SECRET,
+    CONF_TOKEN,
+    UnitOfDataRate,
+    UnitOfTime,
+)
 from homeassistant.core import callback
-from homeassistant.data_entry_flow import section
+from homeassistant.data_entry_flow import FlowResultType, section
 from homeassistant.exceptions import ImplementationUnavailableError, UnknownImplementationError
 from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
@@ -30,11 +38,20 @@ from homeassistant.helpers.selector import (
     NumberSelectorConfig,
     NumberSelectorMode,
     TextSelector,
+    TextSelectorConfig,
+    TextSelectorType,
     TimeSelector,
 )
 import voluptuous as vol
 
-from .application_credentials import console_url
+from .application_credentials import (
+    AppRefusedError,
+    DropboxImplementation,
+    console_url,
+    forget_unused_app,
+    redirect_placeholders,
+    replace_app,
+)
 from .auth import EntryToken
 from .const import (
     CONF_ALARM_AFTER,
@@ -76,6 +93,18 @@ _ROOT = "/"
 
 # Nothing that could be typed into the folder's form helps against these.
 _NEEDS_NEW_SIGN_IN = {Obstacle.MISSING_PERMISSIONS, Obstacle.SIGN_IN_REFUSED}
+# What Home Assistant's part of the flow ends with: in our words, with what to do about it.
+_IN_OUR_WORDS = {
+    "authorize_url_timeout",
+    "missing_credentials",
+    "no_url_available",
+    "oauth_error",
+    "oauth_failed",
+    "oauth_implementation_unavailable",
+    "oauth_timeout",
+    "oauth_unauthorized",
+    "user_rejected_authorize",
+}
 _ABOUT_THE_FOLDER = {Obstacle.BAD_FOLDER_NAME, Obstacle.FILE_IN_PLACE, Obstacle.NOT_WRITABLE}
 
 
@@ -97,6 +126,15 @@ def _mbits() -> NumberSelector:
         )
     )
 
+
+_APP = vol.Schema(
+    {
+        vol.Required(CONF_CLIENT_ID): TextSelector(),
+        vol.Required(CONF_CLIENT_SECRET): TextSelector(
+            TextSelectorConfig(type=TextSelectorType.PASSWORD)
+        ),
+    }
+)
 
 _MANNERS = "speed_and_hours"
 _IN_SECTION = (CONF_SPEED_LIMIT, CONF_HOURS_FROM, CONF_HOURS_TO, CONF_CHUNKS_AT_ONCE)
@@ -161,6 +199,8 @@ class DropboxBackupConfigFlow(AbstractOAuth2FlowHandler, domain=DOMAIN):
         """Nobody has signed in yet."""
         super().__init__()
         self._app = ""
+        self._app_asked_about = ("", "")
+        self._refused_apps: set[str] = set()
         self._name = ""
         self._data: dict[str, Any] = {}  # Any: Home Assistant's own type for entry data
         self._missing: tuple[str, ...] = ()
@@ -178,6 +218,83 @@ class DropboxBackupConfigFlow(AbstractOAuth2FlowHandler, domain=DOMAIN):
         """Return the options flow."""
         return DropboxBackupOptionsFlow()
 
+    @callback
+    @override
+    def async_abort(
+        self,
+        *,
+        reason: str,
+        description_placeholders: Mapping[str, str] | None = None,
+        translation_domain: str | None = None,
+        next_flow: tuple[FlowType, str] | None = None,
+    ) -> ConfigFlowResult:
+        """End without an entry, and say what to do about it."""
+        if reason in _IN_OUR_WORDS:
+            translation_domain = DOMAIN
+        return super().async_abort(
+            reason=reason,
+            description_placeholders=description_placeholders,
+            translation_domain=translation_domain,
+            next_flow=next_flow,
+        )
+
+    # Signing in with the user's app
+
+    @override
+    async def async_step_auth(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Go to Dropbox's page, but with an app that Dropbox knows: for others it has a page from
+        where nobody comes back.
+        """
+        if user_input is None and await self._app_is_refused():
+            return await self.async_step_app()
+        result = await super().async_step_auth(user_input)
+        if result["type"] is FlowResultType.EXTERNAL_STEP:
+            result["description_placeholders"] = await redirect_placeholders(self.hass)
+        return result
+
+    async def _app_is_refused(self) -> bool:
+        """Ask Dropbox once for each key and secret: who enters the same again knows better."""
+        app = self.flow_impl
+        assert isinstance(app, DropboxImplementation)  # our domain has no others
+        key_and_secret = (app.client_id, app.client_secret)
+        if key_and_secret == self._app_asked_about:
+            return False
+        self._app_asked_about = key_and_secret
+        return await app.is_refused()
+
+    @override
+    async def async_step_creation(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Take what came back from Dropbox's page."""
+        try:
+            return await super().async_step_creation(user_input)
+        except AppRefusedError:
+            return await self.async_step_app()
+
+    async def async_step_app(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask for key and secret again, and store them instead of those that Dropbox refused."""
+        app = self.flow_impl
+        assert isinstance(app, DropboxImplementation)
+        errors: dict[str, str] = {}
+        if user_input is not None:
+            given = {field: text.strip() for field, text in user_input.items()}
+            errors = {field: "empty" for field, text in given.items() if not text}
+            if not errors:
+                self._refused_apps.add(app.domain)
+                self._app = await replace_app(
+                    self.hass, app.domain, given[CONF_CLIENT_ID], given[CONF_CLIENT_SECRET]
+                )
+                return await self._sign_in_with_the_same_app()
+        return self.async_show_form(
+            step_id="app",
+            data_schema=self.add_suggested_values_to_schema(
+                _APP, user_input or {CONF_CLIENT_ID: app.client_id}
+            ),
+            errors=errors,
+            description_placeholders={"console_url": console_url(), "app": app.name},
+        )
+
     # After signing in, for whatever reason
 
     @override
@@ -192,19 +309,22 @@ class DropboxBackupConfigFlow(AbstractOAuth2FlowHandler, domain=DOMAIN):
         # A flow that was left open somewhere must not be in the way.
         await self.async_set_unique_id(account.account_id, raise_on_progress=False)
         if self.source == SOURCE_REAUTH:
-            return self._renew(self._get_reauth_entry(), data)
+            return await self._renew(self._get_reauth_entry(), data)
         if self.source == SOURCE_RECONFIGURE:
-            return self._renew(self._get_reconfigure_entry(), data)
+            return await self._renew(self._get_reconfigure_entry(), data)
         self._abort_if_unique_id_configured()
         self._data = data
         self._name = account.name or _NAMELESS
         return await self.async_step_folder()
 
-    def _renew(self, entry: ConfigEntry, data: dict[str, Any]) -> ConfigFlowResult:
+    async def _renew(self, entry: ConfigEntry, data: dict[str, Any]) -> ConfigFlowResult:
         self._abort_if_unique_id_mismatch(
             reason="wrong_account", description_placeholders={"account": entry.title}
         )
-        return self.async_update_reload_and_abort(entry, data_updates=data)
+        result = self.async_update_reload_and_abort(entry, data_updates=data)
+        for app in self._refused_apps:
+            await forget_unused_app(self.hass, app)
+        return result
 
     def _give_up(self, err: ObstacleError) -> ConfigFlowResult:
         if err.permissions:

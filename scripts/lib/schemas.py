@@ -118,6 +118,7 @@ ENGLISH = vol.Schema(
     {
         vol.Optional("title"): _text,
         vol.Optional("application_credentials"): {vol.Required("description"): _text},
+        vol.Optional("common"): _TEXTS,
         vol.Required("config"): _FLOW,
         vol.Optional("options"): _FLOW,
         vol.Optional("selector"): {cv.slug: {vol.Required("options"): _TEXTS}},
