@@ -615,24 +615,47 @@ async def test_without_a_network_after_the_consent_the_flow_ends(
 
 
 @pytest.mark.parametrize(
-    "name", ["/../x", "/a/..", "back\\slash", "bell\a", "/dot.", "/blank /x", "x" * 256, "/."]
+    ("name", "rule", "culprit"),
+    [
+        ("/../x", Obstacle.NAME_ENDS_BADLY, ".."),
+        ("/a/..", Obstacle.NAME_ENDS_BADLY, ".."),
+        ("/dot.", Obstacle.NAME_ENDS_BADLY, "dot."),
+        ("/.", Obstacle.NAME_ENDS_BADLY, "."),
+        ("/blank /x", Obstacle.NAME_ENDS_BADLY, "blank "),
+        ("back\\slash", Obstacle.NAME_HAS_BACKSLASH, "back\\slash"),
+        ("bell\a", Obstacle.NAME_HAS_CONTROL, ""),
+        ("line\nbreak", Obstacle.NAME_HAS_CONTROL, ""),
+        ("x" * 256, Obstacle.NAME_TOO_LONG, "x" * 256),
+    ],
 )
-async def test_a_name_that_dropbox_refuses_is_an_error_at_the_field(
-    person: Person, folder_form: JsonObject, dropbox_server: DropboxServer, name: str
+async def test_each_rule_for_names_has_its_own_text_at_the_field(
+    person: Person,
+    folder_form: JsonObject,
+    dropbox_server: DropboxServer,
+    name: str,
+    rule: Obstacle,
+    culprit: str,
 ) -> None:
     calls = len(dropbox_server.log.records)
     form = await person.answers(folder_form, folder=name)
-    assert form["errors"] == {CONF_FOLDER: Obstacle.BAD_FOLDER_NAME}
+    assert form["errors"] == {CONF_FOLDER: rule}
+    assert form["description_placeholders"]["reason"] == culprit
     assert form["data_schema"][0]["description"] == {"suggested_value": name}
     assert len(dropbox_server.log.records) == calls
     assert (await person.answers(form, folder=DEFAULT_FOLDER))["type"] == "create_entry"
+
+
+def test_errors_at_a_field_are_plain_text() -> None:
+    for flow in ("config", "options"):
+        for text in TEXTS[flow]["error"].values():
+            assert not set(text) & set("*`[]"), "the frontend shows no markdown there"
 
 
 async def test_a_name_that_dropbox_keeps_for_itself_is_an_error_at_the_field(
     person: Person, folder_form: JsonObject
 ) -> None:
     form = await person.answers(folder_form, folder="/.dropbox.cache")
-    assert form["errors"] == {CONF_FOLDER: Obstacle.BAD_FOLDER_NAME}
+    assert form["errors"] == {CONF_FOLDER: Obstacle.NAME_REFUSED}
 
 
 @pytest.mark.parametrize("folder", ["/in the way", "/in the way/below"])
@@ -915,7 +938,7 @@ async def test_the_folder_can_be_changed(
     form = await person.chooses(await person.reconfigures(entry), "folder")
     assert form["data_schema"][0]["default"] == "/Mine"
     form = await person.answers(form, folder="/nope.")
-    assert form["errors"] == {CONF_FOLDER: Obstacle.BAD_FOLDER_NAME}
+    assert form["errors"] == {CONF_FOLDER: Obstacle.NAME_ENDS_BADLY}
     token = entry.data["token"]
     step = await person.answers(form, folder="/Elsewhere")
     assert (step["type"], step["reason"]) == ("abort", "reconfigure_successful")
@@ -1071,7 +1094,7 @@ async def test_hours_that_mean_nothing_are_refused_and_what_was_typed_stays(
         speed_and_hours={"speed_limit": 8, "chunks_at_once": 8} | hours,
     )
     assert again["type"] == "form"
-    assert again["errors"] == {"base": error}
+    assert again["errors"] == {"speed_and_hours": error}, "where the frontend shows it"
     (section,) = [field for field in again["data_schema"] if field.get("type") == "expandable"]
     assert section["expanded"], "the trouble is in there"
     shown = {name: field.get("description") for name, field in _section(again).items()}
@@ -1082,15 +1105,40 @@ async def test_hours_that_mean_nothing_are_refused_and_what_was_typed_stays(
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [{"speed_limit": -1}, {"chunks_at_once": 0}, {"chunks_at_once": 17}, {"hours_from": "25:00"}],
+    ("field", "wrong"),
+    [
+        ("speed_limit", -1),
+        ("speed_limit", 0.05),
+        ("speed_limit", 10_001),
+        ("chunks_at_once", 0),
+        ("chunks_at_once", 2.5),
+        ("chunks_at_once", 17),
+    ],
 )
-async def test_manners_out_of_range_are_refused(
-    person: Person, entry: ConfigEntry, wrong: dict[str, object]
+async def test_a_number_that_means_nothing_in_the_section_is_told_at_the_section(
+    person: Person, entry: ConfigEntry, field: str, wrong: float
 ) -> None:
     form = await person.opens_options(entry)
-    with pytest.raises(Exception, match=next(iter(wrong))):
-        await person.sets_options(form, **PLAIN_OPTIONS, speed_and_hours=MANNERS | wrong)
+    form = await person.sets_options(
+        form, **PLAIN_OPTIONS, speed_and_hours=MANNERS | {field: wrong}
+    )
+    assert form["errors"] == {"speed_and_hours": f"wrong_{field}"}
+    (section,) = [one for one in form["data_schema"] if one.get("type") == "expandable"]
+    assert section["expanded"]
+    name = TEXTS["options"]["step"]["init"]["sections"]["speed_and_hours"]["data"][field]
+    assert TEXTS["options"]["error"][f"wrong_{field}"].startswith(name.partition(",")[0])
+    assert _section(form)[field]["description"] == {"suggested_value": wrong}
+    assert entry.options == {}
+    done = await person.sets_options(form, **PLAIN_OPTIONS, speed_and_hours=MANNERS)
+    assert done["type"] == "create_entry"
+
+
+async def test_a_time_that_there_is_not_is_refused(person: Person, entry: ConfigEntry) -> None:
+    form = await person.opens_options(entry)
+    with pytest.raises(Exception, match="hours_from"):
+        await person.sets_options(
+            form, **PLAIN_OPTIONS, speed_and_hours=MANNERS | {"hours_from": "25:00"}
+        )
     assert entry.options == {}
 
 
@@ -1119,26 +1167,36 @@ async def test_the_options_begin_with_what_is_in_force_and_are_in_force_at_once(
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("field", "wrong"),
     [
-        {"keep": -1},
-        {"keep": 1001},
-        {"check_interval": 0},
-        {"check_interval": 169},
-        {"alarm_after": -1},
-        {"alarm_after": 366},
+        ("keep", -1),
+        ("keep", 2.5),
+        ("keep", 0.05),
+        ("keep", 1001),
+        ("check_interval", 0),
+        ("check_interval", 1.5),
+        ("check_interval", 169),
+        ("alarm_after", -1),
+        ("alarm_after", 0.5),
+        ("alarm_after", 366),
     ],
 )
-async def test_options_out_of_range_are_refused(
-    person: Person, entry: ConfigEntry, wrong: dict[str, int]
+async def test_a_number_that_means_nothing_is_told_at_its_field_and_nothing_is_stored(
+    person: Person, entry: ConfigEntry, field: str, wrong: float
 ) -> None:
     form = await person.opens_options(entry)
-    answers = {
-        "upload_automatically": True,
-        "keep": 10,
-        "check_interval": 24,
-        "alarm_after": 3,
-    } | wrong
-    with pytest.raises(Exception, match=next(iter(wrong))):
-        await person.sets_options(form, **answers)
+    form = await person.sets_options(form, **(PLAIN_OPTIONS | {field: wrong}))
+    assert form["errors"] == {field: f"wrong_{field}"}
+    shown = {one["name"]: one["description"] for one in _plain(form)}
+    assert shown[field] == {"suggested_value": wrong}
     assert entry.options == {}
+
+
+async def test_all_errors_are_told_at_once(person: Person, entry: ConfigEntry) -> None:
+    form = await person.opens_options(entry)
+    form = await person.sets_options(
+        form,
+        **(PLAIN_OPTIONS | {"keep": 2.5, "alarm_after": -1}),
+        speed_and_hours=MANNERS | {"speed_limit": 0.05},
+    )
+    assert form["errors"].keys() == {"keep", "alarm_after", "speed_and_hours"}

@@ -1,6 +1,7 @@
 """Signing in to Dropbox, choosing the backup folder, and the options."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import count
 import logging
 from typing import Any, override
@@ -105,26 +106,67 @@ _IN_OUR_WORDS = {
     "oauth_unauthorized",
     "user_rejected_authorize",
 }
-_ABOUT_THE_FOLDER = {Obstacle.BAD_FOLDER_NAME, Obstacle.FILE_IN_PLACE, Obstacle.NOT_WRITABLE}
+_ABOUT_THE_FOLDER = {
+    Obstacle.NAME_TOO_LONG,
+    Obstacle.NAME_ENDS_BADLY,
+    Obstacle.NAME_HAS_BACKSLASH,
+    Obstacle.NAME_HAS_CONTROL,
+    Obstacle.NAME_REFUSED,
+    Obstacle.FILE_IN_PLACE,
+    Obstacle.NOT_WRITABLE,
+}
 
 
-def _whole_number(minimum: int, maximum: int, unit: str = "") -> vol.All[Any]:
-    config = NumberSelectorConfig(min=minimum, max=maximum, step=1, mode=NumberSelectorMode.BOX)
-    if unit:
-        config["unit_of_measurement"] = unit
-    return vol.All(NumberSelector(config), vol.Coerce(int))
+class _Number(NumberSelector):
+    """A number that the frontend asks for with its limits, and that is judged here: for what Home
+    Assistant itself refuses there are no texts, and in a section not even a place.
+    """
+
+    @override
+    def __call__(self, data: object) -> float:
+        """Take any number."""
+        return float(vol.Coerce(float)(data))
 
 
-def _mbits() -> NumberSelector:
-    return NumberSelector(
-        NumberSelectorConfig(
-            min=0,
-            max=10_000,
-            step=0.1,
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """What a number may be, and the error for what it may not."""
+
+    minimum: float
+    maximum: float
+    error: str
+    unit: str = ""
+    whole: bool = True
+
+    def selector(self) -> _Number:
+        """Return the field for it."""
+        config = NumberSelectorConfig(
+            min=0 if self.minimum < 1 else self.minimum,
+            max=self.maximum,
+            step=1 if self.whole else 0.1,
             mode=NumberSelectorMode.BOX,
-            unit_of_measurement=UnitOfDataRate.MEGABITS_PER_SECOND,
         )
-    )
+        if self.unit:
+            config["unit_of_measurement"] = self.unit
+        return _Number(config)
+
+    def allow(self, value: float) -> bool:
+        """Tell whether a value is good. What is not whole may also be 0, for none at all."""
+        if self.whole and not value.is_integer():
+            return False
+        return self.minimum <= value <= self.maximum or (value == 0 and not self.whole)
+
+
+_NUMBERS = {
+    CONF_KEEP: _Limits(0, 1000, "wrong_keep"),
+    CONF_CHECK_INTERVAL: _Limits(1, 168, "wrong_check_interval", UnitOfTime.HOURS),
+    CONF_ALARM_AFTER: _Limits(0, 365, "wrong_alarm_after", UnitOfTime.DAYS),
+    # With less, a single part would be on its way for more than six minutes.
+    CONF_SPEED_LIMIT: _Limits(
+        0.1, 10_000, "wrong_speed_limit", UnitOfDataRate.MEGABITS_PER_SECOND, whole=False
+    ),
+    CONF_CHUNKS_AT_ONCE: _Limits(1, 16, "wrong_chunks_at_once"),
+}
 
 
 _APP = vol.Schema(
@@ -142,24 +184,25 @@ _IN_SECTION = (CONF_SPEED_LIMIT, CONF_HOURS_FROM, CONF_HOURS_TO, CONF_CHUNKS_AT_
 
 def _options(*, collapsed: bool) -> vol.Schema:
     """Return the options on one page. Most people never need those of the section."""
+    field = {key: limits.selector() for key, limits in _NUMBERS.items()}
     manners = vol.Schema(
         {
-            vol.Required(CONF_SPEED_LIMIT, default=0): _mbits(),
+            vol.Required(CONF_SPEED_LIMIT, default=0): field[CONF_SPEED_LIMIT],
             vol.Optional(CONF_HOURS_FROM): TimeSelector(),
             vol.Optional(CONF_HOURS_TO): TimeSelector(),
-            vol.Required(CONF_CHUNKS_AT_ONCE, default=DEFAULT_CHUNKS_AT_ONCE): _whole_number(1, 16),
+            vol.Required(CONF_CHUNKS_AT_ONCE, default=DEFAULT_CHUNKS_AT_ONCE): field[
+                CONF_CHUNKS_AT_ONCE
+            ],
         }
     )
     return vol.Schema(
         {
             vol.Required(CONF_UPLOAD_AUTOMATICALLY, default=True): BooleanSelector(),
-            vol.Required(CONF_KEEP, default=DEFAULT_KEEP): _whole_number(0, 1000),
-            vol.Required(CONF_CHECK_INTERVAL, default=DEFAULT_CHECK_INTERVAL): _whole_number(
-                1, 168, UnitOfTime.HOURS
-            ),
-            vol.Required(CONF_ALARM_AFTER, default=DEFAULT_ALARM_AFTER): _whole_number(
-                0, 365, UnitOfTime.DAYS
-            ),
+            vol.Required(CONF_KEEP, default=DEFAULT_KEEP): field[CONF_KEEP],
+            vol.Required(CONF_CHECK_INTERVAL, default=DEFAULT_CHECK_INTERVAL): field[
+                CONF_CHECK_INTERVAL
+            ],
+            vol.Required(CONF_ALARM_AFTER, default=DEFAULT_ALARM_AFTER): field[CONF_ALARM_AFTER],
             vol.Optional(_MANNERS): section(manners, {"collapsed": collapsed}),
         }
     )
@@ -171,12 +214,34 @@ def _as_on_the_page(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _as_stored(page: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the form gave without its section, and times of day to the minute."""
+    """Return what the form gave without its section, times of day to the minute, and whole numbers
+    as such.
+    """
     options = {**page.get(_MANNERS, {}), **{key: page[key] for key in page if key != _MANNERS}}
     for key in (CONF_HOURS_FROM, CONF_HOURS_TO):
         if key in options:
             options[key] = cv.time(options[key]).replace(second=0).isoformat()
+    for key, limits in _NUMBERS.items():
+        if key in options and limits.whole and limits.allow(options[key]):
+            options[key] = int(options[key])
     return options
+
+
+def _wrong_in(options: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is wrong, by field. The frontend has no place for errors inside a section: there
+    they belong to the section, and their texts name the field.
+    """
+    wrong = {
+        key: limits.error
+        for key, limits in _NUMBERS.items()
+        if key in options and not limits.allow(options[key])
+    }
+    if (hours := _wrong_hours(options)) is not None:
+        wrong[CONF_HOURS_FROM] = hours
+    errors: dict[str, str] = {}
+    for key, error in wrong.items():
+        errors.setdefault(_MANNERS if key in _IN_SECTION else key, error)
+    return errors
 
 
 def _wrong_hours(options: Mapping[str, Any]) -> str | None:
@@ -372,7 +437,8 @@ class DropboxBackupConfigFlow(AbstractOAuth2FlowHandler, domain=DOMAIN):
                     return self._give_up(err)
                 field = CONF_FOLDER if err.obstacle in _ABOUT_THE_FOLDER else "base"
                 errors[field] = err.obstacle
-                reason = err.reason
+                # An invisible character would break the sentence.
+                reason = err.reason if err.obstacle is not Obstacle.NAME_HAS_CONTROL else ""
             else:
                 return self._use(folder)
         return self.async_show_form(
@@ -485,13 +551,13 @@ class DropboxBackupOptionsFlow(OptionsFlowWithReload):
             if _MANNERS not in user_input:  # nobody has looked into the section
                 user_input[_MANNERS] = {key: options[key] for key in _IN_SECTION if key in options}
             options = _as_stored(user_input)
-            if (wrong := _wrong_hours(options)) is None:
+            errors = _wrong_in(options)
+            if not errors:
                 return self.async_create_entry(data=options)
-            errors["base"] = wrong
         return self.async_show_form(
             step_id="init",
             data_schema=self.add_suggested_values_to_schema(
-                _options(collapsed=not errors), _as_on_the_page(options)
+                _options(collapsed=_MANNERS not in errors), _as_on_the_page(options)
             ),
             errors=errors,
         )

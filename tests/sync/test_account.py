@@ -48,12 +48,24 @@ def test_a_folder_may_be_typed_carelessly(typed: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "typed", [".", "..", "/a/../b", "a.", "a /b", "a\\b", "a\0b", "a\nb", "x" * 256, "\ud800"]
+    ("typed", "rule"),
+    [
+        (".", Obstacle.NAME_ENDS_BADLY),
+        ("..", Obstacle.NAME_ENDS_BADLY),
+        ("/a/../b", Obstacle.NAME_ENDS_BADLY),
+        ("a.", Obstacle.NAME_ENDS_BADLY),
+        ("a /b", Obstacle.NAME_ENDS_BADLY),
+        ("a\\b", Obstacle.NAME_HAS_BACKSLASH),
+        ("a\0b", Obstacle.NAME_HAS_CONTROL),
+        ("a\nb", Obstacle.NAME_HAS_CONTROL),
+        ("x" * 256, Obstacle.NAME_TOO_LONG),
+        ("\ud800", Obstacle.NAME_HAS_CONTROL),
+    ],
 )
-def test_a_name_that_dropbox_refuses_is_refused(typed: str) -> None:
+def test_a_name_that_dropbox_refuses_is_refused(typed: str, rule: Obstacle) -> None:
     with pytest.raises(ObstacleError) as caught:
         folder_path(typed)
-    assert caught.value.obstacle is Obstacle.BAD_FOLDER_NAME
+    assert caught.value.obstacle is rule
 
 
 @given(TYPED)

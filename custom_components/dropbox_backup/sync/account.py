@@ -50,7 +50,11 @@ class Obstacle(StrEnum):
     CANNOT_CONNECT = "cannot_connect"
     RATE_LIMITED = "rate_limited"
     FULL = "dropbox_full"
-    BAD_FOLDER_NAME = "bad_folder_name"
+    NAME_TOO_LONG = "folder_name_too_long"
+    NAME_ENDS_BADLY = "folder_name_ends_badly"
+    NAME_HAS_BACKSLASH = "folder_name_has_backslash"
+    NAME_HAS_CONTROL = "folder_name_has_control_character"
+    NAME_REFUSED = "folder_name_refused"
     FILE_IN_PLACE = "file_in_place"
     NOT_WRITABLE = "folder_not_writable"
     UNEXPECTED = "unexpected"
@@ -100,22 +104,26 @@ async def check_sign_in(client: DropboxClient, token: Mapping[str, Any]) -> Acco
 def folder_path(text: str) -> str:
     """Return what a person typed as the path of a folder: `/a/b`, or the empty string for the root.
 
-    Raises `ObstacleError` for a name that Dropbox refuses, or that can't be synced to a computer.
-    Which names Dropbox keeps for itself, it tells by itself.
+    Raises `ObstacleError` for a name that Dropbox refuses, or that can't be synced to a computer;
+    its reason is that name. Which names Dropbox keeps for itself, it tells by itself.
     """
     names = [name for name in text.strip().split("/") if name]
-    if any(_is_bad(name) for name in names):
-        raise ObstacleError(Obstacle.BAD_FOLDER_NAME)
+    for name in names:
+        if (obstacle := _wrong_with(name)) is not None:
+            raise ObstacleError(obstacle, name)
     return "".join(f"/{name}" for name in names)
 
 
-def _is_bad(name: str) -> bool:
-    return (
-        len(name) > _LONGEST_NAME
-        or name.endswith((".", " "))
-        or "\\" in name
-        or any(unicodedata.category(char) in _NEVER_IN_NAMES for char in name)
-    )
+def _wrong_with(name: str) -> Obstacle | None:
+    if any(unicodedata.category(char) in _NEVER_IN_NAMES for char in name):
+        return Obstacle.NAME_HAS_CONTROL
+    if len(name) > _LONGEST_NAME:
+        return Obstacle.NAME_TOO_LONG
+    if "\\" in name:
+        return Obstacle.NAME_HAS_BACKSLASH
+    if name.endswith((".", " ")):
+        return Obstacle.NAME_ENDS_BADLY
+    return None
 
 
 async def prove_writable(client: DropboxClient, folder: str) -> None:
@@ -188,7 +196,7 @@ def _obstacle_named(reason: str) -> Obstacle:
     """Return what Dropbox's refusal, a path of tags, is about."""
     tags = set(reason.split("/"))
     if tags & _BAD_NAME:
-        return Obstacle.BAD_FOLDER_NAME
+        return Obstacle.NAME_REFUSED
     if reason in _FILE_IN_PLACE:
         return Obstacle.FILE_IN_PLACE
     if tags & _NOT_WRITABLE:
