@@ -133,6 +133,21 @@ async def test_a_sign_in_without_all_permissions_asks_to_sign_in_again(
     assert not dropbox_server.log.records
 
 
+async def test_a_sign_in_with_more_permissions_than_are_needed_goes_on(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    await hass.config_entries.async_unload(entry.entry_id)
+    granted = entry.data[CONF_TOKEN]["scope"]
+    assert "files.metadata.write" not in granted
+    change_token(hass, entry, scope=f"files.metadata.write {granted}")
+
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    assert len(archives(dropbox_server)) == 1
+
+
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     "fault",

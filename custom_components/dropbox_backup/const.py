@@ -23,7 +23,6 @@ DEFAULT_CHUNKS_AT_ONCE: Final = 10
 SCOPES: Final = (
     "account_info.read",
     "files.metadata.read",
-    "files.metadata.write",
     "files.content.read",
     "files.content.write",
 )

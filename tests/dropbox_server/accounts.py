@@ -30,7 +30,7 @@ class DropboxApp:
     secret: str = "localappsecret1"
     name: str = "Home Assistant Backup"
     redirect_uris: tuple[str, ...] = DEFAULT_REDIRECT_URIS
-    scopes: tuple[str, ...] = schema.ALL_SCOPES
+    scopes: tuple[str, ...] = schema.NEEDED_SCOPES
     app_folder: bool = False
 
 

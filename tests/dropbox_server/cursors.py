@@ -97,25 +97,37 @@ def check(tree: FileTree, cursor: Cursor) -> None:
         raise ResetError
 
 
-def has_changes(tree: FileTree, cursor: Cursor) -> bool:
+def has_changes(tree: FileTree, cursor: Cursor, *, omit_passing: bool = False) -> bool:
     """Tell whether `page` would return anything."""
-    entries, _, _ = page(tree, replace(cursor, limit=1))
+    entries, _, _ = page(tree, replace(cursor, limit=1), omit_passing=omit_passing)
     return bool(entries)
 
 
-def page(tree: FileTree, cursor: Cursor) -> tuple[list[Entry], Cursor, bool]:
-    """Return the next entries, the cursor behind them, and whether there are more."""
+def page(
+    tree: FileTree, cursor: Cursor, *, omit_passing: bool = False
+) -> tuple[list[Entry], Cursor, bool]:
+    """Return the next entries, the cursor behind them, and whether there are more.
+
+    `omit_passing`: without what came and went since the cursor.
+    """
     told: dict[str, Entry] = {}
     position = cursor.position
     for number in range(cursor.position + 1, tree.head + 1):
         path_key = tree.log[number - 1]
-        if tree.last_change[path_key] == number and _visible(tree, cursor, path_key, number):
+        latest = tree.last_change[path_key] == number
+        passing = omit_passing and _came_and_went(tree, cursor, path_key)
+        if latest and not passing and _visible(tree, cursor, path_key, number):
             teller = _teller(tree, cursor, path_key, number)
             if teller not in told and len(told) == cursor.limit:
                 return list(told.values()), replace(cursor, position=position), True
             told[teller] = tree.entries[teller]
         position = number
     return list(told.values()), replace(cursor, position=position), False
+
+
+def _came_and_went(tree: FileTree, cursor: Cursor, path_key: str) -> bool:
+    gone = isinstance(tree.entries[path_key], Tombstone)
+    return gone and not tree.lived_at(path_key, cursor.position)
 
 
 def _visible(tree: FileTree, cursor: Cursor, path_key: str, number: int) -> bool:

@@ -131,6 +131,8 @@ class Dispatcher:
             response = web.Response(body=body, content_type="application/json")
         if fault := faults.first(FaultKind.RESET_IN_RESPONSE):
             response = _Interrupted(body, fault.after_bytes, response)
+        elif fault := faults.first(FaultKind.SPLIT_RESPONSE):
+            response = _Split(body, fault, response)
         response.headers["X-Dropbox-Request-Id"] = request["request_id"]
         record.bytes_sent += len(body)
         return response
@@ -301,6 +303,24 @@ def _refused(refusal: RefusalError) -> web.Response:
 async def _stall(fault: Fault | None) -> None:
     if fault is not None:
         await asyncio.sleep(fault.seconds)
+
+
+class _Split(web.Response):
+    """A response that comes in two pieces."""
+
+    def __init__(self, body: bytes, fault: Fault, like: web.Response) -> None:
+        super().__init__(status=like.status, body=body, headers=like.headers)
+        self._pieces = (body[: fault.after_bytes], body[fault.after_bytes :])
+        self._pause = max(fault.seconds, RESET_DELAY)
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Send the first piece, then the rest."""
+        first, rest = self._pieces
+        if self._payload_writer is not None and first:
+            await self._payload_writer.write(first)
+            await self._payload_writer.drain()
+            await asyncio.sleep(self._pause)
+        await web.StreamResponse.write_eof(self, data or rest)
 
 
 class _Interrupted(web.Response):

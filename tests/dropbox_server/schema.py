@@ -27,6 +27,8 @@ WRITE_METADATA = "files.metadata.write"
 READ_CONTENT = "files.content.read"
 WRITE_CONTENT = "files.content.write"
 ALL_SCOPES = (READ_ACCOUNT, READ_METADATA, WRITE_METADATA, READ_CONTENT, WRITE_CONTENT)
+# What the routes below ask for. Writing metadata is for the properties of files only.
+NEEDED_SCOPES = (READ_ACCOUNT, READ_METADATA, READ_CONTENT, WRITE_CONTENT)
 
 
 class SchemaError(ValueError):

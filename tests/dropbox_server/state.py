@@ -25,7 +25,7 @@ from .upload_sessions import UploadSessions
 class Rules:
     """Behaviour that a test may choose; times in seconds.
 
-    The last three are points on which Dropbox's documents are silent: run a client against both.
+    The last four are points on which Dropbox's documents are silent: run a client against both.
     """
 
     write_lock: bool = False
@@ -40,6 +40,8 @@ class Rules:
     """`backoff` in longpoll's answers."""
     range_error_status: int = 416
     """Answer to a range behind the end: 416, or 409 with `range/not_satisfiable`."""
+    omit_passing: bool = False
+    """Whether a delta leaves out what came and went since the cursor."""
     resend_after_close: str = "closed"
     """A block sent again to a closed concurrent session: `closed` (refused) or `accept`."""
     resend_in_session: str = "accept"

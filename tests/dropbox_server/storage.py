@@ -63,6 +63,8 @@ class FileTree:
         self.history: dict[str, list[StoredFile | Tombstone]] = {}
         self.log: list[str] = []
         self.last_change: dict[str, int] = {}
+        # For each path the numbers of the changes that it came with, and that it went with.
+        self._lives: dict[str, list[tuple[int, int | None]]] = {}
         self.used = 0
         self.watchers: set[asyncio.Event] = set()
         self._journal_path = directory / "changes.jsonl"
@@ -81,6 +83,13 @@ class FileTree:
     def head(self) -> int:
         """The number of the latest change."""
         return len(self.log)
+
+    def lived_at(self, path_key: str, number: int) -> bool:
+        """Tell whether something was at a path right after the change with that number."""
+        return any(
+            came <= number and (went is None or number < went)
+            for came, went in self._lives.get(path_key, [])
+        )
 
     def live(self, path: str) -> StoredFile | StoredFolder | None:
         """Return what is at `path` now, if anything."""
@@ -325,6 +334,12 @@ class FileTree:
         self.entries[path_key] = entry
         self.log.append(path_key)
         self.last_change[path_key] = len(self.log)
+        lives = self._lives.setdefault(path_key, [])
+        is_live = bool(lives) and lives[-1][1] is None
+        if isinstance(entry, Tombstone) and is_live:
+            lives[-1] = (lives[-1][0], len(self.log))
+        elif not isinstance(entry, Tombstone) and not is_live:
+            lives.append((len(self.log), None))
 
     def _replay(self) -> None:
         if not self._journal_path.exists():

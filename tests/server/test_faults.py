@@ -257,6 +257,51 @@ async def test_writes_that_overlap_are_refused_on_request(server: DropboxServer,
         assert (await api.finish(session, 1, "/g")).status == 200
 
 
+async def test_an_answer_in_two_pieces_is_whole_to_who_reads_to_its_end(
+    server: DropboxServer, api: Api
+) -> None:
+    server.faults.add(
+        Fault(FaultKind.SPLIT_RESPONSE, "files/get_metadata", after_bytes=20, seconds=0.2)
+    )
+    url = f"{server.url}/2/files/get_metadata"
+    headers = {"Authorization": f"Bearer {api.token}", "Content-Type": "application/json"}
+    async with api.session.post(url, data=b'{"path": "/no"}', headers=headers) as answer:
+        assert answer.status == 409
+        first = await answer.content.readany()
+        assert len(first) == 20
+        whole = json.loads(first + await answer.content.read())
+    assert whole["error"] == {".tag": "path", "path": {".tag": "not_found"}}
+
+
+async def test_a_proxy_may_strip_the_range(server: DropboxServer, api: Api) -> None:
+    server.account.files.put("/x", DATA)
+    server.faults.add(Fault(FaultKind.IGNORE_RANGE, "files/download"))
+    answer = await api.download({"path": "/x"}, Range="bytes=5-9")
+    assert (answer.status, answer.body) == (200, DATA)
+    answer = await api.download({"path": "/x"}, Range="bytes=5-9")
+    assert (answer.status, answer.body) == (206, DATA[5:10])
+
+
+@pytest.mark.parametrize("kind", [FaultKind.REPLACE_FILE, FaultKind.DELETE_FILE])
+async def test_a_file_that_changes_while_it_is_read_is_sent_as_it_was(
+    server: DropboxServer, api: Api, kind: FaultKind
+) -> None:
+    tree = server.account.files
+    rev = tree.put("/x", DATA).rev
+    server.faults.add(Fault(kind, "files/download"))
+    assert (await api.download({"path": "/x"})).body == DATA
+    there = (await api.rpc("files/get_metadata", {"path": "/x"})).json
+    assert there.get("rev") != rev
+    assert (await api.download({"path": f"rev:{rev}"})).body == DATA, "the revision is kept"
+
+
+@pytest.mark.parametrize("value", ["1e12", "-5", "soon", "nan"])
+async def test_retry_after_can_be_anything(server: DropboxServer, api: Api, value: str) -> None:
+    server.faults.add(Fault(FaultKind.STATUS, status=429, headers={"Retry-After": value}))
+    answer = await api.rpc("users/get_current_account")
+    assert (answer.status, answer.headers["Retry-After"]) == (429, value)
+
+
 async def test_client_that_goes_away_leaves_nothing_behind(server: DropboxServer, api: Api) -> None:
     async def body() -> object:
         yield DATA

@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import given, settings, strategies as st
 import pytest
 
-from tests.dropbox_server import DropboxServer, Rules, StoredFile, cursors
+from tests.dropbox_server import DropboxServer, Fault, FaultKind, Rules, StoredFile, cursors
 from tests.dropbox_server.clock import Clock
 from tests.dropbox_server.cursors import Cursor
 from tests.dropbox_server.entries import Tombstone
@@ -252,6 +252,38 @@ def test_folder_made_again_between_two_pages_hides_nothing_that_went_with_it(
     assert set(mirror) == {"/a", "/c", "/c/b"}
 
 
+@pytest.mark.parametrize("omit_passing", [False, True])
+async def test_a_delta_may_leave_out_what_came_and_went(
+    server: DropboxServer, api: Api, *, omit_passing: bool
+) -> None:
+    server.rules = Rules(omit_passing=omit_passing)
+    tree = server.account.files
+    tree.put("/stays", b"1")
+    cursor = (await api.rpc("files/list_folder", {"path": ""})).json["cursor"]
+    tree.put("/passes", b"1")
+    tree.delete("/passes")
+    tree.delete("/stays")
+    delta = (await api.rpc("files/list_folder/continue", {"cursor": cursor})).json
+    told = {entry["name"] for entry in delta["entries"] if entry[".tag"] == "deleted"}
+    assert told == ({"stays"} if omit_passing else {"stays", "passes"})
+
+
+async def test_cursors_die_between_two_pages_and_in_a_longpoll(
+    server: DropboxServer, api: Api
+) -> None:
+    for number in range(3):
+        server.account.files.put(f"/{number}", b"1")
+    first = (await api.rpc("files/list_folder", {"path": "", "limit": 2})).json
+    assert first["has_more"]
+    for route in ("files/list_folder/continue", "files/list_folder/longpoll"):
+        server.faults.add(Fault(FaultKind.RESET_CURSOR, route))
+        headers = {"Authorization": ""} if route.endswith("longpoll") else {}
+        answer = await api.rpc(route, {"cursor": first["cursor"]}, **headers)
+        assert (answer.status, answer.tags) == (409, "reset")
+    again = await api.rpc("files/list_folder/continue", {"cursor": first["cursor"]})
+    assert again.tags == "reset", "a dead cursor stays dead"
+
+
 NAMES = st.sampled_from(["a", "b", "c"])
 PATHS = st.lists(NAMES, min_size=1, max_size=2).map(lambda parts: "/" + "/".join(parts))
 ACTIONS = st.one_of(
@@ -267,9 +299,14 @@ ACTIONS = st.one_of(
     before=st.lists(ACTIONS, max_size=8),
     after=st.lists(st.tuples(ACTIONS, st.booleans()), max_size=8),
     limit=st.integers(1, 4),
+    omit_passing=st.booleans(),
 )
 def test_a_client_that_obeys_the_docs_ends_with_the_same_tree(
-    before: list[tuple[Any, ...]], after: list[tuple[tuple[Any, ...], bool]], limit: int
+    before: list[tuple[Any, ...]],
+    after: list[tuple[tuple[Any, ...], bool]],
+    limit: int,
+    *,
+    omit_passing: bool,
 ) -> None:
     """Apply deltas as the docstring of `files_list_folder` says, with changes between the pages."""
     with tempfile.TemporaryDirectory() as folder:
@@ -278,14 +315,14 @@ def test_a_client_that_obeys_the_docs_ends_with_the_same_tree(
             _act(tree, action)
         cursor = cursors.start(tree, "", None, recursive=True, limit=limit)
         mirror: dict[str, str] = {}
-        cursor, _ = _sync(tree, cursor, mirror)
+        cursor, _ = _sync(tree, cursor, mirror, omit_passing=omit_passing)
         for action, look in after:
             _act(tree, action)
             if look:
-                cursor, _ = _sync(tree, cursor, mirror)
+                cursor, _ = _sync(tree, cursor, mirror, omit_passing=omit_passing)
         has_more = True
         while has_more:
-            cursor, has_more = _sync(tree, cursor, mirror)
+            cursor, has_more = _sync(tree, cursor, mirror, omit_passing=omit_passing)
         truth = {
             path: entry.rev if isinstance(entry, StoredFile) else "folder"
             for path, entry in tree.entries.items()
@@ -304,8 +341,10 @@ def _act(tree: FileTree, action: tuple[Any, ...]) -> None:
         getattr(tree, kind)(*arguments)
 
 
-def _sync(tree: FileTree, cursor: Cursor, mirror: dict[str, str]) -> tuple[Cursor, bool]:
-    entries, cursor, has_more = cursors.page(tree, cursor)
+def _sync(
+    tree: FileTree, cursor: Cursor, mirror: dict[str, str], *, omit_passing: bool = False
+) -> tuple[Cursor, bool]:
+    entries, cursor, has_more = cursors.page(tree, cursor, omit_passing=omit_passing)
     for entry in entries:
         path = key(entry.path)
         below = [other for other in mirror if is_within(other, path)]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+import inspect
 import os
 import random
+import re
 import subprocess
 import sys
 from typing import Any
@@ -25,9 +27,9 @@ from dropbox.file_transfer import (
 import pytest
 import requests
 
-from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
+from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind, schema
 
-from .conftest import MIB, Sdk, in_thread
+from .conftest import MIB, Api, Sdk, in_thread
 
 APPEND = "files/upload_session/append_v2"
 MODIFIED = datetime(2026, 2, 3, 4, 5, 6)  # noqa: DTZ001 - the SDK wants UTC without a zone
@@ -197,6 +199,54 @@ async def test_listing_continues_over_pages_and_reports_changes(
     delta = await sdk(lambda client: client.files_list_folder_continue(cursor))
     kinds = [(type(entry).__name__, entry.name) for entry in delta.entries]
     assert kinds == [("DeletedMetadata", "3.tar"), ("FileMetadata", "new.tar")]
+
+
+async def test_its_client_takes_answers_in_pieces(server: DropboxServer, sdk: Sdk) -> None:
+    server.faults.add(Fault(FaultKind.SPLIT_RESPONSE, after_bytes=5, times=None))
+    await sdk(lambda client: client.files_upload(b"hello", "/x"))
+    assert (await sdk(lambda client: client.files_get_metadata("/x"))).size == 5
+    with pytest.raises(exceptions.ApiError) as raised:
+        await sdk(lambda client: client.files_get_metadata("/no"))
+    assert raised.value.error.get_path().is_not_found()
+
+
+async def test_its_client_is_told_that_a_cursor_is_dead(server: DropboxServer, sdk: Sdk) -> None:
+    cursor = (await sdk(lambda client: client.files_list_folder(""))).cursor
+    for name, call in {
+        "continue": lambda client: client.files_list_folder_continue(cursor),
+        "longpoll": lambda client: client.files_list_folder_longpoll(cursor),
+    }.items():
+        server.faults.add(Fault(FaultKind.RESET_CURSOR, f"files/list_folder/{name}"))
+        with pytest.raises(exceptions.ApiError) as raised:
+            await sdk(call)
+        assert raised.value.error.is_reset()
+
+
+@pytest.mark.parametrize("name", sorted(schema.ROUTES))
+async def test_each_route_asks_for_the_permission_that_the_sdk_names(
+    server: DropboxServer, api: Api, name: str
+) -> None:
+    spec = schema.ROUTES[name]
+    method = getattr(dropbox.Dropbox, name.replace("/", "_"))
+    found = re.search(r"scope: ([\w.]+)", inspect.getdoc(method) or "")
+    named = found and found[1]
+    if not spec.needs_token:  # nobody is asked who calls
+        assert spec.scope is None
+        return
+    assert spec.scope == named
+    if named is None:
+        return
+    others = tuple(scope for scope in schema.ALL_SCOPES if scope != named)
+    api.tokens = server.issue_tokens(scopes=others)
+    argument: dict[str, str] | None = {} if spec.takes_argument else None
+    if spec.style == "rpc":
+        answer = await api.rpc(name, argument)
+    elif spec.style == "upload":
+        answer = await api.upload(name, argument)
+    else:
+        answer = await api.download(argument)
+    assert answer.status == 401
+    assert answer.json["error"] == {".tag": "missing_scope", "required_scope": named}
 
 
 async def test_a_deleted_file_comes_back_with_restore(server: DropboxServer, sdk: Sdk) -> None:

@@ -20,7 +20,7 @@ from ..faults import FaultKind
 from ..paths import PathRefusedError
 from ..schema import files
 from ..storage import NotFoundError
-from ..targets import resolve
+from ..targets import Target, resolve
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _READ_SIZE = 256 * 1024
@@ -51,8 +51,17 @@ async def download(call: Call, arg: Any) -> web.StreamResponse:
     response = web.StreamResponse(status=206 if part.partial else 200, headers=headers)
     call.record.status = response.status
     await response.prepare(call.request)
+    _interfere(call, target)
     await _Sender(call, response).send(target.tree.blob_path(file), part)
     return response
+
+
+def _interfere(call: Call, target: Target) -> None:
+    """Let another client change what is at the path while the revision that was there is sent."""
+    if call.faults.first(FaultKind.REPLACE_FILE):
+        target.tree.put(target.path, b"replaced while it was read")
+    if call.faults.first(FaultKind.DELETE_FILE):
+        target.tree.delete(target.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +78,8 @@ class _Part:
 def _part(call: Call, file: StoredFile) -> _Part:
     """Read the Range header; what is not one plain range is ignored, as HTTP allows."""
     match = _RANGE.fullmatch(call.request.headers.get("Range", "").replace(" ", ""))
-    if match is None or not any(match.groups()):
+    ignored = call.faults.first(FaultKind.IGNORE_RANGE) is not None
+    if ignored or match is None or not any(match.groups()):
         return _Part(0, file.size, partial=False)
     first, last = match.groups()
     if not first:

@@ -10,6 +10,7 @@ from ..accounts import DropboxAccount
 from ..calls import Call
 from ..cursors import Cursor, FolderGoneError, ResetError
 from ..entries import StoredFolder
+from ..faults import FaultKind
 from ..paths import PathRefusedError
 from ..schema import files
 from ..storage import FileTree, NotFoundError
@@ -19,7 +20,7 @@ from ..targets import Target, resolve
 async def list_folder(call: Call, arg: Any) -> Any:
     """Begin to list a folder."""
     tree, cursor = _start(call, arg, latest=False)
-    return _page(tree, cursor)
+    return _page(call, tree, cursor)
 
 
 async def get_latest_cursor(call: Call, arg: Any) -> Any:
@@ -33,20 +34,23 @@ async def list_folder_continue(call: Call, arg: Any) -> Any:
     try:
         cursor = Cursor.decode(arg.cursor)
         tree = _tree(call, cursor, call.account)
+        _let_cursors_die(call, tree)
         cursors.check(tree, cursor)
     except ResetError as error:
         raise errors.route_error(call.spec, files.ListFolderContinueError.reset) from error
     except FolderGoneError as error:
         union = files.ListFolderContinueError.path(files.LookupError.not_found)
         raise errors.route_error(call.spec, union) from error
-    return _page(tree, cursor)
+    return _page(call, tree, cursor)
 
 
 async def longpoll(call: Call, arg: Any) -> Any:
     """Wait until something has changed after a cursor, or the timeout is over."""
     try:
         cursor = Cursor.decode(arg.cursor)
-        changed = await _wait(call, _tree(call, cursor), cursor, arg.timeout)
+        tree = _tree(call, cursor)
+        _let_cursors_die(call, tree)
+        changed = await _wait(call, tree, cursor, arg.timeout)
     except ResetError as error:
         raise errors.route_error(call.spec, files.ListFolderLongpollError.reset) from error
     result = files.ListFolderLongpollResult(changed)
@@ -63,6 +67,11 @@ def _tree(call: Call, cursor: Cursor, caller: DropboxAccount | None = None) -> F
     return account.trees[cursor.namespace_id]
 
 
+def _let_cursors_die(call: Call, tree: FileTree) -> None:
+    if call.faults.first(FaultKind.RESET_CURSOR):
+        tree.expire_cursors()
+
+
 async def _wait(call: Call, tree: FileTree, cursor: Cursor, timeout: int) -> bool:  # noqa: ASYNC109 - Dropbox's argument
     rules = call.state.rules
     loop = asyncio.get_running_loop()
@@ -77,7 +86,7 @@ async def _wait(call: Call, tree: FileTree, cursor: Cursor, timeout: int) -> boo
                 cursors.check(tree, cursor)
             except FolderGoneError:
                 return True  # list_folder/continue will say so
-            if cursors.has_changes(tree, cursor):
+            if cursors.has_changes(tree, cursor, omit_passing=rules.omit_passing):
                 return True
             signal.clear()
             try:
@@ -118,8 +127,9 @@ def _folder(target: Target) -> StoredFolder | None:
     return entry
 
 
-def _page(tree: FileTree, cursor: Cursor) -> Any:
-    entries, behind, has_more = cursors.page(tree, cursor)
+def _page(call: Call, tree: FileTree, cursor: Cursor) -> Any:
+    omit_passing = call.state.rules.omit_passing
+    entries, behind, has_more = cursors.page(tree, cursor, omit_passing=omit_passing)
     return files.ListFolderResult(
         entries=[answers.metadata(entry) for entry in entries],
         cursor=behind.encode(),
