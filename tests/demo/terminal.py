@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 import contextlib
 from dataclasses import dataclass, field
+import io
 import os
 import sys
 import time
@@ -29,6 +30,11 @@ class Terminal:
 
     out: TextIO = field(default_factory=lambda: sys.stdout)
     _step: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.out, io.TextIOWrapper):
+            # Not every terminal has a tick.
+            self.out.reconfigure(errors="replace")
 
     @property
     def _is_live(self) -> bool:
