@@ -16,6 +16,7 @@ import jwt
 from .client import JsonObject
 
 LOOPBACK = "127.0.0.1"
+LOOPBACK_ADAPTER = "lo"
 
 # No `default_config`: it loads `my`, and OAuth would come back by way of my.home-assistant.io.
 # No `http`: settings in YAML are only tried, and taken back by a restart after five minutes.
@@ -88,6 +89,8 @@ def seed(directory: Path, *, port: int, account: Account, integration: Path | No
         ("auth_provider.homeassistant", 1, _passwords(account)),
         ("onboarding", 4, {"done": ["user", "core_config", "analytics", "integration"]}),
         ("http", 3, _http(port)),
+        # Found on no network, and able to start without one.
+        ("core.network", 1, {"configured_adapters": [LOOPBACK_ADAPTER]}),
     ):
         _write_store(storage / key, version, data)
     if integration is not None:
