@@ -168,7 +168,13 @@ class Home:
         """Stop Home Assistant in good order."""
         assert self._running is not None
         self._data = dict(self.entry.data)
+        background = {*self.hass._background_tasks}
         await self.hass.async_stop(force=True)
+        # It does not wait for what it has cancelled; a process waits before it ends.
+        if background:
+            _, left = await asyncio.wait(background, timeout=_PATIENCE)
+            if left:
+                raise NeverSettledError(f"not ended by the stop: {left}")
         await self._running.__aexit__(None, None, None)
         self._running = None
         del self.hass, self.entry
