@@ -5,8 +5,14 @@ from collections.abc import AsyncIterator
 import os
 from pathlib import Path
 import random
+from typing import Any
 
+from homeassistant.components.backup import async_get_manager
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers.dispatcher import async_dispatcher_send
 from homeassistant.helpers.entity import Entity
+from homeassistant.setup import async_setup_component
 from hypothesis import HealthCheck, settings
 import pytest
 
@@ -17,6 +23,7 @@ from custom_components.dropbox_backup.sync import publisher, reconciler
 
 from .before_home_assistant import PORT, TLS
 from .dropbox_server import DropboxServer
+from .supervisor import JobError, Supervisor
 
 # There is time for more than `scripts/test` does.
 THOROUGH = os.environ.get("THOROUGH") == "true"
@@ -99,6 +106,41 @@ async def dropbox_server(tmp_path: Path, socket_enabled: None) -> AsyncIterator[
     """Run an empty local Dropbox with one app and one account, at the hosts that the SDK knows."""
     async with DropboxServer(tmp_path / "dropbox", PORT, tls_dir=TLS) as server:
         yield server
+
+
+@pytest.fixture
+async def supervisor(
+    hass: HomeAssistant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, socket_enabled: None
+) -> AsyncIterator[Supervisor]:
+    """Run a Supervisor, and Home Assistant's integration of it."""
+
+    @callback
+    def push(event: dict[str, Any]) -> None:
+        # Supervisor sends it over a WebSocket, whose command does just this.
+        async_dispatcher_send(hass, "supervisor_event", event)
+
+    async def command(name: str) -> None:
+        # So are these.
+        if "backup" not in hass.config.components:
+            return
+        manager = async_get_manager(hass)
+        actions = {
+            "backup/start": manager.async_pre_backup_actions,
+            "backup/end": manager.async_post_backup_actions,
+        }
+        try:
+            await actions[name]()
+        except HomeAssistantError as err:
+            raise JobError(str(err)) from err
+
+    # A Home Assistant that is still to be set up would first have Supervisor updated.
+    monkeypatch.setattr("homeassistant.components.hassio.async_is_onboarded", lambda _: True)
+    async with Supervisor(tmp_path / "supervisor", push, command, grace=0.5) as running:
+        for name, value in running.env().items():
+            monkeypatch.setenv(name, value)
+        assert await async_setup_component(hass, "hassio", {})
+        await hass.async_block_till_done()
+        yield running
 
 
 @pytest.fixture

@@ -1,15 +1,12 @@
 """Backups of a Supervisor, whoever had it make them, under Home Assistant's real `hassio`."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from homeassistant.components.backup import async_get_manager
 from homeassistant.components.backup.manager import BackupManagerState
-from homeassistant.core import HomeAssistant, callback
-from homeassistant.exceptions import HomeAssistantError
+from homeassistant.core import HomeAssistant
 from homeassistant.helpers import instance_id, issue_registry as ir
 from homeassistant.helpers.dispatcher import async_dispatcher_send
 from homeassistant.setup import async_setup_component
@@ -30,7 +27,7 @@ from custom_components.dropbox_backup.sync.state import ProblemKind, Status
 
 from .backup_page import BackupPage, last_result, own_agents
 from .dropbox_server import DropboxServer, Fault as DropboxFault, FaultKind
-from .supervisor import CLOUD, LOCAL, Contents, Fault, JobError, StoredBackup, Supervisor, parts
+from .supervisor import CLOUD, LOCAL, Contents, Fault, StoredBackup, Supervisor, parts
 from .world import (
     MIB,
     archives,
@@ -45,41 +42,6 @@ from .world import (
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
 SUPERVISOR_AGENT = "hassio.local"
-
-
-@pytest.fixture
-async def supervisor(
-    hass: HomeAssistant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, socket_enabled: None
-) -> AsyncIterator[Supervisor]:
-    """Run a Supervisor, and Home Assistant's integration of it."""
-
-    @callback
-    def push(event: dict[str, Any]) -> None:
-        # Supervisor sends it over a WebSocket, whose command does just this.
-        async_dispatcher_send(hass, "supervisor_event", event)
-
-    async def command(name: str) -> None:
-        # So are these.
-        if "backup" not in hass.config.components:
-            return
-        manager = async_get_manager(hass)
-        actions = {
-            "backup/start": manager.async_pre_backup_actions,
-            "backup/end": manager.async_post_backup_actions,
-        }
-        try:
-            await actions[name]()
-        except HomeAssistantError as err:
-            raise JobError(str(err)) from err
-
-    # A Home Assistant that is still to be set up would first have Supervisor updated.
-    monkeypatch.setattr("homeassistant.components.hassio.async_is_onboarded", lambda _: True)
-    async with Supervisor(tmp_path / "supervisor", push, command, grace=0.5) as running:
-        for name, value in running.env().items():
-            monkeypatch.setenv(name, value)
-        assert await async_setup_component(hass, "hassio", {})
-        await hass.async_block_till_done()
-        yield running
 
 
 def is_in_dropbox(server: DropboxServer, backup: StoredBackup) -> bool:

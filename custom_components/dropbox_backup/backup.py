@@ -18,6 +18,7 @@ from homeassistant.util.hass_dict import HassKey
 from .const import DOMAIN
 from .coordinator import DropboxBackupConfigEntry
 from .dropbox_api.errors import DropboxError, FullError, NotFoundError, SignInError
+from .packing import async_begin_packing, async_end_packing
 from .sync.models import BackupId
 from .sync.reconciler import Reconciler
 
@@ -46,22 +47,18 @@ async def async_get_backup_agents(hass: HomeAssistant, **kwargs: Any) -> list[Ba
 
 async def async_pre_backup(hass: HomeAssistant) -> None:
     """Keep quiet while Home Assistant packs a backup, and get ready to upload it."""
-    for entry in _entries(hass):
+    entries: list[DropboxBackupConfigEntry] = hass.config_entries.async_loaded_entries(DOMAIN)
+    for entry in entries:
         reconciler = entry.runtime_data.reconciler
         entry.async_create_background_task(
             hass, reconciler.uploader.prepare(), f"{DOMAIN} preparation of an upload"
         )
-        await reconciler.pause_writing()
+    await async_begin_packing(hass)
 
 
 async def async_post_backup(hass: HomeAssistant) -> None:
     """Go on."""
-    for entry in _entries(hass):
-        await entry.runtime_data.reconciler.resume_writing()
-
-
-def _entries(hass: HomeAssistant) -> list[DropboxBackupConfigEntry]:
-    return hass.config_entries.async_loaded_entries(DOMAIN)
+    await async_end_packing(hass)
 
 
 @callback

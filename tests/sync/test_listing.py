@@ -29,6 +29,7 @@ from custom_components.dropbox_backup.sync.listing import (
 from custom_components.dropbox_backup.sync.models import BackupId, RemoteBackup
 from custom_components.dropbox_backup.sync.remote import BackupFolder
 from custom_components.dropbox_backup.sync.storage import StorageFile
+from custom_components.dropbox_backup.sync.write_hold import write_hold_of
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.world import (
     archives,
@@ -190,7 +191,7 @@ async def test_it_is_written_only_when_something_changed(
     assert hass_storage[KEY] is not before
 
 
-async def test_who_waits_for_a_writing_does_not_write_once_it_is_paused(
+async def test_who_waits_for_a_writing_does_not_write_once_it_is_held_back(
     hass: HomeAssistant, hass_storage: dict[str, Any]
 ) -> None:
     written: list[int] = []
@@ -201,13 +202,14 @@ async def test_who_waits_for_a_writing_does_not_write_once_it_is_paused(
 
     file = StorageFile(hass, "test", content, delay=10, in_thread=True)
     file.changed()
-    pausing = asyncio.create_task(file.pause())
+    hold = write_hold_of(hass)
+    holding = asyncio.create_task(hold.hold_writes())
     await asyncio.sleep(0)
     saving = asyncio.create_task(file.save())
-    await asyncio.gather(pausing, saving)
+    await asyncio.gather(holding, saving)
     assert len(written) == 1
     file.changed()
-    await file.resume()
+    await hold.release_writes()
     assert len(written) == 2
     await file.close()
 
@@ -218,11 +220,11 @@ async def test_it_keeps_quiet_while_home_assistant_packs_its_storage(
     before = hass_storage[KEY]
     async with folder_after_a_start(hass, client) as folder:
         await folder.refresh()
-        await folder.pause_writing()
+        await write_hold_of(hass).hold_writes()
         await store(client, folder, backup(8))
         await folder.refresh()
         assert hass_storage[KEY] is before
-        await folder.resume_writing()
+        await write_hold_of(hass).release_writes()
         assert len(hass_storage[KEY]["data"]["files"]) == 5
 
 

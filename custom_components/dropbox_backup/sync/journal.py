@@ -273,14 +273,6 @@ class Journal:
         """Return when the notes as they are now have been written, if they can be."""
         await self._file.save()
 
-    async def pause(self) -> None:
-        """Write nothing until `resume`: Home Assistant packs its storage into a backup."""
-        await self._file.pause()
-
-    async def resume(self) -> None:
-        """Write again, first what happened meanwhile."""
-        await self._file.resume()
-
     async def remove(self) -> None:
         """Delete the file: the config entry is gone."""
         await self._file.remove()

@@ -68,7 +68,7 @@ class Keeper:
             # First: what was deleted on purpose must not come back, whatever happens in between.
             self._journal.notes.dismissed |= ids
             self._journal.notes.wanted -= ids
-            self._journal.changed()
+            await self._journal.save()
             await self._delete(backups, dict.fromkeys(ids, "asked for"))
             return backups
 

@@ -228,14 +228,6 @@ class ListingCache:
         self._snapshot = snapshot
         self._file.changed()
 
-    async def pause(self) -> None:
-        """Write nothing until `resume`: Home Assistant packs its storage into a backup."""
-        await self._file.pause()
-
-    async def resume(self) -> None:
-        """Write again, first what happened meanwhile."""
-        await self._file.resume()
-
     async def close(self) -> None:
         """Write a last time."""
         await self._file.close()

@@ -213,16 +213,6 @@ class Reconciler:
         """Write down what must survive: before an unload."""
         await self._journal.save()
 
-    async def pause_writing(self) -> None:
-        """Leave Home Assistant's storage alone while it is packed into a backup."""
-        await self._journal.pause()
-        await self._folder.pause_writing()
-
-    async def resume_writing(self) -> None:
-        """Write down what happened meanwhile."""
-        await self._folder.resume_writing()
-        await self._journal.resume()
-
     @callback
     def forget_missing_folder(self) -> None:
         """Take note that the user knows: the folder had vanished."""

@@ -109,16 +109,6 @@ class BackupFolder:
             self._catalog, self._catalog_rev = snapshot.catalog, snapshot.catalog_rev
             await self._updatein_thread()
 
-    async def pause_writing(self) -> None:
-        """Leave Home Assistant's storage alone while it is packed into a backup."""
-        if self._cache is not None:
-            await self._cache.pause()
-
-    async def resume_writing(self) -> None:
-        """Write down what happened meanwhile."""
-        if self._cache is not None:
-            await self._cache.resume()
-
     async def refresh(self, patience: float = 60.0, *, adopt: bool = True) -> None:
         """Learn what changed. Raises `NotFoundError` when the folder is missing, else any
         `DropboxError`.

@@ -15,6 +15,7 @@ from homeassistant.helpers.storage import Store
 from homeassistant.util.file import WriteError
 
 from ..const import DOMAIN
+from .write_hold import write_hold_of
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -53,9 +54,10 @@ class StorageFile:
         self._changes = 0
         self._saved = 0
         self._saving = asyncio.Lock()
-        self._paused = False
         self._closed = False
         self.writable = True
+        self._hold = write_hold_of(hass)
+        self._hold.bind(self)
 
     async def load(self) -> object:
         """Return what an earlier run wrote, None if there is nothing or it can't be read."""
@@ -83,30 +85,31 @@ class StorageFile:
         self._changes += 1
         mine = self._changes
         async with self._saving:
-            # It may have been paused meanwhile: then `resume` writes.
+            # It may be held back by now: then `catch_up` writes.
             if self._saved < mine and not self._quiet:
                 saved = self._changes
                 await self._save()
                 self._saved = saved
 
-    async def pause(self) -> None:
-        """Write nothing until `resume`: Home Assistant packs its storage into a backup, and gives
-        that up when a file of it is replaced at the wrong moment.
+    async def settle(self) -> None:
+        """Write what waits, although it is to be held back from now on; return when no writing is
+        under way any more.
         """
-        self._paused = True
         async with self._saving:
             if self._unwritten and not self._closed and self._cancel_next_try is None:
                 await self._save()
+        async with self._store.writing:
+            return
 
-    async def resume(self) -> None:
-        """Write again, first what happened meanwhile."""
-        self._paused = False
-        await self._save_rest()
+    async def catch_up(self) -> None:
+        """Write what was held back."""
+        if self._unwritten:
+            await self.save()
 
     async def close(self) -> None:
         """Write a last time: the file may be another object's next."""
         self._cancel_try()
-        await self._save_rest()
+        await self.catch_up()
         self._closed = True
 
     async def remove(self) -> None:
@@ -118,11 +121,7 @@ class StorageFile:
     @property
     def _quiet(self) -> bool:
         # While it can't be written, the next try comes by itself.
-        return self._paused or self._closed or self._cancel_next_try is not None
-
-    async def _save_rest(self) -> None:
-        if self._unwritten:
-            await self.save()
+        return self._hold.held or self._closed or self._cancel_next_try is not None
 
     async def _save(self) -> None:
         if self._in_thread:
@@ -152,7 +151,7 @@ class StorageFile:
 
     async def _save_after_failure(self, _now: datetime) -> None:
         self._cancel_next_try = None
-        await self._save_rest()
+        await self.catch_up()
 
     def _cancel_try(self) -> None:
         if self._cancel_next_try is not None:
@@ -183,12 +182,15 @@ class _Store(Store[dict[str, Any]]):
             serialize_in_event_loop=not in_thread,
         )
         self._on_written = on_written
+        # Held while the file is being written.
+        self.writing = asyncio.Lock()
 
     @override
     async def _async_write_data(self, data: dict[str, Any]) -> None:
-        try:
-            await super()._async_write_data(data)
-        except (WriteError, OSError) as err:
-            self._on_written(err)
-        else:
-            self._on_written(None)
+        async with self.writing:
+            try:
+                await super()._async_write_data(data)
+            except (WriteError, OSError) as err:
+                self._on_written(err)
+            else:
+                self._on_written(None)

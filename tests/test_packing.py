@@ -1,0 +1,257 @@
+"""While Home Assistant packs its storage nothing of ours is written there, and afterwards
+everything is: whatever became of the packing.
+"""
+
+import asyncio
+from copy import deepcopy
+from datetime import timedelta
+from typing import Any
+
+from homeassistant.components.backup import BackupManagerError, async_get_manager
+from homeassistant.components.backup.manager import IdleEvent
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.dispatcher import async_dispatcher_send
+from homeassistant.util import dt as dt_util
+import pytest
+from pytest_homeassistant_custom_component.common import async_fire_time_changed
+
+from custom_components.dropbox_backup import packing
+from custom_components.dropbox_backup.const import DOMAIN
+from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
+from custom_components.dropbox_backup.sync.journal import _JOURNALS
+from custom_components.dropbox_backup.sync.write_hold import write_hold_of
+
+from .dropbox_server import DropboxServer
+from .supervisor import Contents, Supervisor
+from .world import (
+    archives,
+    make_backup,
+    reconciler_of,
+    set_up_entry,
+    wait_until,
+    wait_until_idle,
+)
+
+pytestmark = pytest.mark.usefixtures("quick_worker")
+
+type Disk = dict[str, Any]
+
+
+async def delete(hass: HomeAssistant, backup_id: str) -> None:
+    """Delete a backup from Dropbox, as a user does."""
+    await hass.services.async_call(
+        DOMAIN, "delete", {"backup_ids": [backup_id]}, blocking=True, return_response=True
+    )
+
+
+async def kill_and_start_again(
+    hass: HomeAssistant, entry: DropboxBackupConfigEntry, disk: Disk
+) -> None:
+    """Have only what is on disk survive."""
+    survives = {key: deepcopy(data) for key, data in disk.items() if entry.entry_id in key}
+    await hass.config_entries.async_unload(entry.entry_id)
+    disk.update(survives)
+    del hass.data[_JOURNALS]
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_idle(hass, entry)
+
+
+def dismissed(entry: DropboxBackupConfigEntry, disk: Disk) -> list[str]:
+    """Return what is on disk of the backups that were deleted on purpose."""
+    return list(disk[f"{DOMAIN}.{entry.entry_id}"]["data"]["dismissed"])
+
+
+async def pass_time(hass: HomeAssistant, by: timedelta) -> None:
+    """Let the clock go on."""
+    async_fire_time_changed(hass, dt_util.utcnow() + by)
+    await hass.async_block_till_done()
+
+
+async def begin_to_pack(supervisor: Supervisor) -> asyncio.Task[Any]:
+    """Have Supervisor's command line make a backup that is not finished before it may be."""
+    supervisor.packing.clear()
+    making = asyncio.create_task(supervisor.make_backup(Contents(name="Second")))
+    await wait_until(lambda: supervisor.state == "freeze")
+    await asyncio.sleep(0)
+    return making
+
+
+async def test_nothing_is_written_while_it_packs_and_all_of_it_right_after(
+    hass: HomeAssistant, hass_storage: Disk, dropbox_server: DropboxServer, supervisor: Supervisor
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    backup = await supervisor.make_backup(Contents())
+    await wait_until_idle(hass, entry)
+    making = await begin_to_pack(supervisor)
+    await wait_until(lambda: write_hold_of(hass).held)
+    before = deepcopy(hass_storage)
+
+    await delete(hass, backup.slug)
+    await pass_time(hass, timedelta(minutes=10))
+    # Home Assistant's manager has taken in an upload meanwhile: that says nothing of this backup.
+    async_get_manager(hass).async_on_backup_event(IdleEvent())
+    await hass.async_block_till_done()
+    assert {key: hass_storage[key] for key in before if entry.entry_id in key} == {
+        key: data for key, data in before.items() if entry.entry_id in key
+    }
+
+    supervisor.packing.set()
+    await making
+    assert dismissed(entry, hass_storage) == [backup.slug]
+    await wait_until_idle(hass, entry)
+
+
+@pytest.mark.parametrize("sign", ["it starts again", "it starts unheard", "it is gone", "time"])
+async def test_what_is_deleted_after_supervisor_died_while_it_packed_stays_deleted(
+    hass: HomeAssistant,
+    hass_storage: Disk,
+    dropbox_server: DropboxServer,
+    supervisor: Supervisor,
+    monkeypatch: pytest.MonkeyPatch,
+    sign: str,
+) -> None:
+    monkeypatch.setattr(packing, "_ASK_EVERY", timedelta(seconds=0.1))
+    entry = await set_up_entry(hass, dropbox_server)
+    backup = await supervisor.make_backup(Contents())
+    await wait_until_idle(hass, entry)
+    making = await begin_to_pack(supervisor)
+    if sign == "time":  # it packs for ever
+        await pass_time(hass, timedelta(minutes=61))
+    else:
+        await supervisor.kill()
+        await asyncio.gather(making, return_exceptions=True)
+    if sign == "it starts unheard":
+        with monkeypatch.context() as patch:
+            patch.setattr(supervisor, "_on_event", lambda _event: None)
+            await supervisor.start()
+    elif sign == "it starts again":
+        await supervisor.start()
+    await wait_until(lambda: not write_hold_of(hass).held)
+
+    await delete(hass, backup.slug)
+    await kill_and_start_again(hass, entry, hass_storage)
+    if sign == "it is gone":
+        await supervisor.start()
+        await wait_until_idle(hass, entry)
+    reconciler_of(entry).request("a look")
+    await wait_until_idle(hass, entry)
+    assert archives(dropbox_server) == []
+    if sign == "time":
+        supervisor.packing.set()
+        await making
+        await wait_until_idle(hass, entry)
+
+
+async def test_what_is_deleted_while_it_packs_is_on_disk_as_soon_as_it_is_known_to_be_over(
+    hass: HomeAssistant, hass_storage: Disk, dropbox_server: DropboxServer, supervisor: Supervisor
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    backup = await supervisor.make_backup(Contents())
+    await wait_until_idle(hass, entry)
+    making = await begin_to_pack(supervisor)
+    await delete(hass, backup.slug)
+    await supervisor.kill()
+    await asyncio.gather(making, return_exceptions=True)
+    assert not dismissed(entry, hass_storage)
+
+    await supervisor.start()
+    await wait_until(lambda: dismissed(entry, hass_storage) == [backup.slug])
+    await wait_until_idle(hass, entry)
+
+
+async def test_a_freeze_lasts_until_it_is_thawed(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    supervisor: Supervisor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(packing, "_ASK_EVERY", timedelta(seconds=0.05))
+    await set_up_entry(hass, dropbox_server)
+    await supervisor.freeze()
+    await asyncio.sleep(0.3)  # it is asked several times
+    assert write_hold_of(hass).held
+    await supervisor.thaw()
+    await hass.async_block_till_done()
+    assert not write_hold_of(hass).held
+
+
+@pytest.mark.parametrize("ends_while", ["loaded", "not loaded"])
+async def test_a_reload_while_it_packs_neither_writes_nor_keeps_anything_from_being_written_after(
+    hass: HomeAssistant, hass_storage: Disk, dropbox_server: DropboxServer, ends_while: str
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    backup = await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    manager = async_get_manager(hass)
+    await manager.async_pre_backup_actions()
+    before = deepcopy(hass_storage)
+    await hass.config_entries.async_unload(entry.entry_id)
+    if ends_while == "not loaded":
+        await manager.async_post_backup_actions()
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_idle(hass, entry)
+    await delete(hass, backup.backup_id)
+    if ends_while == "loaded":
+        assert hass_storage[f"{DOMAIN}.{entry.entry_id}"] == before[f"{DOMAIN}.{entry.entry_id}"]
+        await manager.async_post_backup_actions()
+
+    assert dismissed(entry, hass_storage) == [backup.backup_id]
+    await kill_and_start_again(hass, entry, hass_storage)
+    assert archives(dropbox_server) == []
+
+
+async def test_a_backup_that_home_assistant_gives_up_ends_it(
+    hass: HomeAssistant,
+    hass_storage: Disk,
+    dropbox_server: DropboxServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    backup = await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    manager = async_get_manager(hass)
+    # What another integration answers at the end never keeps ours from hearing of it.
+    monkeypatch.setattr(manager, "async_post_backup_actions", _fails)
+    with pytest.raises(BackupManagerError):
+        await make_backup(hass, "Broken")
+    await wait_until_idle(hass, entry)
+    assert not write_hold_of(hass).held
+    await delete(hass, backup.backup_id)
+    assert dismissed(entry, hass_storage) == [backup.backup_id]
+
+
+async def _fails() -> None:
+    raise BackupManagerError("something broke")
+
+
+async def test_what_was_held_back_is_written_when_home_assistant_stops(
+    hass: HomeAssistant, hass_storage: Disk, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    backup = await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    await async_get_manager(hass).async_pre_backup_actions()
+    await delete(hass, backup.backup_id)
+    await hass.async_stop(force=True)
+    assert dismissed(entry, hass_storage) == [backup.backup_id]
+
+
+async def test_events_about_other_things_end_nothing(
+    hass: HomeAssistant, dropbox_server: DropboxServer, supervisor: Supervisor
+) -> None:
+    await set_up_entry(hass, dropbox_server)
+    making = await begin_to_pack(supervisor)
+    for event in (
+        {},
+        {"event": "job", "data": None},
+        {"event": "job", "data": {"name": "backup_manager_import_backup", "done": True}},
+        {"event": "job", "data": {"name": "backup_manager_full_backup", "done": False}},
+        {"event": "supervisor_update", "update_key": "info", "data": {"state": "freeze"}},
+        {"event": "supervisor_update", "update_key": "info", "data": None},
+    ):
+        async_dispatcher_send(hass, "supervisor_event", event)
+        await hass.async_block_till_done()
+        assert write_hold_of(hass).held
+    supervisor.packing.set()
+    await making
+    assert not write_hold_of(hass).held
