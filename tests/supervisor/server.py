@@ -175,7 +175,7 @@ class Supervisor:
         self.default_mount = self.default_mount or name
 
     def downloads(self, slug: str) -> int:
-        """Count how often a backup was fetched."""
+        """Count how often a backup was fetched, whole or from somewhere on."""
         return self.requests.count(f"GET backups/{slug}/download")
 
     # Backups
@@ -315,7 +315,8 @@ class Supervisor:
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
         path = request.path.removeprefix("/")
-        self.requests.append(f"{request.method} {path}")
+        part = " (a part)" if _is_bounded(request) else ""
+        self.requests.append(f"{request.method} {path}{part}")
         if self.state not in _ANSWERING:
             return _error(400, f"System is not ready with state: {self.state}")
         if path != "supervisor/ping":
@@ -453,7 +454,9 @@ class Supervisor:
             self.store.look(location)
             return web.Response(status=404)
         for fault in self.faults:
-            if fault.cut_after is not None and fault.wants(request.path.removeprefix("/")):
+            cuts = fault.cut_after is not None and not _is_bounded(request)
+            if cuts and fault.wants(request.path.removeprefix("/")):
+                assert fault.cut_after is not None
                 return await _cut(request, path, fault.cut_after)
         name = re.sub(r"[^A-Za-z0-9]+", "_", str(backup.description["name"]))
         return web.FileResponse(
@@ -512,6 +515,11 @@ async def _options(request: web.Request, known: set[str]) -> Json:
 
 def _listed(value: str | list[str | None] | None) -> list[str]:
     return [one or LOCAL for one in (value if isinstance(value, list) else [value])]
+
+
+def _is_bounded(request: web.Request) -> bool:
+    """Tell whether only some bytes are asked for, and not all from one on."""
+    return not request.headers.get("Range", "-").endswith("-")
 
 
 async def _cut(request: web.Request, path: Path, after: int) -> web.StreamResponse:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 import io
 import json
+import os
 from pathlib import Path
 import tarfile
 from typing import Any
 
-from homeassistant.components.backup import AgentBackup, async_get_manager
+from homeassistant.components.backup import AgentBackup, BackupAgentError, async_get_manager
 from homeassistant.components.backup.backup import CoreLocalBackupAgent
 from homeassistant.components.backup.util import DecryptedBackupStreamer, EncryptedBackupStreamer
 from homeassistant.core import HomeAssistant
@@ -21,13 +22,17 @@ import pytest
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.errors import DropboxError
 from custom_components.dropbox_backup.dropbox_api.upload import UploadLimits
-from custom_components.dropbox_backup.sync.encryption import Cipher, use_cipher
+from custom_components.dropbox_backup.sync.encryption import Root
 from custom_components.dropbox_backup.sync.journal import _JOURNALS, Journal
 from custom_components.dropbox_backup.sync.listing import ListingCache
 from custom_components.dropbox_backup.sync.local import LocalBackups
-from custom_components.dropbox_backup.sync.models import BackupId, LocalBackup, RemoteBackup
+from custom_components.dropbox_backup.sync.models import LocalBackup, RemoteBackup
 from custom_components.dropbox_backup.sync.remote import BackupFolder
-from custom_components.dropbox_backup.sync.sources import EncryptedSource, StreamSource
+from custom_components.dropbox_backup.sync.sources import (
+    EncryptedSource,
+    LocalSource,
+    StreamSource,
+)
 from custom_components.dropbox_backup.sync.transfers import Transfers
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.dropbox_server.request_log import RequestRecord
@@ -86,7 +91,7 @@ class House:
         return one
 
     async def upload(self, password: str = PASSWORD, patience: float = 30.0) -> RemoteBackup:
-        backup, source = self.local.source(await self.only_backup(), password)
+        backup, source = await self.local.source(await self.only_backup(), password)
         limits = UploadLimits(parallel=1, begin=1)  # so that all that arrived is noted
         return await self.transfers.upload(backup, source, limits=limits, patience=patience)
 
@@ -198,14 +203,13 @@ async def test_after_a_power_cut_no_acknowledged_chunk_is_sent_again(
     dropbox_server.log.clear()
 
     house = await House.start(hass, client)
-    assert house.journal.notes.ciphers[BackupId(made.backup_id)].beginnings
+    assert house.journal.notes.key_root.salts
     remote = await house.upload()
     assert set(offsets(dropbox_server)).isdisjoint(acknowledged)
     assert dropbox_server.log.count("files/upload_session/start") <= 1, "one ahead of time"
     assert remote.verified
     assert remote.backup.protected
     await check_restorable(hass, dropbox_server, made)
-    assert house.journal.notes.ciphers == {}, "they are of no further use"
     assert house.journal.notes.sessions == {}
 
 
@@ -234,18 +238,11 @@ async def test_a_changed_source_gets_new_keys_and_a_new_session(
 ) -> None:
     house = await House.start(hass, client)
     await interrupt(house.upload(), dropbox_server, disk, APPEND, skip=3)
-    [before] = house.journal.notes.ciphers.values()
     path = async_get_manager(hass).local_backup_agents[LOCAL_AGENT].get_backup_path(made.backup_id)
     change_something_near_the_end(path)
     sent_before = len(offsets(dropbox_server))
 
     house = await House.start(hass, client)
-    seen: list[Cipher] = []
-    _, source = house.local.source(await house.only_backup(), PASSWORD)
-    assert isinstance(source, EncryptedSource)
-    seen.append(source.choose_cipher(before) or before)
-    assert seen[0].source != before.source
-    assert seen[0].beginnings == {}
     await house.upload()
     assert offsets(dropbox_server)[sent_before:][0] == 0, "from the first chunk on"
     await check_restorable(hass, dropbox_server, made)
@@ -278,7 +275,7 @@ async def test_a_file_that_changes_while_it_is_read_is_not_uploaded(
     hass: HomeAssistant, made: AgentBackup, client: DropboxClient, dropbox_server: DropboxServer
 ) -> None:
     house = await House.start(hass, client)
-    backup, source = house.local.source(await house.only_backup(), PASSWORD)
+    backup, source = await house.local.source(await house.only_backup(), PASSWORD)
     path = async_get_manager(hass).local_backup_agents[LOCAL_AGENT].get_backup_path(made.backup_id)
     change_something_near_the_end(path)
     with pytest.raises(Exception, match="changed while it was being uploaded"):
@@ -322,7 +319,7 @@ async def test_what_home_assistant_encrypts_is_proven_as_well(
     disk: Disk,
 ) -> None:
     house = await House.start(hass, client)
-    _, plain = house.local.source(await house.only_backup(), None)
+    _, plain = await house.local.source(await house.only_backup(), None)
     streamer = EncryptedBackupStreamer(hass, made, plain.open, PASSWORD)  # type: ignore[union-attr]  # not encrypted by us
     upload = house.transfers.upload(
         streamer.backup(),
@@ -371,60 +368,68 @@ async def test_what_is_kept_lies_readable_in_the_archive(
     hass: HomeAssistant, made: AgentBackup, client: DropboxClient, dropbox_server: DropboxServer
 ) -> None:
     house = await House.start(hass, client)
-    dropbox_server.faults.add(Fault(FaultKind.STATUS, FINISH, times=None))
-    with pytest.raises(DropboxError):
-        await house.upload(patience=0)
-    [cipher] = house.journal.notes.ciphers.values()
-    dropbox_server.faults.clear()
     await house.upload()
+    salts = bytes.fromhex(house.journal.notes.key_root.salts)
+    assert len(salts) == 64
     [path] = archives(dropbox_server)
-    data = dropbox_server.account.files.read(path)
-    assert list(cipher.beginnings) == [0]
-    for beginning in cipher.beginnings.values():
-        assert len(bytes.fromhex(beginning)) == 104
-        assert bytes.fromhex(beginning) in data
+    assert salts in dropbox_server.account.files.read(path)
 
 
-async def test_home_assistant_still_lets_us_choose_the_keys(
+async def encrypted(house: House, root: Root, password: str = PASSWORD) -> bytes:
+    """Return the one local backup as it would be sent."""
+    _, source = await house.local.source(await house.only_backup(), password)
+    assert isinstance(source, EncryptedSource)
+    source.root = root
+    data = b"".join([piece async for piece in source.read()])
+    assert len(data) == source.size
+    return data
+
+
+def keys_in(data: bytes) -> list[bytes]:
+    """Return the salt and nonce of each inner archive: the same mean the same key stream."""
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        inner = [tar.extractfile(one) for one in tar if one.name.endswith(".gz")]
+        return [file.read(136)[96:] for file in inner if file]
+
+
+async def test_the_same_content_gives_the_same_bytes_and_another_one_other_keys(
     hass: HomeAssistant, made: AgentBackup, client: DropboxClient
 ) -> None:
-    """Should this fail, Home Assistant has changed: see `sync/encryption.py`."""
+    """Also if disk and notes are from an image: nothing but the content decides."""
     house = await House.start(hass, client)
-    _, source = house.local.source(await house.only_backup(), PASSWORD)
-    assert isinstance(source, EncryptedSource)
-    cipher = source.choose_cipher(None)
-    assert cipher is not None
-    first = [piece async for piece in source.read()]
-    assert list(cipher.beginnings) == [0]
+    root = Root()
+    first = await encrypted(house, root)
+    assert await encrypted(house, Root(root.salts)) == first, "as after a restart"
 
-    _, again = house.local.source(await house.only_backup(), PASSWORD)
-    assert isinstance(again, EncryptedSource)
-    kept = Cipher(cipher.source, dict(cipher.beginnings))
-    assert again.choose_cipher(kept) is kept
-    assert b"".join([piece async for piece in again.read()]) == b"".join(first)
+    path = async_get_manager(hass).local_backup_agents[LOCAL_AGENT].get_backup_path(made.backup_id)
+    before = path.stat()
+    change_something_near_the_end(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    other = await encrypted(house, Root(root.salts))
+    assert set(keys_in(other)).isdisjoint(keys_in(first))
+    assert set(keys_in(await encrypted(house, Root(), "another"))).isdisjoint(keys_in(other))
 
 
-async def test_without_that_uploads_only_start_over(
+async def test_what_changes_between_two_readings_is_not_encrypted(
     hass: HomeAssistant, made: AgentBackup, client: DropboxClient, dropbox_server: DropboxServer
 ) -> None:
+    """Not a byte of it, even if nobody can tell by the file that it was changed."""
     house = await House.start(hass, client)
-    backup, source = house.local.source(await house.only_backup(), PASSWORD)
+    backup, source = await house.local.source(await house.only_backup(), PASSWORD)
     assert isinstance(source, EncryptedSource)
-    assert not use_cipher(object(), PASSWORD, Cipher("x"))  # type: ignore[arg-type]  # of another Home Assistant
-    source.streamer = _Changed(source.streamer)  # type: ignore[assignment]  # as above
-    remote = await house.transfers.upload(backup, source, limits=UploadLimits(), patience=30)
-    assert remote.verified
-    assert house.journal.notes.ciphers == {}
+    assert isinstance(source.plain, LocalSource)
+    first = [piece async for piece in source.read()]
+    source.plain.version = None
+    path = async_get_manager(hass).local_backup_agents[LOCAL_AGENT].get_backup_path(made.backup_id)
+    change_something_near_the_end(path)
+
+    sent: list[bytes] = []
+    with pytest.raises(BackupAgentError, match="changed while it was read"):
+        sent += [piece async for piece in source.read()]
+    assert b"".join(first).startswith(b"".join(sent))
+    await house.transfers.upload(backup, source, limits=UploadLimits(), patience=30)
     await check_restorable(hass, dropbox_server, made)
-
-
-class _Changed:
-    """A streamer that keeps its keys somewhere else."""
-
-    def __init__(self, streamer: EncryptedBackupStreamer) -> None:
-        self.size = streamer.size
-        self.open_stream = streamer.open_stream
-        self.wait = streamer.wait
 
 
 @pytest.mark.usefixtures("quick_worker")
@@ -460,7 +465,7 @@ async def test_a_reading_that_is_broken_off_lets_go_of_the_file(
     hass: HomeAssistant, made: AgentBackup, client: DropboxClient
 ) -> None:
     house = await House.start(hass, client)
-    _, source = house.local.source(await house.only_backup(), PASSWORD)
+    _, source = await house.local.source(await house.only_backup(), PASSWORD)
     path = async_get_manager(hass).local_backup_agents[LOCAL_AGENT].get_backup_path(made.backup_id)
     stream = source.read()
     await anext(stream)

@@ -7,7 +7,7 @@ from homeassistant.core import HomeAssistant
 from hypothesis import given, strategies as st
 
 from custom_components.dropbox_backup.dropbox_api.upload import UploadSession
-from custom_components.dropbox_backup.sync.encryption import Cipher
+from custom_components.dropbox_backup.sync.encryption import Root
 from custom_components.dropbox_backup.sync.journal import (
     Journal,
     Notes,
@@ -32,20 +32,13 @@ sessions = st.builds(
     arrived_hash=st.text(max_size=64),
     ahead=st.dictionaries(st.integers(0, 100), st.text(max_size=10), max_size=5),
 )
-ciphers = st.builds(
-    Cipher,
-    source=st.text(max_size=64),
-    beginnings=st.dictionaries(
-        st.integers(0, 50), st.binary(min_size=1, max_size=104).map(bytes.hex), max_size=3
-    ),
-)
 any_notes = st.builds(
     Notes,
     results=st.builds(Results, dates, dates, dates),
     uploaded=st.dictionaries(ids, st.text(max_size=10), max_size=4),
     dismissed=st.sets(ids, max_size=4),
     sessions=st.dictionaries(ids, sessions, max_size=3),
-    ciphers=st.dictionaries(ids, ciphers, max_size=3),
+    key_root=st.binary(max_size=64).map(lambda salts: Root(salts.hex())),
     confirmed_keep=st.none() | st.integers(0, 1000),
     missed=st.none() | st.builds(Missed, name=st.text(), made=st.just(FIRST_DAY), reason=st.text()),
     folder_seen=st.booleans(),
@@ -102,4 +95,3 @@ def test_only_what_can_not_matter_any_more_is_forgotten(
     assert notes.dismissed == before.dismissed
     assert notes.uploaded.keys() == before.uploaded.keys() & (here | there)
     assert notes.sessions.keys() == before.sessions.keys() & (here - there)
-    assert notes.ciphers.keys() == before.ciphers.keys() & (here - there)

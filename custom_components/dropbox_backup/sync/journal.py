@@ -12,7 +12,7 @@ import voluptuous as vol
 
 from ..const import DOMAIN
 from ..dropbox_api.upload import UploadSession
-from .encryption import Cipher
+from .encryption import Root
 from .models import BackupId, Missed
 from .storage import StorageFile
 
@@ -45,7 +45,7 @@ class Notes:
     `dismissed`: backups that were deleted from Dropbox on purpose while a local one was still
     there.
     `sessions`: open upload sessions, by backup id.
-    `ciphers`: what was drawn for those that are encrypted on the way.
+    `key_root`: where the keys of those come from that are encrypted on the way.
     `confirmed_keep`: the number of backups to keep that has been carried out, or confirmed, before.
     `folder_seen`: the backup folder was there once, so that its absence is news.
     `missed`: what Home Assistant made for Dropbox and could not be uploaded, until a newer one is.
@@ -59,7 +59,7 @@ class Notes:
     uploaded: dict[BackupId, str] = field(default_factory=dict)
     dismissed: set[BackupId] = field(default_factory=set)
     sessions: dict[BackupId, UploadSession] = field(default_factory=dict)
-    ciphers: dict[BackupId, Cipher] = field(default_factory=dict)
+    key_root: Root = field(default_factory=Root)
     confirmed_keep: int | None = None
     missed: Missed | None = None
     folder_seen: bool = False
@@ -83,8 +83,6 @@ class Notes:
             del self.uploaded[backup_id]
         for backup_id in self.sessions.keys() - (here - there):
             del self.sessions[backup_id]
-        for backup_id in self.ciphers.keys() - (here - there):
-            del self.ciphers[backup_id]
 
 
 def _date(value: object) -> datetime | None:
@@ -120,16 +118,6 @@ _SESSION = vol.Schema(
     },
     extra=vol.REMOVE_EXTRA,
 )
-_CIPHER = vol.Schema(
-    {
-        vol.Required("backup_id"): str,
-        vol.Required("source"): str,
-        vol.Required("beginnings"): [
-            vol.ExactSequence([_count, vol.Match(r"^(?:[0-9a-f]{2})+\Z")])
-        ],
-    },
-    extra=vol.REMOVE_EXTRA,
-)
 _MISSED = vol.Schema(
     {
         vol.Required("name"): str,
@@ -144,7 +132,7 @@ _NOTES = vol.Schema(
         vol.Optional("uploaded", default=list): _only(vol.ExactSequence([str, str])),
         vol.Optional("dismissed", default=list): _only(str),
         vol.Optional("sessions", default=list): _only(_SESSION),
-        vol.Optional("ciphers", default=list): _only(_CIPHER),
+        vol.Optional("key_root", default=""): vol.Any(vol.Match(r"^[0-9a-f]*\Z"), lambda _: ""),
         vol.Optional("confirmed_keep", default=None): vol.Any(None, _count),
         vol.Optional("missed", default=None): vol.Any(None, _MISSED),
         vol.Optional("folder_seen", default=False): bool,
@@ -180,10 +168,7 @@ def parse_notes(data: object) -> Notes:
             )
             for one in values["sessions"]
         },
-        ciphers={
-            BackupId(one["backup_id"]): Cipher(one["source"], dict(one["beginnings"]))
-            for one in values["ciphers"]
-        },
+        key_root=Root(values["key_root"]),
         confirmed_keep=values["confirmed_keep"],
         missed=Missed(**values["missed"]) if values["missed"] else None,
         folder_seen=values["folder_seen"],
@@ -213,15 +198,7 @@ def write_notes(notes: Notes) -> dict[str, Any]:
             }
             for backup_id, session in notes.sessions.items()
         ],
-        "ciphers": [
-            {
-                "backup_id": backup_id,
-                "source": cipher.source,
-                # A copy: the thread that encrypts may be adding to it.
-                "beginnings": [list(item) for item in sorted(cipher.beginnings.copy().items())],
-            }
-            for backup_id, cipher in notes.ciphers.items()
-        ],
+        "key_root": notes.key_root.salts,
         "confirmed_keep": notes.confirmed_keep,
         "missed": _missed_as_json(notes.missed),
         "folder_seen": notes.folder_seen,

@@ -13,15 +13,15 @@ from homeassistant.components.backup import (
     LocalBackupAgent,
 )
 from homeassistant.components.backup.manager import BackupManager, BackupManagerState
-from homeassistant.components.backup.util import EncryptedBackupStreamer
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.hassio import is_hassio
 
 from .archive import ArchiveError, backup_from_dict, check_whole, read_metadata
+from .contents import Contents
 from .models import BackupId, LocalBackup, id_of
 from .plan import Skipped
 from .problems import text_of
-from .sources import EncryptedSource, LocalSource, Version
+from .sources import EncryptedSource, LocalSource, Version, as_in_dropbox
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -62,6 +62,7 @@ class LocalBackups:
         self._manager = manager
         self._checked: dict[Path, _Checked] = {}
         self._found: dict[BackupId, Path] = {}
+        self._contents: dict[BackupId, tuple[object, Contents | None]] = {}
 
     @property
     def idle(self) -> bool:
@@ -114,13 +115,15 @@ class LocalBackups:
             silent=silent,
         )
 
-    def source(
+    async def source(
         self, local: LocalBackup, password: str | None
     ) -> tuple[AgentBackup, LocalSource | EncryptedSource]:
         """Return a backup as it will lie in Dropbox, encrypted if there is a password, and its
         bytes: those that were checked when it was listed, and no others.
 
-        Raises `BackupAgentError` if its location is gone.
+        What is readable is encrypted, whatever the backup says of itself; what is not goes as it
+        is. Raises `BackupAgentError` if its location is gone, or if there is a password and what
+        it holds can't be told; and what reading it raises.
         """
         agent = self._manager.backup_agents.get(local.agent_id)
         if agent is None:
@@ -130,10 +133,26 @@ class LocalBackups:
             path = self._path_of(agent, backup)
             version = self._checked[path].version
         source = LocalSource(self._hass, agent, backup, path, version)
-        if backup.protected or password is None:
+        contents = await self._contents_of(source)
+        if contents is None:
+            if password is not None:
+                raise BackupAgentError("It is not known what is encrypted in it")
             return backup, source
-        streamer = EncryptedBackupStreamer(self._hass, backup, source.open, password)
-        return streamer.backup(), EncryptedSource(streamer, source, password)
+        return as_in_dropbox(source, backup, contents, password)
+
+    async def _contents_of(self, source: LocalSource) -> Contents | None:
+        """Tell what an archive holds, once for each version of it; None if that can't be told."""
+        key = id_of(source.backup)
+        version = source.version or (source.agent.agent_id, source.backup.date, source.backup.size)
+        if (known := self._contents.get(key)) is not None and known[0] == version:
+            return known[1]
+        try:
+            contents = await source.contents()
+        except ArchiveError as err:
+            _LOGGER.warning("It can't be told what %s holds: %s", source.backup.name, err)
+            contents = None
+        self._contents[key] = version, contents
+        return contents
 
     async def create(self, own_agent_id: str) -> None:
         """Start a backup as the user has set up automatic ones, or a complete one; return when it

@@ -2,23 +2,27 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
-from contextlib import aclosing
-from dataclasses import dataclass
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
-from hashlib import sha256
 import io
 import os
 from pathlib import Path
-from typing import Any, Self, override
+from threading import Thread
+from typing import IO, Any, Protocol, Self, cast, override
 
 from homeassistant.components.backup import AgentBackup, BackupAgent, BackupAgentError
-from homeassistant.components.backup.util import EncryptedBackupStreamer
 from homeassistant.core import HomeAssistant
+from homeassistant.util.async_iterator import Abort, AsyncIteratorReader, AsyncIteratorWriter
 
 from ..dropbox_api.chunks import Buffer, FileSource, Source, memory_for
 from ..dropbox_api.errors import CorruptError
-from .encryption import Cipher, use_cipher
+from ..dropbox_api.threads import in_thread
+from .archive import ArchiveError
+from .contents import Contents, Protection, Watch, examine, needs_encryption
+from .encryption import ChangedError, Digests, Root, encrypt, encrypted_size, read_digests
 from .problems import text_of
+from .supervisor_files import NoRangesError, SupervisorFile
 
 _STALLED_AFTER = 300.0
 
@@ -27,10 +31,16 @@ type OpenStream = Callable[[], Coroutine[Any, Any, AsyncIterator[bytes]]]
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """Tells a file from what it was before: `size` in bytes, `changed` in nanoseconds."""
+    """Tells a file from what it was before: `size` in bytes, `changed` and `touched` in
+    nanoseconds.
+
+    The latter can't be set back by whoever changes a file. Its number does not count: shares give
+    the same file another one now and then.
+    """
 
     size: int
     changed: int
+    touched: int
 
     @classmethod
     def of(cls, path: Path) -> Version:
@@ -44,7 +54,24 @@ class Version:
 
     @classmethod
     def _of(cls, stat: os.stat_result) -> Version:
-        return cls(stat.st_size, stat.st_mtime_ns)
+        return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+
+class PlainSource(Source, Protocol):
+    """An archive as somebody has it."""
+
+    async def open(self) -> AsyncIterator[bytes]:
+        """Return the bytes, until `close`."""
+
+    async def close(self) -> None:
+        """Let go of what was opened."""
+
+    async def contents(self) -> Contents:
+        """Tell what it holds. Raises `ArchiveError`, and what reading raises."""
+
+
+class ReadableError(Exception):
+    """What is to be unreadable to others is not encrypted."""
 
 
 class _Closable:
@@ -74,7 +101,7 @@ class LocalSource(Source):
     """A local archive as it lies there: a file of Core, in one version only, or a stream of
     Supervisor.
 
-    `failure` is what broke the last reading.
+    `protection`: what its inner archives are.
     """
 
     hass: HomeAssistant
@@ -82,33 +109,13 @@ class LocalSource(Source):
     backup: AgentBackup
     path: Path | None
     version: Version | None
-    failure: Exception | None = None
+    protection: Protection = Protection.UNKNOWN
     _opened: _Closable | None = None
 
     @property
     def size(self) -> int:
         """Bytes of the archive."""
         return self.backup.size
-
-    @property
-    def identity(self) -> str:
-        """Return what is the same only for the same archive, read in the same way."""
-        backup = self.backup
-        return sha256(
-            repr(
-                (
-                    self.agent.agent_id,
-                    backup.backup_id,
-                    backup.date,
-                    backup.size,
-                    self.version.changed if self.version else None,
-                    # What Home Assistant encrypts, and what it leaves out, follows from these.
-                    backup.homeassistant_included,
-                    sorted(addon.slug for addon in backup.addons),
-                    sorted(folder.value for folder in backup.folders),
-                )
-            ).encode()
-        ).hexdigest()
 
     async def open(self) -> AsyncIterator[bytes]:
         """Return the bytes as Home Assistant's streamers want them, until `close`."""
@@ -139,6 +146,17 @@ class LocalSource(Source):
             return self._watched(file.chunks(chunk_size, buffer))
         return Source.chunks(self, chunk_size, buffer)
 
+    async def contents(self) -> Contents:
+        """Tell what it holds: only headers and beginnings are read, where that can be done.
+
+        Raises `ArchiveError`, and what reading raises.
+        """
+        if self.path is not None:
+            return await in_thread(_examine, self.path, self.version)
+        with suppress(NoRangesError):
+            return await SupervisorFile.of(self.hass, self.agent, self.backup).contents()
+        return await _contents_of(self.read())
+
     @property
     def _file(self) -> FileSource | None:
         if self.path is None:
@@ -146,70 +164,201 @@ class LocalSource(Source):
         return FileSource(self.path, self.size, partial(_check_version, version=self.version))
 
     async def _watched[T](self, reading: AsyncGenerator[T]) -> AsyncGenerator[T]:
-        self.failure = None
         try:
             async with aclosing(reading) as stream:
                 async for piece in stream:
                     yield piece
-        except (BackupAgentError, CorruptError, OSError) as err:
-            self.failure = err
+        except BackupAgentError, CorruptError, OSError:
             raise
         except Exception as err:
             # Supervisor's client lets errors of its own and of its connection through.
-            self.failure = BackupAgentError(f"It can't be read: {text_of(err)}")
-            raise self.failure from err
+            raise BackupAgentError(f"It can't be read: {text_of(err)}") from err
 
 
 @dataclass(slots=True)
 class StreamSource(Source):
-    """An archive that Home Assistant hands out, as often as it is asked for."""
+    """An archive that Home Assistant hands out, as often as it is asked for.
+
+    `secret`: nothing readable may pass, whatever Home Assistant says of it. `protection` is what
+    the last reading found.
+    """
 
     open_stream: OpenStream
     size: int
+    secret: bool = False
+    protection: Protection = Protection.UNKNOWN
 
-    def read(self) -> AsyncGenerator[bytes]:
-        """Yield the archive."""
-        return _read_stream(self.open_stream)
+    async def open(self) -> AsyncIterator[bytes]:
+        """Return the bytes."""
+        return await self.open_stream()
+
+    async def close(self) -> None:
+        """Nothing is kept: who has opened a stream closes it."""
+
+    async def read(self) -> AsyncGenerator[bytes]:
+        """Yield the archive. Raises `ReadableError`, before that passes."""
+        watch = Watch()
+        async with aclosing(_read_stream(self.open_stream)) as stream:
+            async for piece in stream:
+                watch.passed(piece)
+                if self.secret and any(
+                    one.protection is Protection.NOT_ENCRYPTED for one in watch.inner
+                ):
+                    raise ReadableError
+                yield piece
+        contents = watch.ended()
+        self.protection = Protection.UNKNOWN if contents is None else contents.protection
+
+    async def contents(self) -> Contents:
+        """Tell what it holds. Reads all of it. Raises `ArchiveError`, and what reading raises."""
+        return await _contents_of(_read_stream(self.open_stream))
 
 
 @dataclass(slots=True)
 class EncryptedSource(Source):
-    """An archive that is encrypted on its way out.
+    """An archive that is encrypted on its way out: the same content gives the same bytes, as long
+    as `root` and the password are the same.
 
-    One object gives the same bytes at every reading; another object does only if it has the same
-    cipher.
+    `flagged`: Home Assistant says of the plain archive that it is encrypted.
     """
 
-    streamer: EncryptedBackupStreamer
-    plain: LocalSource
+    plain: PlainSource
+    contents: Contents
     password: str
+    flagged: bool
+    root: Root = field(default_factory=Root)
+    _digests: Digests | None = None
 
     @property
     def size(self) -> int:
         """Bytes of the encrypted archive."""
-        return self.streamer.size()
+        return encrypted_size(self.contents, self.plain.size, flagged=self.flagged)
 
-    def choose_cipher(self, earlier: Cipher | None) -> Cipher | None:
-        """Go on with an earlier cipher if it is that of this archive, else with a new one; return
-        it. None if Home Assistant does not let us choose: others can't give the same bytes then.
-        """
-        identity = self.plain.identity
-        cipher = earlier if earlier and earlier.source == identity else Cipher(identity)
-        return cipher if use_cipher(self.streamer, self.password, cipher) else None
+    @property
+    def protection(self) -> Protection:
+        """What the inner archives are when they arrive."""
+        known = self.contents.to_encrypt(flagged=self.flagged)
+        others = [
+            one
+            for one in self.contents.inner
+            if not needs_encryption(one.protection, flagged=self.flagged)
+        ]
+        if known and not others:
+            return Protection.ENCRYPTED
+        return Contents(tuple(others), len(others)).protection
 
     async def read(self) -> AsyncGenerator[bytes]:
-        """Yield the encrypted archive. Raises what reading the plain one raises."""
+        """Yield the encrypted archive. Raises what reading the plain one raises, and
+        `BackupAgentError` if it changes meanwhile or can't be encrypted.
+        """
         try:
-            async with aclosing(_read_stream(self.streamer.open_stream)) as stream:
+            if self._digests is None:
+                self._digests = await self._read_digests()
+            async with aclosing(_worked(self.plain, self._encrypt)) as stream:
                 async for piece in stream:
                     yield piece
-        finally:
-            # Without it the thread that encrypts may wait for a reader for ever.
-            await self.streamer.wait()
-            await self.plain.close()
-        if self.plain.failure is not None:
-            # The thread ends early then, and keeps to itself why.
-            raise self.plain.failure
+        except ArchiveError as err:
+            self._digests = None
+            raise BackupAgentError(f"It can't be encrypted: {err}") from err
+
+    async def _read_digests(self) -> Digests:
+        found: list[Digests] = []
+
+        def read(source: IO[bytes], _: IO[bytes]) -> None:
+            found.append(read_digests(source, flagged=self.flagged))
+
+        async with aclosing(_worked(self.plain, read)) as stream:
+            async for _ in stream:
+                pass
+        [digests] = found
+        if digests.members != self.contents.members:
+            raise ChangedError("it was changed before it was read")
+        return digests
+
+    def _encrypt(self, source: IO[bytes], target: IO[bytes]) -> None:
+        assert self._digests is not None
+        keys = self.root.keys(self.password)
+        encrypt(source, target, keys, self._digests, self.size, flagged=self.flagged)
+
+
+def as_in_dropbox[S: (LocalSource, StreamSource)](
+    source: S, backup: AgentBackup, contents: Contents, password: str | None
+) -> tuple[AgentBackup, S | EncryptedSource]:
+    """Return a backup and its bytes as they are to lie in Dropbox.
+
+    With a password all that is readable is encrypted on its way. `protected` then says what the
+    bytes are, not what Home Assistant says of them.
+    """
+    protection = contents.protection
+    if password is not None and contents.to_encrypt(flagged=backup.protected):
+        encrypted = EncryptedSource(source, contents, password, flagged=backup.protected)
+        return replace(backup, protected=True, size=encrypted.size), encrypted
+    source.protection = protection
+    flag = protection.as_flag
+    return (backup if flag is None else replace(backup, protected=flag)), source
+
+
+async def _worked(
+    plain: PlainSource, work: Callable[[IO[bytes], IO[bytes]], None]
+) -> AsyncGenerator[bytes]:
+    """Yield what `work` writes when it reads an archive, in a thread of its own: it waits for the
+    event loop and for other threads that read.
+    """
+    loop = asyncio.get_running_loop()
+    reader = AsyncIteratorReader(loop, await plain.open())
+    writer = AsyncIteratorWriter(loop)
+    done: asyncio.Future[None] = loop.create_future()
+
+    def run() -> None:
+        failure: Exception | None = None
+        try:
+            work(cast("IO[bytes]", reader), cast("IO[bytes]", writer))
+        except Exception as err:  # noqa: BLE001  (raised where it is waited for)
+            failure = err
+        with suppress(Abort):
+            writer.write(b"")  # the end
+        with suppress(RuntimeError):  # the loop may be gone
+            loop.call_soon_threadsafe(_settle, done, failure)
+
+    thread = Thread(target=run, name="dropbox_backup encryption", daemon=True)
+    thread.start()
+    try:
+        async for piece in writer:
+            yield piece
+        await done
+    finally:
+        # Without it the thread may wait for a reader for ever.
+        reader.abort()
+        writer.abort()
+        await asyncio.wait([done])
+        await plain.close()
+        if not done.cancelled():
+            done.exception()  # was raised, or is of no interest any more
+
+
+def _settle(done: asyncio.Future[None], failure: Exception | None) -> None:
+    if done.done():
+        return
+    if failure is None:
+        done.set_result(None)
+    else:
+        done.set_exception(failure)
+
+
+def _examine(path: Path, version: Version | None) -> Contents:
+    with path.open("rb") as file:
+        _check_version(file, version)
+        return examine(file)
+
+
+async def _contents_of(reading: AsyncGenerator[bytes]) -> Contents:
+    watch = Watch()
+    async with aclosing(reading) as stream:
+        async for piece in stream:
+            watch.passed(piece)
+    if (contents := watch.ended()) is None:
+        raise ArchiveError("it is not a readable archive")
+    return contents
 
 
 def _check_version(file: io.BufferedReader, version: Version | None) -> None:

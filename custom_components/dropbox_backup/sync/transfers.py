@@ -16,7 +16,6 @@ from ..dropbox_api.client import DropboxClient, UploadCommit
 from ..dropbox_api.content_hash import content_hash
 from ..dropbox_api.errors import DropboxError, NotFoundError, RefusedError
 from ..dropbox_api.upload import Source, UploadLimits, UploadSession, upload
-from .encryption import Cipher
 from .journal import Journal
 from .listing import remote_file
 from .models import BackupId, RemoteBackup, date_of, id_of
@@ -123,24 +122,12 @@ class Transfers:
         backup_id = id_of(backup)
         notes = self._journal.notes
 
-        def choose_cipher(earlier: Cipher | None) -> Cipher | None:
-            notes.ciphers.pop(backup_id, None)
-            if not isinstance(source, EncryptedSource):
-                return None
-            if (cipher := source.choose_cipher(earlier)) is not None:
-                notes.ciphers[backup_id] = cipher
-            return cipher
-
-        earlier = notes.ciphers.get(backup_id)
-        if choose_cipher(earlier) is not earlier:
-            # What was sent was encrypted otherwise: this upload can't go on with it.
-            notes.sessions.pop(backup_id, None)
+        if isinstance(source, EncryptedSource):
+            source.root = notes.key_root
 
         async def keep_session(session: UploadSession | None) -> None:
             if session is None:
                 notes.sessions.pop(backup_id, None)
-                # Nor is a key used again for what may be other content.
-                choose_cipher(None)
                 self._journal.changed()
             else:
                 notes.sessions[backup_id] = session
@@ -171,7 +158,6 @@ class Transfers:
             owner=owner_of(backup, self._instance_id),
             verified=dt_util.utcnow(),
         )
-        notes.ciphers.pop(backup_id, None)
         notes.dismissed.discard(backup_id)
         notes.results.last_upload = dt_util.utcnow()
         self._journal.changed()

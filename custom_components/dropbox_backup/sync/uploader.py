@@ -79,7 +79,7 @@ class Uploader:
         """
         known = self._folder.get(id_of(one.backup)) is not None
         password = self._local.password_for(self._agent_id)
-        backup, source = self._local.source(one, password)
+        backup, source = await self._local.source(one, password)
         if not known:
             _check_room(backup.size, free)
             self._publisher.publish(status=Status.UPLOADING)
@@ -94,7 +94,7 @@ class Uploader:
 
         Raises `DropboxError`, also if it is not, and what reading the backup raises.
         """
-        backup, source = self._local.source(one, None)
+        backup, source = await self._local.source(one, None)
         remote = await self._transfers.verify(backup, source)
         self._publisher.tell(EventKind.VERIFIED, remote)
         return remote

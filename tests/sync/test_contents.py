@@ -1,0 +1,168 @@
+"""What an archive holds is told by its bytes, in whatever way they are read."""
+
+import contextlib
+import io
+import json
+from pathlib import Path
+import random
+import tarfile
+
+from hypothesis import given, strategies as st
+import pytest
+
+from custom_components.dropbox_backup.sync.archive import ArchiveError
+from custom_components.dropbox_backup.sync.contents import (
+    Contents,
+    InnerArchive,
+    Protection,
+    Watch,
+    examine,
+    protection_of,
+)
+from tests.supervisor import archives
+
+BEGINNINGS = {
+    Protection.ENCRYPTED: b"SecureTar\x03" + bytes(200),
+    Protection.NOT_ENCRYPTED: b"\x1f\x8b\x08" + bytes(200),
+    Protection.UNKNOWN: b"\xaa" * 200,
+}
+names = st.text(st.characters(exclude_characters="\0/"), min_size=1, max_size=9).map(
+    lambda name: name * 12
+)
+members = st.lists(
+    st.tuples(
+        names | names.map(lambda name: f"./{name}.tar.gz"),
+        st.sampled_from(list(BEGINNINGS)),
+        st.integers(0, 3000),
+    ),
+    max_size=5,
+)
+
+
+def archive_of(contents: list[tuple[str, Protection, int]], form: int, *, last: bool) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=form) as tar:
+
+        def add(name: str, data: bytes) -> None:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+
+        if not last:
+            add("./backup.json", b'{"slug": "1"}')
+        tar.addfile(tarfile.TarInfo("."))
+        for name, protection, more in contents:
+            add(name, BEGINNINGS[protection] + bytes(more))
+        if last:
+            add("./backup.json", b'{"slug": "1"}')
+    return file.getvalue()
+
+
+@given(
+    members,
+    st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]),
+    st.booleans(),
+    st.integers(1, 2000) | st.just(1 << 20),
+)
+def test_files_and_streams_tell_the_same(
+    contents: list[tuple[str, Protection, int]], form: int, last: bool, count: int
+) -> None:
+    archive = archive_of(contents, form, last=last)
+    found = examine(io.BytesIO(archive))
+    assert [(one.name, one.size, one.protection) for one in found.inner] == [
+        (name, len(BEGINNINGS[protection]) + more, protection)
+        for name, protection, more in contents
+        if name.endswith((".tar", ".tar.gz", ".tgz"))
+    ]
+    assert found.members == len(contents) + 2
+    grown = json.dumps({"slug": "1", "protected": True})
+    assert found.metadata_growth == len(grown) - len('{"slug": "1"}')
+
+    watch = Watch()
+    for start in range(0, len(archive), count):
+        watch.passed(archive[start : start + count])
+    assert watch.ended() == found
+
+
+@given(st.binary(max_size=600), st.integers(0, 10_000), st.integers(1, 5000))
+def test_whatever_passes_is_told_or_not(damage: bytes, where: int, count: int) -> None:
+    """An archive that is damaged, or none: nothing but `ArchiveError` comes of it."""
+    whole = archive_of(
+        [(f"{'x' * 120}.tar", Protection.ENCRYPTED, 900)], tarfile.PAX_FORMAT, last=True
+    )
+    damaged = whole[:where] + damage + whole[where + len(damage) :]
+    expected = None
+    with contextlib.suppress(ArchiveError):
+        expected = examine(io.BytesIO(damaged))
+    watch = Watch()
+    for start in range(0, len(damaged), count):
+        watch.passed(damaged[start : start + count])
+    assert watch.ended() == expected
+
+
+def test_parts_of_more_than_8_gib(tmp_path: Path) -> None:
+    """Their size is in an extended header."""
+    large = 9 << 30
+    path = tmp_path / "large.tar"
+    with path.open("wb") as file:
+        member = tarfile.TarInfo("./homeassistant.tar.gz")
+        member.size = large
+        file.write(member.tobuf(tarfile.PAX_FORMAT))
+        file.write(BEGINNINGS[Protection.NOT_ENCRYPTED])
+        file.seek(large - len(BEGINNINGS[Protection.NOT_ENCRYPTED]), io.SEEK_CUR)
+        last = tarfile.TarInfo("ssl.tar.gz")
+        file.write(last.tobuf() + bytes(1024))
+    with path.open("rb") as file:
+        assert examine(file) == Contents(
+            (
+                InnerArchive("./homeassistant.tar.gz", large, Protection.NOT_ENCRYPTED),
+                InnerArchive("ssl.tar.gz", 0, Protection.UNKNOWN),
+            ),
+            members=2,
+        )
+
+
+@pytest.mark.parametrize("password", [None, "secret"])
+@pytest.mark.parametrize("securetar", [2, 3])
+@pytest.mark.parametrize("compressed", [True, False])
+def test_archives_of_supervisor(
+    tmp_path: Path, password: str | None, securetar: int, compressed: bool
+) -> None:
+    path = tmp_path / "made.tar"
+    made = archives.Contents(
+        password=password,
+        securetar=securetar,  # type: ignore[arg-type]  # 2 or 3
+        compressed=compressed,
+        addons=("core_ssh",),
+        folders=archives.ALL_FOLDERS,
+        supervisor=True,
+    )
+    archives.write(path, made)
+    with path.open("rb") as file:
+        found = examine(file)
+    expected = Protection.ENCRYPTED if password else Protection.NOT_ENCRYPTED
+    assert found.protection is expected
+    ending = ".tar.gz" if compressed else ".tar"
+    assert [one.name for one in found.inner] == [f"{part}{ending}" for part in made.parts()]
+
+
+def test_noise_is_unknown() -> None:
+    """SecureTar 1 begins with a random number."""
+    assert protection_of(random.Random(1).randbytes(512)) is Protection.UNKNOWN
+    assert protection_of(b"") is Protection.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("kinds", "together"),
+    [
+        ([], Protection.UNKNOWN),
+        ([Protection.ENCRYPTED] * 2, Protection.ENCRYPTED),
+        ([Protection.NOT_ENCRYPTED], Protection.NOT_ENCRYPTED),
+        ([Protection.ENCRYPTED, Protection.NOT_ENCRYPTED], Protection.PARTLY),
+        ([Protection.UNKNOWN, Protection.NOT_ENCRYPTED], Protection.PARTLY),
+        ([Protection.ENCRYPTED, Protection.UNKNOWN], Protection.UNKNOWN),
+    ],
+)
+def test_all_parts_together(kinds: list[Protection], together: Protection) -> None:
+    inner = tuple(InnerArchive("x.tar", 1, kind) for kind in kinds)
+    assert Contents(inner, len(inner)).protection is together
