@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
 from contextlib import aclosing, contextmanager
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, override
 
@@ -15,11 +16,13 @@ from homeassistant.components.backup import (
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.util.hass_dict import HassKey
 
+from . import untrusted
 from .const import DOMAIN
 from .coordinator import DropboxBackupConfigEntry
 from .dropbox_api.errors import DropboxError, FullError, NotFoundError, SignInError
 from .packing import async_begin_packing, async_end_packing
-from .sync.models import BackupId
+from .sync.archive import presentable
+from .sync.models import BackupId, RemoteBackup, read_date
 from .sync.reconciler import Reconciler
 
 _LISTENERS: HassKey[list[Callable[[], None]]] = HassKey(f"{DOMAIN}_backup_agent_listeners")
@@ -141,7 +144,7 @@ class DropboxBackupAgent(BackupAgent):
         """Upload a backup and verify it. Tries for long: Home Assistant may have no other copy."""
         with _in_home_assistants_words(self):
             await self._reconciler.uploader.upload_for_home_assistant(
-                backup, open_stream, lambda sent: on_progress(bytes_uploaded=sent)
+                presentable(backup), open_stream, lambda sent: on_progress(bytes_uploaded=sent)
             )
 
     @override
@@ -149,14 +152,14 @@ class DropboxBackupAgent(BackupAgent):
         """Return the backups in Dropbox as the worker knows them: without asking."""
         with _in_home_assistants_words(self):
             await self._reconciler.ensure_listed()
-        return [one.backup for one in self._reconciler.folder.backups]
+        return [_for_the_page(one) for one in self._reconciler.folder.backups]
 
     @override
     async def async_get_backup(self, backup_id: str, **kwargs: Any) -> AgentBackup:
         """Return one backup."""
         with _in_home_assistants_words(self):
             await self._reconciler.ensure_listed()
-            return self._reconciler.folder.find(BackupId(backup_id)).backup
+            return _for_the_page(self._reconciler.folder.find(BackupId(backup_id)))
 
     @override
     async def async_download_backup(self, backup_id: str, **kwargs: Any) -> AsyncIterator[bytes]:
@@ -174,6 +177,15 @@ class DropboxBackupAgent(BackupAgent):
         """Delete a backup."""
         with _in_home_assistants_words(self):
             await self._reconciler.keeper.delete([BackupId(backup_id)])
+
+
+def _for_the_page(one: RemoteBackup) -> AgentBackup:
+    """Return the backup with a date that Home Assistant can compute with: it retains none, of no
+    location, when one date among all of them is none.
+    """
+    if untrusted.or_none(untrusted.date, one.backup.date) is not None:
+        return one.backup
+    return replace(one.backup, date=(read_date(one.backup.date) or one.file.uploaded).isoformat())
 
 
 async def _translated_stream(

@@ -82,25 +82,30 @@ locals_ = st.lists(
 )
 """Any set of local backups."""
 
+shown = st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="\u2028\u2029")
+"""What texts keep that come from elsewhere."""
+
 agent_backups = st.builds(
     AgentBackup,
     addons=st.lists(
         st.builds(
             AddonInfo,
-            name=st.none() | st.text(max_size=20),
-            slug=st.text(max_size=20),
-            version=st.none() | st.text(max_size=9),
+            name=st.none() | st.text(shown, max_size=20),
+            slug=st.text(shown, max_size=20),
+            version=st.none() | st.text(shown, max_size=9),
         ),
         max_size=3,
     ),
-    backup_id=st.text(min_size=1, max_size=40),
-    date=st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat) | st.text(max_size=30),
+    backup_id=st.text(shown, min_size=1, max_size=40),
+    date=st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat) | st.text(shown, max_size=30),
     database_included=st.booleans(),
-    extra_metadata=st.dictionaries(st.text(max_size=10), st.booleans() | st.text(max_size=10)),
+    extra_metadata=st.dictionaries(
+        st.text(shown, min_size=1, max_size=10), st.booleans() | st.text(shown, max_size=10)
+    ),
     folders=st.lists(st.sampled_from(Folder), unique=True),
     homeassistant_included=st.booleans(),
-    homeassistant_version=st.none() | st.text(max_size=10),
-    name=st.text(max_size=400),
+    homeassistant_version=st.none() | st.text(shown, max_size=10),
+    name=st.text(shown, max_size=400),
     protected=st.booleans(),
     size=st.integers(0, 2**50),
 )

@@ -3,6 +3,7 @@
 from functools import partial
 import io
 import json
+import os
 from pathlib import Path
 import tarfile
 import tempfile
@@ -138,6 +139,54 @@ def test_extra_metadata_of_null_and_unknown_folders_are_carried() -> None:
     assert made.extra_metadata == {}
     assert made.folders == ["share"]
     assert made.size == 7
+
+
+ODD_MEMBERS = [tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE]
+
+
+@pytest.mark.parametrize("kind", ODD_MEMBERS)
+@pytest.mark.parametrize("last", [False, True])
+def test_a_backup_json_that_is_no_plain_file_is_not_followed(kind: bytes, last: bool) -> None:
+    link = tarfile.TarInfo("backup.json")
+    link.type, link.linkname = kind, "homeassistant.tar.gz"
+    members = [link, tarfile.TarInfo("homeassistant.tar.gz")]
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:") as tar:
+        for member in reversed(members) if last else members:
+            tar.addfile(member)
+    with pytest.raises(ArchiveError):
+        read_metadata(buffer, len(buffer.getvalue()))
+
+
+def test_headers_that_would_fill_the_memory_are_not_read(tmp_path: Path) -> None:
+    bomb = tarfile.TarInfo("./PaxHeader")
+    bomb.type, bomb.size = tarfile.XHDTYPE, 1 << 32
+    path = tmp_path / "bomb.tar"
+    path.write_bytes(bomb.tobuf(tarfile.GNU_FORMAT))
+    os.truncate(path, 1 << 33)
+    with path.open("rb") as file, pytest.raises(ArchiveError, match="too large"):
+        read_metadata(file, 1 << 33)
+
+
+def test_of_an_archive_with_very_many_members_not_all_are_looked_at(tmp_path: Path) -> None:
+    data = tarfile.TarInfo("a").tobuf() * 20_000 + bytes(1024)
+    with pytest.raises(ArchiveError, match="too many"):
+        read_metadata(io.BytesIO(data), len(data))
+    (tmp_path / "many.tar").write_bytes(data)
+    with pytest.raises(ArchiveError, match="too many"):
+        check_whole(tmp_path / "many.tar")
+
+
+def test_an_archive_of_archives_is_not_taken_for_the_last_in_it() -> None:
+    inner = archive(SUPERVISOR, last=True)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:") as tar:
+        for name in ("Monday.tar", "Tuesday.tar"):
+            info = tarfile.TarInfo(name)
+            info.size = len(inner)
+            tar.addfile(info, io.BytesIO(inner))
+    with pytest.raises(ArchiveError, match=r"no backup\.json"):
+        read_metadata(buffer, len(buffer.getvalue()))
 
 
 def test_a_backup_json_of_gigabytes_is_not_read() -> None:

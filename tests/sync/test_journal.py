@@ -19,28 +19,29 @@ from custom_components.dropbox_backup.sync.journal import (
 )
 from custom_components.dropbox_backup.sync.models import BackupId, Missed
 
-from .backups import FIRST_DAY, json_values
+from .backups import FIRST_DAY, json_values, shown
 
-ids = st.text(min_size=1, max_size=10).map(BackupId)
+ids = st.text(shown, min_size=1, max_size=10).map(BackupId)
+texts = st.text(shown, max_size=20)
 dates = st.none() | st.just(FIRST_DAY)
 sessions = st.builds(
     UploadSession,
-    session_id=st.text(max_size=20),
+    session_id=st.text(shown, min_size=1, max_size=20),
     size=st.integers(0, 2**40),
     chunk_size=st.integers(1, 2**30),
     arrived=st.integers(0, 1000),
-    arrived_hash=st.text(max_size=64),
-    ahead=st.dictionaries(st.integers(0, 100), st.text(max_size=10), max_size=5),
+    arrived_hash=st.text(shown, max_size=64),
+    ahead=st.dictionaries(st.integers(0, 100), st.text(shown, max_size=10), max_size=5),
 )
 any_notes = st.builds(
     Notes,
     results=st.builds(Results, dates, dates, dates),
-    uploaded=st.dictionaries(ids, st.text(max_size=10), max_size=4),
+    uploaded=st.dictionaries(ids, st.text(shown, min_size=1, max_size=10), max_size=4),
     dismissed=st.sets(ids, max_size=4),
     sessions=st.dictionaries(ids, sessions, max_size=3),
     key_root=st.binary(max_size=64).map(lambda salts: Root(salts.hex())),
     confirmed_keep=st.none() | st.integers(0, 1000),
-    missed=st.none() | st.builds(Missed, name=st.text(), made=st.just(FIRST_DAY), reason=st.text()),
+    missed=st.none() | st.builds(Missed, name=texts, made=st.just(FIRST_DAY), reason=texts),
     folder_seen=st.booleans(),
 )
 
@@ -54,6 +55,15 @@ def test_what_is_written_is_read_back(notes: Notes) -> None:
 def test_nonsense_is_left_out(value: Any, key: str) -> None:
     assert isinstance(parse_notes(value), Notes)
     assert isinstance(parse_notes({**write_notes(Notes()), key: value}), Notes)
+
+
+@given(any_notes, json_values, st.sampled_from(list(write_notes(Notes()))))
+def test_one_value_that_can_not_be_read_takes_no_other_with_it(
+    notes: Notes, value: Any, key: str
+) -> None:
+    written = json.loads(json.dumps(write_notes(notes)))
+    read = write_notes(parse_notes({**written, key: value}))
+    assert {**read, key: None} == {**written, key: None}
 
 
 async def test_notes_outlive_the_object_that_wrote_them(hass: HomeAssistant) -> None:

@@ -13,9 +13,9 @@ import json
 from typing import Any
 
 from homeassistant.components.backup import AgentBackup
-from homeassistant.util import dt as dt_util
 import voluptuous as vol
 
+from .. import untrusted
 from .archive import ArchiveError, backup_from_dict
 from .models import RemoteBackup, RemoteFile
 
@@ -49,20 +49,13 @@ type Catalog = Mapping[str, CatalogEntry]
 """Entries by file name."""
 
 
-def _date(value: object) -> datetime:
-    date = dt_util.parse_datetime(value) if isinstance(value, str) else None
-    if date is None or date.tzinfo is None:
-        raise vol.Invalid("not a date with an offset")
-    return date
-
-
 _ENTRY = vol.Schema(
     {
         vol.Required("content_hash"): vol.Match(r"^[0-9a-f]{64}\Z"),
         vol.Required("backup"): dict,
         vol.Optional("owner", default=None): vol.Any(None, str),
         vol.Optional("pinned", default=False): bool,
-        vol.Optional("verified", default=None): vol.Any(None, _date),
+        vol.Optional("verified", default=None): untrusted.optional(untrusted.date),
     },
     extra=vol.REMOVE_EXTRA,
 )

@@ -3,15 +3,17 @@
 from collections.abc import Callable, Set as AbstractSet
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from homeassistant.core import HomeAssistant
-from homeassistant.util import dt as dt_util
 from homeassistant.util.hass_dict import HassKey
 import voluptuous as vol
 
+from .. import untrusted
 from ..const import DOMAIN
 from ..dropbox_api.upload import UploadSession
+from ..untrusted import UntrustedError
 from .encryption import Root
 from .models import BackupId, Missed
 from .storage import StorageFile
@@ -85,74 +87,85 @@ class Notes:
             del self.sessions[backup_id]
 
 
-def _date(value: object) -> datetime | None:
-    date = dt_util.parse_datetime(value) if isinstance(value, str) else None
-    return date if date and date.tzinfo else None  # a time of no known zone can't be compared
+# More backups than anybody has.
+_MOST = 100_000
+# Of one upload: Dropbox takes no larger file than that.
+_MOST_CHUNKS = 1_000_000
 
 
-def _only(item: Callable[[Any], Any]) -> Callable[[object], list[Any]]:
-    """Return a validator of lists that leaves out what `item` refuses."""
+def _by(schema: vol.Schema) -> Callable[[object], Any]:
+    """Return a reader that takes what the schema takes."""
 
-    def validate(value: object) -> list[Any]:
-        valid = []
-        for one in value if isinstance(value, list) else []:
-            try:
-                valid.append(item(one))
-            except vol.Invalid:
-                continue
-        return valid
+    def read(value: object) -> Any:
+        try:
+            return schema(value)
+        except (vol.Invalid, RecursionError) as err:
+            raise UntrustedError("expected what we wrote") from err
 
-    return validate
+    return read
 
 
-_count = vol.All(int, vol.Range(min=0))
+def _ids_with(reader: Callable[[Any], Any]) -> Callable[[object], list[tuple[str, Any]]]:
+    """Return a reader of pairs, the first of each a backup id; it leaves out what it can't read."""
+
+    def read_pair(value: object) -> tuple[str, Any]:
+        backup_id, about = value if isinstance(value, list) else (None, None)
+        return untrusted.exact(backup_id), reader(about)
+
+    return lambda value: untrusted.readable(read_pair, value, _MOST)
+
+
+def _all_of(reader: Callable[[Any], Any]) -> Callable[[object], list[Any]]:
+    """Return a reader of lists that leaves out what `reader` can't read."""
+    return lambda value: untrusted.readable(reader, value, _MOST)
+
+
+_chunk_number = partial(untrusted.whole, most=_MOST_CHUNKS)
 _SESSION = vol.Schema(
     {
-        vol.Required("backup_id"): str,
-        vol.Required("session_id"): str,
-        vol.Required("size"): _count,
-        vol.Required("chunk_size"): vol.All(int, vol.Range(min=1)),
-        vol.Required("arrived"): _count,
-        vol.Required("arrived_hash"): str,
-        vol.Required("ahead"): [vol.ExactSequence([_count, str])],
+        vol.Required("backup_id"): untrusted.exact,
+        vol.Required("session_id"): partial(untrusted.exact, longest=untrusted.LONGEST_TEXT),
+        vol.Required("size"): untrusted.size,
+        vol.Required("chunk_size"): partial(untrusted.whole, least=1),
+        vol.Required("arrived"): _chunk_number,
+        vol.Required("arrived_hash"): untrusted.text,
+        vol.Required("ahead"): [vol.ExactSequence([_chunk_number, untrusted.text])],
     },
     extra=vol.REMOVE_EXTRA,
 )
 _MISSED = vol.Schema(
     {
-        vol.Required("name"): str,
-        vol.Required("made"): vol.All(_date, datetime),
-        vol.Required("reason"): str,
+        vol.Required("name"): untrusted.text,
+        vol.Required("made"): untrusted.date,
+        vol.Required("reason"): untrusted.text,
     },
     extra=vol.REMOVE_EXTRA,
 )
-_NOTES = vol.Schema(
-    {
-        **{vol.Optional(item.name, default=None): _date for item in fields(Results)},
-        vol.Optional("uploaded", default=list): _only(vol.ExactSequence([str, str])),
-        vol.Optional("dismissed", default=list): _only(str),
-        vol.Optional("sessions", default=list): _only(_SESSION),
-        vol.Optional("key_root", default=""): vol.Any(vol.Match(r"^[0-9a-f]*\Z"), lambda _: ""),
-        vol.Optional("confirmed_keep", default=None): vol.Any(None, _count),
-        vol.Optional("missed", default=None): vol.Any(None, _MISSED),
-        vol.Optional("folder_seen", default=False): bool,
-        vol.Optional("folder_was_missing", default=False): bool,
-        vol.Optional("paused", default=False): bool,
-        vol.Optional("wanted", default=list): _only(str),
-        vol.Optional("everything_wanted", default=False): bool,
-    },
-    extra=vol.REMOVE_EXTRA,
-)
+# Each is read on its own: one that can't be takes no other with it.
+_READERS: dict[str, Callable[[object], Any]] = {
+    **{item.name: untrusted.date for item in fields(Results)},
+    "uploaded": _ids_with(untrusted.exact),
+    "dismissed": _all_of(untrusted.exact),
+    "sessions": _all_of(_by(_SESSION)),
+    "key_root": _by(vol.Schema(vol.Match(r"^[0-9a-f]*\Z"))),
+    "confirmed_keep": untrusted.whole,
+    "missed": _by(_MISSED),
+    "folder_seen": untrusted.flag,
+    "folder_was_missing": untrusted.flag,
+    "paused": untrusted.flag,
+    "wanted": _all_of(untrusted.exact),
+    "everything_wanted": untrusted.flag,
+}
 
 
 def parse_notes(data: object) -> Notes:
     """Return the notes; what can't be read is left out. Dropbox's listing is the truth, these only
     save work.
     """
-    try:
-        values = _NOTES(data if isinstance(data, dict) else {})
-    except vol.Invalid:
-        return Notes()
+    written = data if isinstance(data, dict) else {}
+    values: dict[str, Any] = {
+        name: untrusted.or_none(reader, written.get(name)) for name, reader in _READERS.items()
+    }
     return Notes(
         results=Results(**{item.name: values[item.name] for item in fields(Results)}),
         uploaded={BackupId(key): value for key, value in values["uploaded"]},
@@ -168,14 +181,14 @@ def parse_notes(data: object) -> Notes:
             )
             for one in values["sessions"]
         },
-        key_root=Root(values["key_root"]),
+        key_root=Root(values["key_root"] or ""),
         confirmed_keep=values["confirmed_keep"],
         missed=Missed(**values["missed"]) if values["missed"] else None,
-        folder_seen=values["folder_seen"],
-        folder_was_missing=values["folder_was_missing"],
-        paused=values["paused"],
+        folder_seen=values["folder_seen"] is True,
+        folder_was_missing=values["folder_was_missing"] is True,
+        paused=values["paused"] is True,
         wanted={BackupId(one) for one in values["wanted"]},
-        everything_wanted=values["everything_wanted"],
+        everything_wanted=values["everything_wanted"] is True,
     )
 
 

@@ -4,13 +4,14 @@ opens also while Dropbox is away, and that the next listing costs one request.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC
+from functools import partial
 from typing import Any
 
 from homeassistant.core import HomeAssistant
-from homeassistant.util import dt as dt_util
 import voluptuous as vol
 
+from .. import untrusted
 from ..dropbox_api.client import FileMetadata, Metadata
 from ..dropbox_api.sdk import files
 from .catalog import Catalog, parse_catalog, write_catalog
@@ -108,18 +109,22 @@ def changes_of(entries: Iterable[Metadata]) -> dict[str, RemoteFile | None]:
 
 
 def file_of(metadata: Metadata) -> RemoteFile | None:
-    """Return the file that Dropbox tells of, None for a folder or for what is gone."""
-    return remote_file(metadata) if isinstance(metadata, files.FileMetadata) else None
+    """Return the file that Dropbox tells of, None for a folder, for what is gone, and for what
+    can't be shown.
+    """
+    if not isinstance(metadata, files.FileMetadata):
+        return None
+    return untrusted.or_none(remote_file, metadata)
 
 
 def remote_file(metadata: FileMetadata) -> RemoteFile:
-    """Return what we keep of Dropbox's metadata of a file."""
+    """Return what we keep of Dropbox's metadata of a file. Raises `UntrustedError`."""
     return RemoteFile(
-        name=metadata.name,
-        rev=metadata.rev,
-        size=metadata.size,
+        name=untrusted.exact(metadata.name),
+        rev=untrusted.exact(metadata.rev),
+        size=untrusted.size(metadata.size),
         content_hash=metadata.content_hash or "",
-        uploaded=metadata.server_modified.replace(tzinfo=UTC),
+        uploaded=untrusted.within_calendar(metadata.server_modified.replace(tzinfo=UTC)),
     )
 
 
@@ -138,19 +143,14 @@ class Snapshot:
     catalog_rev: str | None
 
 
-def _date(value: object) -> datetime:
-    date = dt_util.parse_datetime(value) if isinstance(value, str) else None
-    if date is None or date.tzinfo is None:
-        raise vol.Invalid("not a date with an offset")
-    return date
-
-
 _SNAPSHOT = vol.Schema(
     {
         vol.Required("path"): str,
-        vol.Required("cursor"): vol.All(str, vol.Length(min=1)),
+        vol.Required("cursor"): partial(untrusted.exact, longest=untrusted.LONGEST_TEXT),
         vol.Required("files"): [
-            vol.ExactSequence([str, str, vol.All(int, vol.Range(min=0)), str, _date])
+            vol.ExactSequence(
+                [untrusted.exact, untrusted.exact, untrusted.size, untrusted.text, untrusted.date]
+            )
         ],
         # Without it nobody knows which files were never seen in a listing.
         vol.Required("unlisted"): [str],

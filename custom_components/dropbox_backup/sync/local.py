@@ -16,7 +16,7 @@ from homeassistant.components.backup.manager import BackupManager, BackupManager
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.hassio import is_hassio
 
-from .archive import ArchiveError, backup_from_dict, check_whole, read_metadata
+from .archive import ArchiveError, check_whole, checked, presentable, read_metadata
 from .contents import Contents
 from .models import BackupId, LocalBackup, id_of
 from .plan import Skipped
@@ -97,7 +97,7 @@ class LocalBackups:
                     continue
                 backups = [*await self._hass.async_add_executor_job(self._read_folder)]
             for listed in backups:
-                backup = _presentable(listed)
+                backup = presentable(listed)
                 backup_id = id_of(backup)
                 if backup_id in good:
                     continue
@@ -203,7 +203,7 @@ class LocalBackups:
         Supervisor lists a backup only when it is whole. Core lists also what a failed backup left
         behind, and whatever somebody wrote into a backup.json; and it looks at sizes only once.
         """
-        backup_from_dict(backup.as_dict())
+        checked(backup)
         if not isinstance(agent, LocalBackupAgent):
             return backup.size
         try:
@@ -244,13 +244,6 @@ class LocalBackups:
             backups[id_of(backup)] = backup
             self._found[id_of(backup)] = path
         return list(backups.values())
-
-
-def _presentable(backup: AgentBackup) -> AgentBackup:
-    """Return the backup with text where Core passes on whatever is in a backup.json."""
-    return replace(
-        backup, backup_id=str(backup.backup_id), name=str(backup.name), date=str(backup.date)
-    )
 
 
 def _fault_of(path: Path) -> str | None:

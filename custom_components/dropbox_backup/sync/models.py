@@ -2,18 +2,18 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import NewType
 
 from homeassistant.components.backup import AgentBackup
 from homeassistant.util import dt as dt_util
 
+from .. import untrusted
 from .manners import Hours
 
 BackupId = NewType("BackupId", str)
 
-_NO_DATE = datetime.min.replace(tzinfo=dt_util.UTC)
 # Backups are compared by date again and again, also every second during an upload.
 _DATES = 4096
 
@@ -27,15 +27,19 @@ def date_of(backup: AgentBackup) -> datetime:
     """Return when the backup was made. Its text may carry any offset, or, in a foreign file, be no
     date at all.
     """
-    date = _parsed(backup.date)
-    if date is None:
-        return _NO_DATE
-    return date if date.tzinfo else date.replace(tzinfo=dt_util.get_default_time_zone())
+    return read_date(backup.date) or untrusted.EARLIEST
+
+
+def read_date(value: object) -> datetime | None:
+    """Return the date that an archive states, None if it is none."""
+    if not isinstance(value, str):
+        return None
+    return _read_date(value, dt_util.get_default_time_zone())
 
 
 @lru_cache(_DATES)
-def _parsed(date: str) -> datetime | None:
-    return dt_util.parse_datetime(date)
+def _read_date(text: str, zone: tzinfo) -> datetime | None:
+    return untrusted.or_none(lambda value: untrusted.date(value, zone), text)
 
 
 def made_by(backup: AgentBackup) -> str | None:

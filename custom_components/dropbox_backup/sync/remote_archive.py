@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 import io
-import json
 import logging
 from typing import Any, override
 
 from homeassistant.components.backup import AgentBackup
 
+from .. import untrusted
 from ..dropbox_api.client import DropboxClient
 from ..dropbox_api.download import read_range
 from ..dropbox_api.errors import NotFoundError, RefusedError
@@ -80,8 +80,8 @@ class ArchiveReader:
             return None
         text = await read_range(self._client, sidecar.rev, 0, sidecar.size)
         try:
-            backup = backup_from_dict(json.loads(text))
-        except ValueError, RecursionError, ArchiveError:
+            backup = backup_from_dict(untrusted.json_value(text))
+        except ValueError, ArchiveError:
             return None  # the archive itself will tell
         return replace(backup, size=file.size)
 

@@ -1,0 +1,101 @@
+"""What others wrote becomes a value that can be shown, stored and computed with, or is refused."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
+import json
+
+from homeassistant.helpers.json import json_bytes
+from hypothesis import example, given, strategies as st
+import pytest
+
+from custom_components.dropbox_backup import untrusted
+
+HALVES = st.text(st.characters(categories=["Cs"]), min_size=1, max_size=2)
+NASTY = st.text(st.characters(), max_size=40) | st.builds(
+    "{}{}{}".format, st.text(max_size=9), HALVES, st.text(max_size=9)
+)
+VALUES = (
+    NASTY
+    | st.integers()
+    | st.integers(min_value=10**30)
+    | st.floats()
+    | st.booleans()
+    | st.none()
+    | st.lists(st.none())
+    | st.datetimes(timezones=st.timezones()).map(datetime.isoformat)
+    | st.datetimes().map(datetime.isoformat)
+    | st.binary(max_size=9)
+)
+
+
+@given(VALUES)
+@example("\ud800")
+@example("0001-01-01T00:00:00+14:00")
+@example("9999-12-31T23:59:59-12:00")
+@example("2026-01-01T00:00:00\ud800")
+@example(10**30)
+@example(float("nan"))
+@example(True)  # noqa: FBT003  (it is a number to Python)
+def test_what_is_read_can_be_shown_stored_and_computed_with(value: object) -> None:
+    for reader in (untrusted.text, untrusted.exact, untrusted.whole, untrusted.size):
+        if (read := untrusted.or_none(reader, value)) is not None:
+            assert json.loads(json_bytes({"x": read})) == {"x": read}
+            assert "\0" not in str(read)
+            assert not isinstance(read, bool)
+    for zone in (None, UTC, timezone(timedelta(hours=14)), timezone(timedelta(hours=-14))):
+        if (date := untrusted.or_none(partial(untrusted.date, zone=zone), value)) is None:
+            continue
+        for hours in (-14, 14):
+            date.astimezone(timezone(timedelta(hours=hours)))
+        century = timedelta(days=36_525)
+        assert date - century < date < date + century
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("2026-11-22T10:00:00.123456+01:00", datetime(2026, 11, 22, 9, 0, 0, 123456, UTC)),
+        ("2026-11-22T10:00:00Z", datetime(2026, 11, 22, 10, tzinfo=UTC)),
+        ("2026-11-22 10:00:00+00:00", datetime(2026, 11, 22, 10, tzinfo=UTC)),
+        ("2026-11-22T10:00:00", None),
+        ("2026-13-22T10:00:00Z", None),
+        ("yesterday", None),
+        ("", None),
+        (5, None),
+        ("2026-11-22T10:00:00Z" * 1000, None),
+    ],
+)
+def test_dates_are_moments_of_our_times(value: object, expected: datetime | None) -> None:
+    assert untrusted.or_none(untrusted.date, value) == expected
+
+
+@pytest.mark.parametrize("value", ["a\nb", "\ud800", "", "x" * 256, 5, None])
+def test_what_is_good_only_as_it_is_is_never_changed(value: object) -> None:
+    assert untrusted.or_none(untrusted.exact, value) is None
+    assert untrusted.exact("Надійна 💾") == "Надійна 💾"
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b'{"a": "\\ud800", "b": "\\ud83d\\ude00"}', {"a": "?", "b": "😀"}),
+        (b'{"\\ud800": 1}', {"?": 1}),
+        (b'{"a": "\xed\xa0\x80"}', {"a": "���"}),
+        (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
+        (b'{"a": NaN, "b": [Infinity]}', {"a": None, "b": [None]}),
+        (b"[1]", None),
+        (b"[" * 100_000, None),
+        (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", None),
+        (b'{"a": ' + b"1" * 5000 + b"}", None),
+        (b"\xff\xfe", None),
+        (b"", None),
+    ],
+    ids=repr,
+)
+def test_json_of_others_holds_whole_characters(data: bytes, expected: object) -> None:
+    assert untrusted.or_none(untrusted.json_object, data) == expected
+
+
+def test_of_a_list_what_can_be_read_is_kept_and_not_too_much() -> None:
+    assert untrusted.readable(untrusted.whole, [1, "x", -1, True, 2, 3], 2) == [1, 2]
+    assert untrusted.readable(untrusted.whole, "12", 5) == []
