@@ -8,6 +8,7 @@ usage: python -m scripts.validate [INTEGRATION'S FOLDER]
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import metadata
 import json
 from pathlib import Path
 import struct
@@ -20,7 +21,7 @@ import probatio as vol
 from probatio.humanize import humanize_error
 import yaml
 
-from scripts.lib import texts_in_code
+from scripts.lib import claims, texts_in_code
 from scripts.lib.schemas import (
     ACTION_KINDS,
     ENGLISH,
@@ -33,6 +34,8 @@ from scripts.lib.schemas import (
 
 REPOSITORY = Path(__file__).parents[1]
 CORE = Path(components.__path__[0])
+# Home Assistant 2026.10 has none.
+CATEGORIES = CORE.parent / "generated" / "integration_categories.json"
 
 # What JSON and YAML files hold.
 type Tree = dict[str, Any]
@@ -96,6 +99,9 @@ def manifest_problems(integration: Integration) -> Problems:
     """Yield what is wrong with manifest.json."""
     manifest = integration.manifest
     yield from _against(MANIFEST, manifest, "manifest.json")
+    for category in manifest.get("categories", []):
+        if CATEGORIES.exists() and category not in _categories():
+            yield f"manifest.json: Home Assistant has no category {category}"
     if list(manifest) != sorted(manifest, key=lambda key: (key != "domain", key != "name", key)):
         yield "manifest.json: the keys are not in order: domain, name, then the alphabet"
     if manifest.get("domain") != integration.folder.name:
@@ -211,6 +217,18 @@ def quality_scale_problems(integration: Integration) -> Problems:
     rules = _yaml(CORE / "onedrive" / "quality_scale.yaml")["rules"]
     yield from _same_keys(file.name, answers, "Home Assistant's rules", rules)
     yield from _against(QUALITY_SCALE, {"rules": answers}, file.name)
+    for rule, check in CLAIMS.items():
+        if answers.get(rule) == "done":
+            for reason in check(integration):
+                yield f"{file.name}: {rule} is not done: {reason}"
+
+
+def untyped_requirements(integration: Integration) -> Problems:
+    """Yield the requirements that tell a type checker nothing."""
+    for requirement in integration.manifest.get("requirements", []):
+        name = requirement.partition("==")[0]
+        if not any(file.name == "py.typed" for file in metadata.files(name) or []):
+            yield f"{requirement} has no py.typed"
 
 
 def brand_problems(integration: Integration) -> Problems:
@@ -223,6 +241,13 @@ def brand_problems(integration: Integration) -> Problems:
             yield f"brand/{name} has {found[0]} x {found[1]} pixels, not {size} x {size}"
 
 
+# Rules whose answer "done" can be proven wrong.
+CLAIMS: dict[str, Callable[[Integration], Problems]] = {
+    "exception-translations": lambda one: claims.untranslated_exceptions(one.folder),
+    "runtime-data": lambda one: claims.setup_without_runtime_data(one.folder),
+    "strict-typing": untyped_requirements,
+}
+
 CHECKS: tuple[Callable[[Integration], Problems], ...] = (
     manifest_problems,
     english_problems,
@@ -234,6 +259,12 @@ CHECKS: tuple[Callable[[Integration], Problems], ...] = (
     quality_scale_problems,
     brand_problems,
 )
+
+
+def _categories() -> set[str]:
+    known = json.loads(CATEGORIES.read_text(encoding="utf-8"))
+    parts = {f"{one['slug']}.{part['slug']}" for one in known for part in one["subcategories"]}
+    return {one["slug"] for one in known} | parts
 
 
 def _field_problems(where: str, action: Tree, texts: Tree) -> Problems:

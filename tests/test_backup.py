@@ -1,7 +1,7 @@
 """Dropbox as a location of Home Assistant's own backups, seen from its page of backups."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from http import HTTPStatus
 import io
@@ -11,7 +11,12 @@ import tarfile
 from typing import Any
 
 import aiohttp
-from homeassistant.components.backup import BackupAgent, BackupNotFound, async_get_manager
+from homeassistant.components.backup import (
+    BackupAgent,
+    BackupAgentError,
+    BackupNotFound,
+    async_get_manager,
+)
 from homeassistant.components.backup.config import AgentParametersDict
 from homeassistant.components.backup.manager import BackupManagerState
 from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntryState
@@ -423,6 +428,26 @@ async def test_a_backup_that_somebody_else_deleted_can_be_deleted(
     assert await page.backups() == {}
 
 
+async def test_a_backup_that_home_assistant_stops_sending_is_said_so(
+    hass: HomeAssistant, dropbox: str
+) -> None:
+    backup = await make_backup(hass)
+
+    async def broken() -> AsyncGenerator[bytes]:
+        yield b"beginning"
+        raise TimeoutError
+
+    async def open_stream() -> AsyncIterator[bytes]:
+        return broken()
+
+    agent = async_get_manager(hass).backup_agents[dropbox]
+    with pytest.raises(BackupAgentError) as refused:
+        await agent.async_upload_backup(
+            open_stream=open_stream, backup=backup, on_progress=lambda **_: None
+        )
+    assert refused.value.translation_key == "backup_unreadable"
+
+
 async def test_a_backup_that_is_not_there_is_not_found(
     hass: HomeAssistant, page: BackupPage, dropbox: str
 ) -> None:
@@ -433,8 +458,9 @@ async def test_a_backup_that_is_not_there_is_not_found(
         agent.async_delete_backup,
     ]
     for call in calls:
-        with pytest.raises(BackupNotFound):
+        with pytest.raises(BackupNotFound) as refused:
             await call("0badc0de")
+        assert refused.value.translation_key == "backup_not_found"
 
     assert (await page.ask("backup/details", backup_id="0badc0de"))["backup"] is None
     assert (await page.download("0badc0de", dropbox))[0] == HTTPStatus.NOT_FOUND

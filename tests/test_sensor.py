@@ -5,10 +5,11 @@ from datetime import timedelta
 from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.loader import async_get_integration
 from homeassistant.util import dt as dt_util
 import pytest
 
-from custom_components.dropbox_backup.const import CONF_UPLOAD_AUTOMATICALLY
+from custom_components.dropbox_backup.const import CONF_UPLOAD_AUTOMATICALLY, DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sensor import SENSORS, DropboxBackupSensor
 
@@ -173,6 +174,8 @@ async def test_all_entities_belong_to_one_service_without_personal_data(
     assert device.entry_type is dr.DeviceEntryType.SERVICE
     assert device.name == "Dropbox Ada Example"
     assert device.configuration_url == "https://www.dropbox.com/home"
+    manifest = await async_get_integration(hass, DOMAIN)
+    assert (device.manufacturer, device.sw_version) == ("Dropbox", str(manifest.version))
     entities = er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
     assert len(entities) == len(SENSORS) + 5
     assert {one.device_id for one in entities} == {device.id}

@@ -1,5 +1,6 @@
 """System information says whether Dropbox can be reached."""
 
+from homeassistant.components.system_health import DATA_SYSTEM_HEALTH_PLATFORMS
 from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
 import pytest
@@ -24,6 +25,10 @@ async def test_system_information_tells_accounts_and_whether_dropbox_is_there(
     assert (info["accounts"], info["accounts_loaded"]) == (1, 1)
     assert await info["can_reach_dropbox"] == "ok"
     assert await info["can_reach_dropbox_files"] == "ok"
+
+    registration = hass.data[DATA_SYSTEM_HEALTH_PLATFORMS]
+    platforms = await registration.async_get_platforms()
+    assert platforms[DOMAIN].manage_url == "/config/integrations/integration/dropbox_backup"
 
     await dropbox_server.stop()
     info = await get_system_health_info(hass, DOMAIN)

@@ -15,8 +15,10 @@ from scripts import validate
 MANIFEST = {
     "domain": "made_up",
     "name": "Made up",
+    "categories": ["computers_network.cloud_developer_tools"],
     "codeowners": ["@somebody"],
     "config_flow": True,
+    "connectivity": ["cloud"],
     "dependencies": ["backup"],
     "documentation": "https://example.com",
     "integration_type": "service",
@@ -56,6 +58,10 @@ SERVICES = {
     }
 }
 CODE = {
+    "__init__.py": """
+async def async_setup_entry(hass, entry):
+    entry.runtime_data = 1
+""",
     "config_flow.py": """
 def flow(self):
     self.async_show_form(step_id="user")
@@ -90,7 +96,8 @@ def folder(tmp_path: Path) -> Path:
     write(folder / "services.yaml", SERVICES)
     onedrive = Path(components.__path__[0]) / "onedrive" / "quality_scale.yaml"
     rules = yaml.safe_load(onedrive.read_text())["rules"]
-    write(folder / "quality_scale.yaml", {"rules": dict.fromkeys(rules, "done")})
+    answers = dict.fromkeys(rules, "done") | {"strict-typing": "todo"}
+    write(folder / "quality_scale.yaml", {"rules": answers})
     for name, text in CODE.items():
         (folder / name).write_text(text)
     for name, size in validate.BRAND_SIZES.items():
@@ -146,6 +153,17 @@ def test_an_anchor_in_yaml_is_no_service(folder: Path) -> None:
 
 
 EN = "translations/en.json"
+SET_ELSEWHERE = """
+async def async_setup_entry(hass, entry):
+    start(entry)
+def start(entry):
+    entry.runtime_data = 1
+"""
+PLAIN_ERROR = """
+from homeassistant.exceptions import HomeAssistantError
+def press():
+    raise HomeAssistantError("No")
+"""
 
 
 @pytest.mark.parametrize(
@@ -155,6 +173,14 @@ EN = "translations/en.json"
         (change("manifest.json", "version", value="new"), "no version"),
         (change("manifest.json", "domain", value="other"), "not the folder's name"),
         (change("manifest.json", "after_dependencies", value=["hassio"]), "not in order"),
+        pytest.param(
+            change("manifest.json", "categories", value=["backups"]),
+            "no category backups",
+            marks=pytest.mark.skipif(
+                not validate.CATEGORIES.exists(), reason="this Home Assistant has none"
+            ),
+        ),
+        (change("manifest.json", "connectivity", value=["wire"]), "'connectivity[0]'"),
         (change("manifest.json", "dependencies", value=["nothing"]), "no integration nothing"),
         (change("manifest.json", "requirements", value=["dropbox>=12"]), "'requirements[0]'"),
         (remove("config_flow.py"), "config_flow.py is missing"),
@@ -209,6 +235,18 @@ EN = "translations/en.json"
             "quality_scale.yaml: ",
         ),
         (remove("quality_scale.yaml"), "quality_scale.yaml is missing"),
+        (
+            change("quality_scale.yaml", "rules", "strict-typing", value="done"),
+            "strict-typing is not done: dropbox==12.2.4 has no py.typed",
+        ),
+        (
+            lambda folder: (folder / "__init__.py").write_text(SET_ELSEWHERE),
+            "runtime-data is not done: async_setup_entry does not set entry.runtime_data",
+        ),
+        (
+            code("button.py", PLAIN_ERROR),
+            "exception-translations is not done: button.py:4 raises",
+        ),
         (remove("brand/icon.png"), "brand/icon.png is missing"),
         (lambda folder: (folder / "brand/icon.png").write_bytes(bytes(24)), "0 x 0 pixels"),
         (code("sensor.py", '_attr_translation_key = "gone"'), "no text gone in entity.sensor"),

@@ -121,6 +121,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
         on_sign_in_needed=lambda: entry.async_start_reauth(hass),
     )
     coordinator.reconciler = reconciler
+    entry.runtime_data = coordinator
     try:
         await reconciler.refresh(_SETUP_PATIENCE, adopt=False)
     except SignInError as err:
@@ -153,7 +154,6 @@ async def _start(
 ) -> bool:
     """Show the entities and put the worker to work."""
     reconciler = coordinator.reconciler
-    entry.runtime_data = coordinator
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     entry.async_create_background_task(hass, reconciler.run(), f"{DOMAIN} worker")
     entry.async_create_background_task(

@@ -99,7 +99,7 @@ def _in_home_assistants_words(agent: DropboxBackupAgent) -> Generator[None]:
     try:
         yield
     except NotFoundError as err:
-        raise BackupNotFound(str(err)) from err
+        raise BackupNotFound(translation_domain=DOMAIN, translation_key="backup_not_found") from err
     except SignInError as err:
         agent.entry.async_start_reauth(agent.hass)
         raise _agent_error("sign_in_needed", err) from err
@@ -107,9 +107,11 @@ def _in_home_assistants_words(agent: DropboxBackupAgent) -> Generator[None]:
         raise _agent_error("dropbox_full", err) from err
     except DropboxError as err:
         raise _agent_error("dropbox_error", err) from err
+    except BackupAgentError as err:  # reading what Home Assistant hands out
+        raise _agent_error("backup_unreadable", err) from err
 
 
-def _agent_error(key: str, err: DropboxError) -> BackupAgentError:
+def _agent_error(key: str, err: Exception) -> BackupAgentError:
     return BackupAgentError(
         translation_domain=DOMAIN,
         translation_key=key,

@@ -9,7 +9,6 @@ from typing import Any, override
 from homeassistant.config_entries import (
     SOURCE_REAUTH,
     SOURCE_RECONFIGURE,
-    ConfigEntry,
     ConfigFlowResult,
     FlowType,
     OptionsFlow,
@@ -71,6 +70,7 @@ from .const import (
     DEFAULT_KEEP,
     DOMAIN,
 )
+from .coordinator import DropboxBackupConfigEntry
 from .dropbox_api.calls import GetToken
 from .dropbox_api.client import DropboxClient
 from .dropbox_api.errors import SignInError
@@ -279,7 +279,7 @@ class DropboxBackupConfigFlow(AbstractOAuth2FlowHandler, domain=DOMAIN):
     @staticmethod
     @callback
     @override
-    def async_get_options_flow(config_entry: ConfigEntry) -> OptionsFlow:
+    def async_get_options_flow(config_entry: DropboxBackupConfigEntry) -> OptionsFlow:
         """Return the options flow."""
         return DropboxBackupOptionsFlow()
 
@@ -382,7 +382,9 @@ class DropboxBackupConfigFlow(AbstractOAuth2FlowHandler, domain=DOMAIN):
         self._name = account.name or _NAMELESS
         return await self.async_step_folder()
 
-    async def _renew(self, entry: ConfigEntry, data: dict[str, Any]) -> ConfigFlowResult:
+    async def _renew(
+        self, entry: DropboxBackupConfigEntry, data: dict[str, Any]
+    ) -> ConfigFlowResult:
         self._abort_if_unique_id_mismatch(
             reason="wrong_account", description_placeholders={"account": entry.title}
         )
@@ -542,6 +544,8 @@ def _only(access_token: str) -> GetToken:
 
 class DropboxBackupOptionsFlow(OptionsFlowWithReload):
     """What to upload, what to keep, and what uploads may take of the line."""
+
+    config_entry: DropboxBackupConfigEntry
 
     async def async_step_init(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Ask for all options on one page."""

@@ -5,6 +5,7 @@ from typing import Final
 from homeassistant.helpers.device_registry import DeviceEntryType, DeviceInfo
 from homeassistant.helpers.entity import EntityDescription
 from homeassistant.helpers.update_coordinator import CoordinatorEntity
+from homeassistant.loader import async_get_loaded_integration
 
 from .const import DOMAIN
 from .coordinator import DropboxBackupCoordinator
@@ -30,7 +31,9 @@ class DropboxBackupEntity(CoordinatorEntity[DropboxBackupCoordinator]):
             entry_type=DeviceEntryType.SERVICE,
             identifiers={(DOMAIN, entry.entry_id)},
             name=f"Dropbox {entry.title}",
+            manufacturer="Dropbox",
             model="Dropbox account",
+            sw_version=str(async_get_loaded_integration(coordinator.hass, DOMAIN).version),
             # Not the folder itself: that of an app lies elsewhere for its owner than for the app.
             configuration_url=_WEBSITE,
         )

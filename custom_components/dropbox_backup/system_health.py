@@ -12,7 +12,7 @@ from .dropbox_api.sdk import session
 @callback
 def async_register(hass: HomeAssistant, register: system_health.SystemHealthRegistration) -> None:
     """Take part in the page."""
-    register.async_register_info(system_health_info)
+    register.async_register_info(system_health_info, f"/config/integrations/integration/{DOMAIN}")
 
 
 async def system_health_info(

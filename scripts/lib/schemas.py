@@ -15,6 +15,9 @@ ACTION_KINDS = {"services": "service", "triggers": "trigger", "conditions": "con
 
 URL = re.compile(r"\b(https?|ftps?|mqtts?|wss?)://|\bwww\.", re.IGNORECASE)
 
+# How an integration may reach what it is for, of those that a service can have.
+CONNECTIVITY = ["cloud", "network"]
+
 
 def placeholders(text: str) -> set[str]:
     """Return the names in braces that the frontend fills in."""
@@ -60,6 +63,9 @@ MANIFEST = vol.Schema(
         vol.Required("issue_tracker"): _https,
         vol.Required("version"): _version,
         vol.Optional("after_dependencies"): [cv.slug],
+        # Shown in Home Assistant's lists since 2026.11; the first is the main one.
+        vol.Required("categories"): vol.All([str], vol.Length(min=1)),
+        vol.Required("connectivity"): vol.All([vol.In(CONNECTIVITY)], vol.Length(min=1)),
         vol.Optional("config_flow"): bool,
         vol.Optional("dependencies"): [cv.slug],
         vol.Optional("loggers"): [str],

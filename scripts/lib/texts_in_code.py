@@ -61,7 +61,7 @@ def _text_uses(tree: ast.AST, file: str) -> Iterator[TextUse]:
         match node:
             case ast.Call(func=function, keywords=keywords):
                 arguments = {keyword.arg: keyword.value for keyword in keywords}
-                section = _section(_called(function), entity)
+                section = _section(called(function), entity)
                 value = arguments.get("translation_key")
                 if section and section == entity:  # whose key is its translation key: entity.py
                     value = value or arguments.get("key")
@@ -84,12 +84,13 @@ def _section(called: str, entity: tuple[str, ...] | None) -> tuple[str, ...] | N
     return None
 
 
-def _called(function: ast.expr) -> str:
+def called(function: ast.expr) -> str:
+    """Return the last part of the name of what is called, "" if it has none."""
     match function:
         case ast.Name(id=name) | ast.Attribute(attr=name):
             return name
         case ast.Subscript(value=value):
-            return _called(value)
+            return called(value)
     return ""
 
 
@@ -128,5 +129,5 @@ def _strings(tree: ast.AST) -> Iterator[str]:
             case ast.Constant(value=str(text)):
                 yield text
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=function)):
-                if _called(function) == "auto":  # a member of a StrEnum
+                if called(function) == "auto":  # a member of a StrEnum
                     yield name.lower()
