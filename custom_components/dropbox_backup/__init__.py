@@ -101,6 +101,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
     folder = BackupFolder(
         client, entry.data[CONF_FOLDER], own_instance, journal.notes.uploaded.get, cache
     )
+    entry.async_on_unload(folder.stop)
     await folder.recall()
 
     def published(state: State) -> None:

@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 import io
 from pathlib import Path, PurePath
 import tarfile
-from typing import IO, Any, override
+from typing import Any, Protocol, override
 
 from homeassistant.components.backup import AddonInfo, AgentBackup, Folder
 import voluptuous as vol
@@ -35,6 +35,19 @@ class ArchiveError(Exception):
     """The file is not a whole Home Assistant backup; the text says what is wrong, in the user's
     words.
     """
+
+
+class Seekable(Protocol):
+    """A file that can be read anywhere."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return so many bytes, fewer only at the end."""
+
+    def seek(self, offset: int, whence: int = ..., /) -> int:
+        """Go there; return where that is."""
+
+    def tell(self) -> int:
+        """Return where we are."""
 
 
 @contextmanager
@@ -196,7 +209,7 @@ def presentable(backup: AgentBackup) -> AgentBackup:
 
 
 @_in_our_words()
-def read_metadata(archive: IO[bytes], size: int) -> AgentBackup:
+def read_metadata(archive: Seekable, size: int) -> AgentBackup:
     """Return what an archive of this size says of itself. Raises `ArchiveError`; what `archive`
     raises comes through. Blocking.
 
@@ -222,7 +235,7 @@ def _read_member(tar: tarfile.TarFile, member: tarfile.TarInfo, size: int) -> Ag
     return backup_from_json(reader.read(), size)
 
 
-def _read_ending(archive: IO[bytes], size: int, first_member: str) -> AgentBackup | None:
+def _read_ending(archive: Seekable, size: int, first_member: str) -> AgentBackup | None:
     """Return what Supervisor's `backup.json` says if it is the last member; None if that can't be
     told for sure.
 
@@ -274,7 +287,7 @@ def _inner_names(backup: AgentBackup) -> set[str]:
     return {"homeassistant", "supervisor"} | folders | addons
 
 
-def _members(archive: IO[bytes]) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
+def _members(archive: Seekable) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
     """Yield the members of an archive, and the archive to read them from. Raises `ArchiveError`.
 
     What is read and kept of the headers has bounds, which Python's module does not have.
@@ -291,7 +304,7 @@ def _members(archive: IO[bytes]) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarF
 class _Bounded(io.RawIOBase):
     """A file of which not much may be read, nor much at once."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: Seekable) -> None:
         self._file = file
         self._left = _MOST_READ
 

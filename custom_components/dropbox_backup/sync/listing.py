@@ -21,6 +21,8 @@ from .storage import StorageFile
 # In seconds: losing it costs a few requests.
 _DELAY = 10.0
 _APP = "app"
+# With a number: a later version may recognise more.
+_FOREIGN = "foreign_1"
 
 
 @dataclass(slots=True)
@@ -132,7 +134,8 @@ def remote_file(metadata: FileMetadata) -> RemoteFile:
 class Snapshot:
     """The folder at `path` as it was known at some time, with the catalog of a revision.
 
-    `unlisted`: names of the files that no listing has mentioned yet.
+    `unlisted`: names of the files that no listing has mentioned yet. `foreign`: revisions that are
+    no backups, though they have the ending of one.
     """
 
     path: str
@@ -141,6 +144,7 @@ class Snapshot:
     unlisted: frozenset[str]
     catalog: Catalog
     catalog_rev: str | None
+    foreign: frozenset[str] = frozenset()
 
 
 _SNAPSHOT = vol.Schema(
@@ -155,7 +159,8 @@ _SNAPSHOT = vol.Schema(
         # Without it nobody knows which files were never seen in a listing.
         vol.Required("unlisted"): [str],
         vol.Required("catalog"): str,
-        vol.Required("catalog_rev"): vol.Any(None, str),
+        vol.Required("catalog_rev"): untrusted.optional(untrusted.exact),
+        vol.Optional(_FOREIGN, default=list): [untrusted.exact],
     },
     extra=vol.REMOVE_EXTRA,
 )
@@ -177,6 +182,7 @@ def parse_snapshot(data: object) -> Snapshot | None:
         unlisted=frozenset(values["unlisted"]) & {file.name.lower() for file in known},
         catalog=parse_catalog(values["catalog"].encode(errors="replace")),
         catalog_rev=values["catalog_rev"],
+        foreign=frozenset(values[_FOREIGN]),
     )
 
 
@@ -192,6 +198,7 @@ def write_snapshot(snapshot: Snapshot) -> dict[str, Any]:
         "unlisted": sorted(snapshot.unlisted),
         "catalog": write_catalog(snapshot.catalog).decode(),
         "catalog_rev": snapshot.catalog_rev,
+        _FOREIGN: sorted(snapshot.foreign),
     }
 
 
@@ -223,6 +230,7 @@ class ListingCache:
         if before is not None and (
             (before.path, before.catalog_rev) == (snapshot.path, snapshot.catalog_rev)
             and before.files == snapshot.files
+            and before.foreign == snapshot.foreign
         ):
             return
         self._snapshot = snapshot

@@ -230,6 +230,7 @@ class Reconciler:
 
     async def run(self) -> None:
         """Work until cancelled."""
+        self._folder.on_archives_read(partial(self.request, "archives in the folder were read"))
         stop_watching = (self.publisher.watch_time(), self.gate.watch())
         try:
             while True:
@@ -243,7 +244,7 @@ class Reconciler:
                     self._requested.clear()
         finally:
             self._closed = True
-            for stop in (*stop_watching, self._schedule.cancel):
+            for stop in (*stop_watching, self._schedule.cancel, self._folder.stop):
                 stop()
             self._interrupt(self._wishes)
 

@@ -107,14 +107,24 @@ class BackupFolder:
             unlisted = dict.fromkeys(snapshot.unlisted, 0)
             self._listing = Listing(snapshot.cursor, dict(snapshot.files), unlisted)
             self._catalog, self._catalog_rev = snapshot.catalog, snapshot.catalog_rev
+            self._archive_reader.foreign = snapshot.foreign
             await self._updatein_thread()
+
+    def stop(self) -> None:
+        """Read archives no more: the config entry is unloaded."""
+        self._archive_reader.stop()
+
+    def on_archives_read(self, call: Callable[[], object]) -> None:
+        """Call when archives were read, or are to be read again, and a refresh would tell more."""
+        self._archive_reader.on_news = call
 
     async def refresh(self, patience: float = 60.0, *, adopt: bool = True) -> None:
         """Learn what changed. Raises `NotFoundError` when the folder is missing, else any
         `DropboxError`.
 
         `patience`: for how many seconds failing listings are tried again. `adopt`: whether to read
-        archives that are not in the catalog, which may take a while.
+        archives that are not in the catalog, which takes some seconds at most, and goes on by
+        itself.
         """
         async with self._refresh_lock:
             known_rev = self._catalog_rev
@@ -381,7 +391,15 @@ class BackupFolder:
         if self._cache is not None and self._listing is not None:
             cursor, files = self._listing.cursor, dict(self._listing.files)
             unlisted = frozenset(self._listing.unlisted)
-            known = Snapshot(self.path, cursor, files, unlisted, self._catalog, self._catalog_rev)
+            known = Snapshot(
+                self.path,
+                cursor,
+                files,
+                unlisted,
+                self._catalog,
+                self._catalog_rev,
+                self._archive_reader.foreign,
+            )
             self._cache.remember(known)
 
     def _forget(self, backup: RemoteBackup) -> None:

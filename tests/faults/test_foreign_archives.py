@@ -1,0 +1,120 @@
+"""What others put into the backup folder costs a few requests, once, and stops nothing."""
+
+import asyncio
+import io
+import tarfile
+
+from homeassistant.core import HomeAssistant
+import pytest
+
+from custom_components.dropbox_backup.const import DEFAULT_FOLDER
+from custom_components.dropbox_backup.sync import remote_archive
+from custom_components.dropbox_backup.sync.state import Status
+from tests.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.world import (
+    archives,
+    make_backup,
+    put_backup,
+    reconciler_of,
+    set_up_entry,
+    state_of,
+    wait_until,
+    wait_until_idle,
+)
+
+pytestmark = pytest.mark.usefixtures("quick_worker")
+
+DOWNLOAD = "files/download"
+
+
+def tar_of(members: int, size: int = 70_000) -> bytes:
+    """Return an ordinary archive that is no backup."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for number in range(members):
+            info = tarfile.TarInfo(f"photo_{number}.jpg")
+            info.size = size
+            tar.addfile(info, io.BytesIO(bytes(size)))
+    return file.getvalue()
+
+
+def put(server: DropboxServer, name: str, content: bytes) -> None:
+    server.account.files.put(f"{DEFAULT_FOLDER}/{name}", content)
+
+
+def names(server: DropboxServer) -> set[str]:
+    return {path.rpartition("/")[2] for path in archives(server)}
+
+
+async def test_an_archive_of_very_many_members_costs_few_requests_and_only_once(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    put(dropbox_server, "photos.tar", tar_of(400))
+    put(dropbox_server, "not_even.tar", b"x" * 100_000)
+    entry = await set_up_entry(hass, dropbox_server)
+    assert 2 <= dropbox_server.log.count(DOWNLOAD) <= 32
+    dropbox_server.log.clear()
+    await hass.config_entries.async_reload(entry.entry_id)
+    await wait_until_idle(hass, entry)
+    reconciler_of(entry).request("an hour later")
+    await wait_until_idle(hass, entry)
+    assert dropbox_server.log.count(DOWNLOAD) == 0, "remembered, also over a restart"
+    put(dropbox_server, "not_even.tar", b"y" * 100_000)
+    reconciler_of(entry).request("it was changed")
+    await wait_until_idle(hass, entry)
+    assert dropbox_server.log.count(DOWNLOAD) >= 1
+    assert names(dropbox_server) == {"photos.tar", "not_even.tar"}
+
+
+async def test_one_that_can_not_be_read_stops_neither_uploads_nor_the_others(
+    hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_archive, "_PATIENCE_FOR_A_CALL", 0.1)
+    monkeypatch.setattr(remote_archive, "_FIRST_RETRY", 3.0)
+    put(dropbox_server, "broken.tar", tar_of(1))
+    broken = dropbox_server.faults.add(
+        Fault(FaultKind.STATUS, DOWNLOAD, times=None, status=500, body="no")
+    )
+    entry = await set_up_entry(hass, dropbox_server)
+    await make_backup(hass, "Good")
+    await wait_until_idle(hass, entry)
+    assert {one.backup.name for one in state_of(entry).backups} == {"Good"}
+    assert state_of(entry).problem is None
+    assert state_of(entry).status is Status.UP_TO_DATE
+    assert broken.applied
+    # By itself, when the trouble has passed.
+    put_backup(dropbox_server, "Theirs")
+    dropbox_server.faults.clear()
+    reconciler_of(entry).request("a new one")
+    await wait_until_idle(hass, entry)
+    assert {one.backup.name for one in state_of(entry).backups} == {"Good", "Theirs"}
+
+
+async def test_uploads_do_not_wait_for_an_archive_that_dropbox_is_slow_with(
+    hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_archive, "_PATIENCE", 0.2)
+    put_backup(dropbox_server, "Slow")
+    slow = dropbox_server.faults.add(Fault(FaultKind.STALL, DOWNLOAD, seconds=4, times=1))
+    entry = await set_up_entry(hass, dropbox_server)
+    await make_backup(hass, "Good")
+    await wait_until(lambda: "Good" in {one.backup.name for one in state_of(entry).backups})
+    assert slow.applied
+    assert len(state_of(entry).backups) == 1
+    # It is found all the same, without anybody asking.
+    await wait_until(lambda: len(state_of(entry).backups) == 2)
+    await wait_until_idle(hass, entry)
+
+
+async def test_a_reload_waits_for_no_archive(
+    hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_archive, "_PATIENCE", 0.1)
+    put_backup(dropbox_server, "Slow")
+    dropbox_server.faults.add(Fault(FaultKind.STALL, DOWNLOAD, seconds=3, times=1))
+    entry = await set_up_entry(hass, dropbox_server)
+    async with asyncio.timeout(2.5):
+        await hass.config_entries.async_reload(entry.entry_id)
+    await wait_until(lambda: len(state_of(entry).backups) == 1)
+    await wait_until_idle(hass, entry)
+    await asyncio.sleep(3)  # until the server has forgotten the first request
