@@ -19,7 +19,7 @@ from homeassistant.helpers.hassio import is_hassio
 from .archive import ArchiveError, check_whole, checked, presentable, read_metadata
 from .contents import Contents
 from .models import BackupId, LocalBackup, id_of
-from .plan import Skipped
+from .plan import Skipped, same_backup
 from .problems import text_of
 from .sources import EncryptedSource, LocalSource, Version, as_in_dropbox
 
@@ -30,6 +30,8 @@ _LOGGER = logging.getLogger(__name__)
 _LOCAL_DOMAINS = ("backup", "hassio")
 # Supervisor's own place comes before its network mounts.
 _PREFERRED_AGENTS = ("backup.local", "hassio.local")
+# homeassistant/components/hassio/backup.py
+_HANDED_OUT = ".cloud_backup"
 # homeassistant/components/backup/backup.py
 _CORE_FOLDER = "backups"
 
@@ -115,6 +117,25 @@ class LocalBackups:
             silent=silent,
         )
 
+    async def source_of_copy(
+        self, backup: AgentBackup, password: str
+    ) -> tuple[AgentBackup, LocalSource | EncryptedSource] | None:
+        """Return a backup that Home Assistant hands out as `source` does, from the copy that lies
+        here; None if there is none, or if it can't be read.
+        """
+        agents = self.agents
+        if is_hassio(self._hass):
+            agents.append(_handed_out_by_supervisor(self._hass))
+        for agent in agents:
+            try:
+                found = presentable(await agent.async_get_backup(backup.backup_id))
+                size = await self._check(agent, found)
+                if size is not None and same_backup(found, backup):
+                    return await self._source_of(agent, replace(found, size=size), password)
+            except Exception as err:  # noqa: BLE001  (Supervisor's client has errors of its own)
+                _LOGGER.debug("%s can't be read from %s: %s", backup.name, agent.agent_id, err)
+        return None
+
     async def source(
         self, local: LocalBackup, password: str | None
     ) -> tuple[AgentBackup, LocalSource | EncryptedSource]:
@@ -128,7 +149,12 @@ class LocalBackups:
         agent = self._manager.backup_agents.get(local.agent_id)
         if agent is None:
             raise BackupAgentError(f"The location {local.agent_id} is not there any more")
-        backup, path, version = local.backup, None, None
+        return await self._source_of(agent, local.backup, password)
+
+    async def _source_of(
+        self, agent: BackupAgent, backup: AgentBackup, password: str | None
+    ) -> tuple[AgentBackup, LocalSource | EncryptedSource]:
+        path, version = None, None
         if isinstance(agent, LocalBackupAgent):
             path = self._path_of(agent, backup)
             version = self._checked[path].version
@@ -244,6 +270,15 @@ class LocalBackups:
             backups[id_of(backup)] = backup
             self._found[id_of(backup)] = path
         return list(backups.values())
+
+
+def _handed_out_by_supervisor(hass: HomeAssistant) -> BackupAgent:
+    """Return where Supervisor keeps a backup that goes only to other locations, while it does."""
+    from homeassistant.components.hassio.backup import (  # noqa: PLC0415  (only there with Supervisor)
+        SupervisorBackupAgent,
+    )
+
+    return SupervisorBackupAgent(hass, "handed_out", _HANDED_OUT)
 
 
 def _fault_of(path: Path) -> str | None:

@@ -187,13 +187,17 @@ class StreamSource(Source):
     size: int
     secret: bool = False
     protection: Protection = Protection.UNKNOWN
+    _opened: _Closable | None = None
 
     async def open(self) -> AsyncIterator[bytes]:
-        """Return the bytes."""
-        return await self.open_stream()
+        """Return the bytes, until `close`."""
+        self._opened = _Closable(_read_stream(self.open_stream))
+        return self._opened
 
     async def close(self) -> None:
-        """Nothing is kept: who has opened a stream closes it."""
+        """Let go of what was opened."""
+        if self._opened is not None:
+            await self._opened.aclose()
 
     async def read(self) -> AsyncGenerator[bytes]:
         """Yield the archive. Raises `ReadableError`, before that passes."""

@@ -7,8 +7,10 @@ from homeassistant.components.backup import AgentBackup
 
 from ..dropbox_api.client import DropboxClient
 from ..dropbox_api.errors import CorruptError, DropboxError
+from ..dropbox_api.upload import Source
 from .account import ask_space
 from .gate import Gate
+from .handed_out import upload_whole
 from .journal import Journal
 from .local import LocalBackups
 from .manners import Asker
@@ -16,7 +18,7 @@ from .models import LocalBackup, Missed, RemoteBackup, date_of, id_of
 from .problems import no_room, problem_of, text_of
 from .publisher import BackupEvent, EventKind, Publisher
 from .remote import BackupFolder
-from .sources import OpenStream, StreamSource
+from .sources import OpenStream
 from .state import Status
 from .transfers import Transfer, Transfers
 
@@ -106,18 +108,22 @@ class Uploader:
 
         Raises `DropboxError`.
         """
-        source = StreamSource(open_stream, backup.size)
-        try:
-            if (space := await ask_space(self._client)) is not None:
-                self._publisher.publish(space=space)
-                _check_room(backup.size, space.free)
-            remote = await self._transfers.upload(
+
+        async def upload(backup: AgentBackup, source: Source) -> RemoteBackup:
+            return await self._transfers.upload(
                 backup,
                 source,
                 limits=self._gate.limits_of(Asker.HOME_ASSISTANT),
                 patience=_PATIENCE_FOR_HOME_ASSISTANT,
                 on_progress=on_progress,
             )
+
+        password = self._local.password_for(self._agent_id)
+        try:
+            if (space := await ask_space(self._client)) is not None:
+                self._publisher.publish(space=space)
+                _check_room(backup.size, space.free)
+            remote = await upload_whole(self._local, backup, open_stream, password, upload)
         except DropboxError as err:
             self.failed(backup, err)
             # Should Home Assistant have no other copy, nothing else would remember it.

@@ -1,0 +1,151 @@
+"""What Home Assistant uploads itself arrives whole, and unreadable if a key is set."""
+
+import io
+import json
+from pathlib import Path
+import tarfile
+
+from homeassistant.components.backup import async_get_manager
+from homeassistant.components.backup.config import AgentParametersDict
+from homeassistant.core import HomeAssistant
+import pytest
+from pytest_homeassistant_custom_component.typing import (
+    ClientSessionGenerator,
+    WebSocketGenerator,
+)
+
+from custom_components.dropbox_backup.sync.contents import Protection, examine
+
+from .backup_page import BackupPage, last_result, own_agents
+from .dropbox_server import DropboxServer
+from .supervisor import CLOUD, Contents, Supervisor, archives as making, parts
+from .world import archives, set_up_entry, wait_until_idle
+
+pytestmark = pytest.mark.usefixtures("quick_worker")
+
+PASSWORD = "correct horse battery staple"
+SUPERVISOR_AGENT = "hassio.local"
+
+
+def the_file(server: DropboxServer) -> bytes:
+    [path] = archives(server)
+    return server.account.files.read(path)
+
+
+def protection(archive: bytes) -> Protection:
+    return examine(io.BytesIO(archive)).protection
+
+
+def made(path: Path, *, password: str | None = None, flagged: bool = False) -> bytes:
+    """Return an archive, readable or not, that may say of itself that it is encrypted."""
+    making.write(path, Contents(folders=("addons/local", "ssl"), filling=70_000, password=password))
+    if not flagged:
+        return path.read_bytes()
+    file = io.BytesIO()
+    with tarfile.open(path) as source, tarfile.open(fileobj=file, mode="w") as target:
+        for member in source:
+            data = source.extractfile(member)
+            assert data is not None
+            if member.name == "./backup.json":
+                text = json.dumps({**json.load(data), "protected": True}).encode()
+                member.size, data = len(text), io.BytesIO(text)
+            target.addfile(member, data)
+    return file.getvalue()
+
+
+async def test_a_backup_that_supervisor_keeps_readable_arrives_whole_and_encrypted(
+    hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    hass_ws_client: WebSocketGenerator,
+    dropbox_server: DropboxServer,
+    supervisor: Supervisor,
+) -> None:
+    """Home Assistant's own encryption leaves out the folder of local apps."""
+    entry = await set_up_entry(hass, dropbox_server)
+    async_get_manager(hass).config.update(
+        create_backup={"password": PASSWORD},
+        agents={SUPERVISOR_AGENT: AgentParametersDict(protected=False, retention=None)},
+    )
+    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+
+    events = await page.make(
+        SUPERVISOR_AGENT,
+        *own_agents(hass),
+        password=PASSWORD,
+        include_folders=["addons/local", "share"],
+    )
+
+    assert last_result(events) == ("completed", None)
+    [kept] = supervisor.store.backups.values()
+    sent = the_file(dropbox_server)
+    assert protection(kept.path().read_bytes()) is Protection.NOT_ENCRYPTED
+    assert protection(sent) is Protection.ENCRYPTED
+    assert "addons_local.tar.gz" in parts(sent, PASSWORD)
+    assert parts(sent, PASSWORD) == parts(kept.path().read_bytes())
+    await wait_until_idle(hass, entry)
+    assert len(archives(dropbox_server)) == 1
+
+
+async def test_what_supervisor_keeps_only_to_hand_it_out_arrives_whole_and_encrypted(
+    hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    hass_ws_client: WebSocketGenerator,
+    dropbox_server: DropboxServer,
+    supervisor: Supervisor,
+    tmp_path: Path,
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    async_get_manager(hass).config.update(create_backup={"password": PASSWORD})
+    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    archive = made(tmp_path / "made.tar")
+
+    backup_id = await page.upload(archive, *own_agents(hass))
+
+    assert protection(the_file(dropbox_server)) is Protection.ENCRYPTED
+    assert parts(the_file(dropbox_server), PASSWORD) == parts(archive)
+    location = f"GET backups/{backup_id}/download"
+    assert supervisor.requests.count(location) == 2, "read twice, not from the stream"
+    assert CLOUD in supervisor.store.locations
+    await wait_until_idle(hass, entry)
+
+
+@pytest.mark.parametrize("flagged", [True, False])
+async def test_nothing_readable_passes_when_a_key_is_set(
+    hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    hass_ws_client: WebSocketGenerator,
+    dropbox_server: DropboxServer,
+    tmp_path: Path,
+    flagged: bool,
+) -> None:
+    """Whatever the backup says of itself, and though there is no other copy of it."""
+    entry = await set_up_entry(hass, dropbox_server)
+    async_get_manager(hass).config.update(create_backup={"password": PASSWORD})
+    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    archive = made(tmp_path / "made.tar", flagged=flagged)
+
+    await page.upload(archive, *own_agents(hass))
+    await wait_until_idle(hass, entry)
+
+    assert protection(the_file(dropbox_server)) is Protection.ENCRYPTED
+    assert parts(the_file(dropbox_server), PASSWORD) == parts(archive)
+    [status] = (await page.the_backup())["agents"].values()
+    assert status["protected"]
+
+
+async def test_what_is_encrypted_passes_as_it_is(
+    hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    hass_ws_client: WebSocketGenerator,
+    dropbox_server: DropboxServer,
+    tmp_path: Path,
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    async_get_manager(hass).config.update(create_backup={"password": PASSWORD})
+    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    archive = made(tmp_path / "made.tar", password="an older one")
+
+    await page.upload(archive, *own_agents(hass))
+    await wait_until_idle(hass, entry)
+
+    assert the_file(dropbox_server) == archive
