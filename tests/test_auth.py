@@ -128,6 +128,22 @@ async def test_tokens_that_expire_during_an_upload_are_renewed_and_the_upload_go
     assert dropbox_server.log.count("oauth2/token") == 2
 
 
+async def test_an_expired_token_is_renewed_also_when_dropbox_says_so_in_two_pieces(
+    hass: HomeAssistant, dropbox_server: DropboxServer, entry: DropboxBackupConfigEntry
+) -> None:
+    dropbox_server.faults.add(
+        Fault(FaultKind.SPLIT_RESPONSE, after_bytes=10, seconds=0.1, times=None)
+    )
+    dropbox_server.tokens.expire_access_tokens()
+
+    await make_backup(hass)
+    await wait_until_idle(hass, entry)
+
+    assert len(archives(dropbox_server)) == 1
+    assert state_of(entry).problem is None
+    assert hass.config_entries.flow.async_progress_by_handler(DOMAIN) == []
+
+
 async def test_a_sign_in_that_is_revoked_during_an_upload_asks_once_to_sign_in_again(
     hass: HomeAssistant, dropbox_server: DropboxServer, entry: DropboxBackupConfigEntry
 ) -> None:

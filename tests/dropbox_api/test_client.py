@@ -146,6 +146,124 @@ async def test_patience_ends_with_the_right_error(
         await client.with_patience(0.5).list_folder("")
 
 
+@pytest.mark.parametrize("value", ["1e12", "9" * 400, "inf", "Fri, 01 Jan 9999 00:00:00 GMT"])
+async def test_no_wait_that_is_asked_for_is_longer_than_a_quarter_of_an_hour(
+    client: DropboxClient, dropbox_server: DropboxServer, value: str
+) -> None:
+    dropbox_server.faults.add(
+        Fault(FaultKind.STATUS, status=429, plain=True, headers={"Retry-After": value})
+    )
+    with pytest.raises(RateLimitedError) as caught:
+        await client.list_folder("")
+    assert caught.value.retry_after == 900
+
+
+@pytest.mark.parametrize("value", ["nan", "-5", "soon", ""])
+async def test_a_wait_that_is_none_holds_up_nobody(
+    client: DropboxClient, dropbox_server: DropboxServer, value: str
+) -> None:
+    dropbox_server.faults.add(
+        Fault(FaultKind.STATUS, status=429, plain=True, headers={"Retry-After": value})
+    )
+    await client.list_folder("")
+
+
+async def test_a_wait_that_dropbox_asks_for_holds_for_all_calls_of_the_account(
+    client: DropboxClient, dropbox_server: DropboxServer
+) -> None:
+    dropbox_server.faults.add(Fault(FaultKind.STATUS, "files/list_folder", status=429))
+    first = asyncio.create_task(client.list_folder(""))
+    while not any(one.status for one in dropbox_server.log.records):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    begun = asyncio.get_running_loop().time()
+    await asyncio.gather(first, client.with_patience(20).get_space_usage())
+    assert asyncio.get_running_loop().time() - begun > 0.9
+    refused, *later = dropbox_server.log.records
+    assert all(one.time > refused.time + 0.9 for one in later)
+    assert len(later) == 2
+
+
+async def test_who_can_not_wait_as_long_as_dropbox_asks_is_told_at_once_and_asks_nobody(
+    client: DropboxClient, dropbox_server: DropboxServer
+) -> None:
+    dropbox_server.faults.add(Fault(FaultKind.STATUS, status=429, retry_after=600))
+    for _ in range(2):
+        with pytest.raises(RateLimitedError) as caught:
+            await client.get_space_usage()
+        assert caught.value.retry_after == pytest.approx(600, abs=5)
+    assert len(dropbox_server.log.records) == 1
+
+
+async def test_a_wait_for_other_writes_keeps_nobody_from_reading(
+    client: DropboxClient, dropbox_server: DropboxServer
+) -> None:
+    dropbox_server.faults.add(
+        Fault(
+            FaultKind.STATUS,
+            "files/create_folder_v2",
+            status=429,
+            reason="too_many_write_operations",
+            retry_after=600,
+        )
+    )
+    with pytest.raises(RateLimitedError):
+        await client.create_folder(FOLDER)
+    await client.list_folder("")
+    with pytest.raises(RateLimitedError):
+        await put(client, "/x")
+    assert dropbox_server.log.count("files/upload") == 0
+
+
+@pytest.mark.parametrize("after_bytes", [1, 40, 100])
+async def test_an_error_in_pieces_is_read_to_its_end(
+    client: DropboxClient,
+    dropbox_server: DropboxServer,
+    account: DropboxAccount,
+    tokens: Tokens,
+    after_bytes: int,
+) -> None:
+    dropbox_server.faults.add(
+        Fault(FaultKind.SPLIT_RESPONSE, after_bytes=after_bytes, seconds=0.1, times=None)
+    )
+    tokens.current = "expired"
+    await client.list_folder("")
+    assert tokens.refused == ["expired"]
+    account.quota = 3
+    with pytest.raises(FullError, match="path/insufficient_space"):
+        await put(client, "/x", b"four")
+
+
+async def test_an_error_that_breaks_off_is_not_judged(
+    client: DropboxClient, dropbox_server: DropboxServer, tokens: Tokens
+) -> None:
+    tokens.current = "expired"
+    dropbox_server.faults.add(Fault(FaultKind.RESET_IN_RESPONSE, after_bytes=30))
+    await client.list_folder("")
+    assert tokens.refused == ["expired"], "asked again, and then told the reason"
+
+
+@pytest.mark.parametrize("status", [401, 403, 409, 500])
+@pytest.mark.parametrize("body", ["", "<html>" * 20_000, "[" * 60_000, '{"error": "x"}'])
+async def test_an_error_that_can_not_be_read_is_judged_by_its_status(
+    client: DropboxClient, dropbox_server: DropboxServer, status: int, body: str
+) -> None:
+    dropbox_server.faults.add(Fault(FaultKind.STATUS, status=status, body=body, times=None))
+    expected = {401: SignInError, 403: RefusedError}.get(status, UnreachableError)
+    with pytest.raises(expected):
+        await client.with_patience(0).list_folder("")
+
+
+async def test_patience_counts_from_the_first_try(
+    client: DropboxClient, dropbox_server: DropboxServer
+) -> None:
+    dropbox_server.faults.add(
+        Fault(FaultKind.STALL, seconds=1.5, times=None), Fault(FaultKind.STATUS, times=None)
+    )
+    with pytest.raises(UnreachableError):
+        await client.with_patience(1).list_folder("")
+    assert len(dropbox_server.log.records) == 1
+
+
 async def test_an_expired_token_is_renewed_once(client: DropboxClient, tokens: Tokens) -> None:
     tokens.current = "expired"
     await client.list_folder("")

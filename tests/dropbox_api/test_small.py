@@ -9,6 +9,7 @@ import pytest
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
 from custom_components.dropbox_backup.dropbox_api.errors import (
     FullError,
+    RateLimitedError,
     RefusedError,
     UnreachableError,
 )
@@ -176,6 +177,25 @@ async def test_a_neighbour_who_writes_costs_one_refusal_and_no_more(
     assert not [result for result in results if isinstance(result, BaseException)]
     assert all_there(account, 8)
     assert dropbox_server.log.count(FINISH) + dropbox_server.log.count(BATCH) <= 4
+
+
+async def test_who_waits_for_dropbox_keeps_no_other_commit_from_its_end(
+    client: DropboxClient, dropbox_server: DropboxServer
+) -> None:
+    """Nobody sleeps while it is their turn, whatever a proxy asks for."""
+    dropbox_server.faults.add(
+        Fault(
+            FaultKind.STATUS,
+            f"{FINISH},{BATCH}",
+            status=429,
+            reason="too_many_write_operations",
+            headers={"Retry-After": "1e12"},
+        )
+    )
+    async with asyncio.timeout(20):
+        results = await upload_many(client.with_patience(1), 8)
+    assert {type(result) for result in results} == {RateLimitedError}
+    assert dropbox_server.log.count(FINISH) + dropbox_server.log.count(BATCH) == 1
 
 
 async def test_what_is_wrong_with_one_is_told_for_that_one(

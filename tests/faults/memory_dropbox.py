@@ -141,7 +141,7 @@ class MemoryClient(DropboxClient):
         self._power = power
 
     @override
-    def retries(self, *_: Any) -> Retries:
+    def retries(self, *_: Any, **__: Any) -> Retries:
         return Retries(0.0, asyncio.sleep)
 
     @override

@@ -12,9 +12,10 @@ from typing import Any, Literal, Self
 import aiohttp
 
 from .errors import DropboxError, RateLimitedError, SignInError, UnreachableError
+from .rate_limit import RateLimit
 from .sdk import json_decode, json_encode, session as sdk_session
 from .threads import in_thread
-from .transport import Body, OnFailure, Sending, request
+from .transport import Body, OnFailure, Sending, read, request, request_id_of
 
 type GetToken = Callable[[str | None], Awaitable[str]]
 """Returns a valid access token; given one that Dropbox has just refused, a new one. Raises
@@ -34,6 +35,9 @@ _HOSTS = {
 # Characters of JSON that the event loop decodes in a few milliseconds, also on a small board. A
 # page of a thousand files is ten times as large.
 _LARGE_ANSWER = 32 * 1024
+# A page of 2,000 files with the longest names is smaller; on a thin line it takes minutes.
+_LARGEST_ANSWER = 16 * 1024 * 1024
+_LONGEST_ANSWER = 600.0
 _FIRST_WAIT = 0.5
 # Fresh access tokens within one call. A second may expire while a slow line sends a chunk.
 _RENEWALS = 2
@@ -54,15 +58,18 @@ class Caller:
         patience: float = 60.0,
         sleep: Sleep = asyncio.sleep,
         writes: asyncio.Lock | None = None,
+        rate_limit: RateLimit | None = None,
     ) -> None:
         """`patience`: for how many seconds a failing call is tried again before its error is
-        raised. `writes` is shared by all that write into the same Dropbox.
+        raised. `writes` is shared by all that write into the same Dropbox, `rate_limit` by all that
+        call on behalf of the account.
         """
         self._session = session
         self._get_token = get_token
         self._patience = patience
         self._sleep = sleep
         self._writes = writes or asyncio.Lock()
+        self.rate_limit = rate_limit or RateLimit()
 
     def with_patience(self, seconds: float) -> Self:
         """Return one for the same account that tries failing calls again for so many seconds."""
@@ -72,13 +79,28 @@ class Caller:
             patience=seconds,
             sleep=self._sleep,
             writes=self._writes,
+            rate_limit=self.rate_limit,
         )
 
     def retries(
-        self, failures: list[DropboxError] | None = None, on_failure: OnFailure | None = None
+        self,
+        failures: list[DropboxError] | None = None,
+        on_failure: OnFailure | None = None,
+        *,
+        lasting: bool = False,
     ) -> Retries:
-        """Return when to try a failing call again, and when to stop."""
-        return Retries(self._patience, self._sleep, failures, on_failure)
+        """Return when to try a failing call again, and when to stop.
+
+        `lasting`: one try may take long although all is well, such as a large body.
+        """
+        return Retries(
+            self._patience,
+            self._sleep,
+            failures,
+            on_failure,
+            rate_limit=self.rate_limit,
+            lasting=lasting,
+        )
 
     async def _call(
         self,
@@ -97,9 +119,11 @@ class Caller:
         `writes`: whether it locks the user's Dropbox. `failures` collects the errors of the tries
         that were repeated.
         """
-        retries = self.retries(failures, sending.on_failure)
+        lasting = bool(data) or answer_timeout is not None
+        retries = self.retries(failures, sending.on_failure, lasting=lasting)
         lock = self._writes if writes else None
         while True:
+            await retries.wait_for_rest(writes=writes)
             try:
                 async with (
                     _one_write(lock, data, sending) as now,
@@ -112,7 +136,8 @@ class Caller:
                         answer_timeout=answer_timeout,
                     ) as response,
                 ):
-                    text = (await response.content.read()).decode("utf-8", "replace")
+                    async with asyncio.timeout(_LONGEST_ANSWER):
+                        text = (await read(response, _LARGEST_ANSWER)).decode("utf-8", "replace")
                     if len(text) < _LARGE_ANSWER:
                         return decode(route, text, response)
                     return await in_thread(decode, route, text, response)
@@ -125,6 +150,7 @@ class Caller:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         retries = self.retries()
         while True:
+            await retries.wait_for_rest()
             begun = False
             try:
                 async with self._send(namespace, route, arg, headers=headers) as response:
@@ -180,20 +206,41 @@ class Retries:
         sleep: Sleep,
         failures: list[DropboxError] | None = None,
         on_failure: OnFailure | None = None,
+        *,
+        rate_limit: RateLimit | None = None,
+        lasting: bool = False,
     ) -> None:
+        """Patience counts from now on, or with `lasting` from the first failure."""
         self._patience = patience
-        self._deadline: float | None = None
+        self._deadline = None if lasting else time.monotonic() + patience
+        self._rate_limit = rate_limit or RateLimit()
         self._sleep = sleep
         self._failures = failures
         self._on_failure = on_failure
         self._next_wait = _FIRST_WAIT
 
+    def must_rest(self, *, writes: bool = False) -> bool:
+        """Tell whether Dropbox has asked anybody to wait who calls for this account."""
+        return self._rate_limit.remaining(writes=writes) > 0
+
+    async def wait_for_rest(self, *, writes: bool = False, together: bool = False) -> None:
+        """Sleep while `must_rest`; `together` with others that share the next call.
+
+        Raises `RateLimitedError` at once if that is longer than patience.
+        """
+        while rest := self._rate_limit.remaining(writes=writes):
+            now = time.monotonic()
+            deadline = now + self._patience if self._deadline is None else self._deadline
+            if now + rest > deadline:
+                raise RateLimitedError("too_many_requests", retry_after=rest)
+            await self._sleep(rest if together else rest + _jitter(_FIRST_WAIT))
+
     async def wait_after(self, err: UnreachableError | RateLimitedError) -> None:
         """Sleep before the next try, or raise the error when patience has ended."""
-        # Jitter: the chunks of one upload must not all come back at the same moment.
-        wait = self._next_wait * random.uniform(0.5, 1.0)  # noqa: S311  (no secret, and repeatable)
-        if isinstance(err, RateLimitedError) and err.retry_after is not None:
-            wait += err.retry_after
+        wait = _jitter(self._next_wait)
+        if isinstance(err, RateLimitedError):
+            self._rate_limit.note(err)
+            wait += err.retry_after or 0.0
         now = time.monotonic()
         if self._deadline is None:
             self._deadline = now + self._patience
@@ -205,6 +252,11 @@ class Retries:
         if self._on_failure is not None:
             self._on_failure(err)
         await self._sleep(wait)
+
+
+def _jitter(seconds: float) -> float:
+    """Return a little less: the chunks of one upload must not all come back at the same moment."""
+    return seconds * random.uniform(0.5, 1.0)  # noqa: S311  (no secret, and repeatable)
 
 
 @asynccontextmanager
@@ -287,5 +339,5 @@ def decode(route: Route, text: str, response: aiohttp.ClientResponse) -> Any:
         return json_decode(route.result_type, text, strict=False)
     except Exception as err:
         raise UnreachableError(
-            "the answer is not one of Dropbox's", response.headers.get("X-Dropbox-Request-Id")
+            "the answer is not one of Dropbox's", request_id_of(response)
         ) from err

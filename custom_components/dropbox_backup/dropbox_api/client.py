@@ -90,8 +90,8 @@ class DropboxClient(Caller):
         return await self._call("files", files.list_folder, arg)
 
     async def list_folder_continue(self, cursor: str) -> Any:
-        """Return what changed since the cursor. Raises `NotFoundError` when the listing must start
-        again.
+        """Return what changed since the cursor. Raises `CursorResetError` when the listing must
+        start again, `NotFoundError` when the folder is gone.
         """
         return await self._call(
             "files", files.list_folder_continue, files.ListFolderContinueArg(cursor=cursor)
@@ -99,7 +99,7 @@ class DropboxClient(Caller):
 
     async def list_folder_longpoll(self, cursor: str, seconds: int) -> Any:
         """Return `files.ListFolderLongpollResult` after a change, or after so many seconds (30 to
-        480): Dropbox waits, not we.
+        480): Dropbox waits, not we. Raises `CursorResetError` when the listing must start again.
         """
         arg = files.ListFolderLongpollArg(cursor=cursor, timeout=seconds)
         return await self._call(

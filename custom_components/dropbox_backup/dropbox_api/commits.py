@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-import time
 
+from .calls import Retries
 from .client import ClosedSession, DropboxClient, FileMetadata, UploadCommit
 from .errors import (
     CorruptError,
@@ -15,9 +15,6 @@ from .errors import (
     UnreachableError,
 )
 
-# After Dropbox refused a write because of others, nobody tries for so many seconds: whoever
-# comes back meanwhile shares the next call.
-_REST = 1.0
 # Dropbox's own limit for one call.
 _LARGEST_BATCH = 1000
 
@@ -53,7 +50,6 @@ class Committer:
     def __init__(self) -> None:
         self._waiting: list[_Waiting] = []
         self._turn = asyncio.Lock()
-        self._rest_until = 0.0
 
     async def make_file(
         self, client: DropboxClient, session: ClosedSession, expected: str
@@ -77,20 +73,26 @@ class Committer:
 
     async def _commit(self, client: DropboxClient, session: ClosedSession) -> FileMetadata:
         """Commit a session, again and again as long as the client has patience."""
-        retries = client.retries()
+        retries = client.retries(lasting=True)
         while True:
             try:
-                return await self._commit_once(client.with_patience(0), session)
+                return await self._commit_once(client.with_patience(0), session, retries)
             except (UnreachableError, RateLimitedError) as err:
                 await retries.wait_after(err)
 
-    async def _commit_once(self, client: DropboxClient, session: ClosedSession) -> FileMetadata:
+    async def _commit_once(
+        self, client: DropboxClient, session: ClosedSession, retries: Retries
+    ) -> FileMetadata:
         mine = _Waiting(session)
         self._waiting.append(mine)
         try:
-            async with self._turn:
-                if not mine.result.done():
-                    await self._commit_all(client)
+            while not mine.result.done():
+                # While Dropbox wants to rest it is nobody's turn: each has patience of its own, and
+                # who comes meanwhile shares the next call.
+                await retries.wait_for_rest(writes=True, together=True)
+                async with self._turn:
+                    if not mine.result.done() and not retries.must_rest(writes=True):
+                        await self._commit_all(client)
         finally:
             if mine in self._waiting:
                 self._waiting.remove(mine)
@@ -98,7 +100,6 @@ class Committer:
 
     async def _commit_all(self, client: DropboxClient) -> None:
         """Commit everything that waits, on behalf of all."""
-        await asyncio.sleep(self._rest_until - time.monotonic())
         batch, self._waiting = self._waiting[:_LARGEST_BATCH], self._waiting[_LARGEST_BATCH:]
         try:
             results = await _finish(client, [one.session for one in batch])
@@ -109,9 +110,6 @@ class Committer:
             self._waiting = batch + self._waiting
             raise
         for one, result in zip(batch, results, strict=True):
-            if isinstance(result, RateLimitedError):
-                rest = max(_REST, result.retry_after or 0.0)
-                self._rest_until = time.monotonic() + rest
             one.take(result)
 
 

@@ -36,7 +36,11 @@ class SignInError(DropboxError):
 
 
 class NotFoundError(DropboxError):
-    """There is nothing at that path, or the upload session or cursor is gone."""
+    """There is nothing at that path, or the upload session is gone."""
+
+
+class CursorResetError(DropboxError):
+    """The cursor of a listing is dead: list anew. It says nothing about the folder."""
 
 
 class FullError(DropboxError):
@@ -55,11 +59,20 @@ class RateLimitedError(DropboxError):
         super().__init__(reason, request_id)
         self.retry_after = retry_after
 
+    @property
+    def concerns_writes(self) -> bool:
+        """Whether others were writing at the same time: reading is allowed."""
+        return self.reason.endswith("too_many_write_operations")
+
 
 class UnreachableError(DropboxError):
     """No usable answer: no network, a broken connection, a server error, or an answer that is not
     Dropbox's.
     """
+
+
+class RangeIgnoredError(UnreachableError):
+    """A range was asked for and the whole file came: something on the way strips the header."""
 
 
 class RefusedError(DropboxError):
@@ -87,7 +100,9 @@ def refusal(tags: Sequence[str], request_id: str | None) -> DropboxError:
     reason = "/".join(tags)
     if tags[-1] == "too_many_write_operations":
         return RateLimitedError(reason, request_id)
-    if tags[-1] in {"not_found", "reset"}:
+    if tags[-1] == "reset":
+        return CursorResetError(reason, request_id)
+    if tags[-1] == "not_found":
         return NotFoundError(reason, request_id)
     if tags[-1].endswith(("insufficient_space", "insufficient_quota")):
         return FullError(reason, request_id)

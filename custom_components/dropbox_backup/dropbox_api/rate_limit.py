@@ -1,0 +1,37 @@
+"""Waits that Dropbox asks for: they hold for every call of an account."""
+
+import time
+
+from .errors import RateLimitedError
+
+# Seconds. Dropbox asks for some seconds, or a few minutes; a proxy on the way, or a broken clock,
+# can ask for anything. Who comes back too early is told again, who never comes back uploads
+# nothing.
+LONGEST_REST = 15 * 60.0
+# After Dropbox refused a write because of others, nobody tries for so many seconds: whoever comes
+# back meanwhile shares the next call.
+_LEAST_REST_OF_WRITES = 1.0
+
+
+class RateLimit:
+    """Until when Dropbox wants to rest, shared by all that call on behalf of one account."""
+
+    def __init__(self) -> None:
+        """Nothing has been asked for yet."""
+        self._calls_from = 0.0
+        self._writes_from = 0.0
+
+    def note(self, err: RateLimitedError) -> None:
+        """Take note of what Dropbox asked for."""
+        seconds = min(err.retry_after or 0.0, LONGEST_REST)
+        now = time.monotonic()
+        if err.concerns_writes:
+            rest = max(seconds, _LEAST_REST_OF_WRITES)
+            self._writes_from = max(self._writes_from, now + rest)
+        else:
+            self._calls_from = max(self._calls_from, now + seconds)
+
+    def remaining(self, *, writes: bool = False) -> float:
+        """Return how many seconds are left until Dropbox may be called, or written to."""
+        begin = max(self._calls_from, self._writes_from) if writes else self._calls_from
+        return max(0.0, begin - time.monotonic())
