@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 import os
 from pathlib import Path
 import random
@@ -108,11 +109,11 @@ async def dropbox_server(tmp_path: Path, socket_enabled: None) -> AsyncIterator[
         yield server
 
 
-@pytest.fixture
-async def supervisor(
-    hass: HomeAssistant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, socket_enabled: None
+@asynccontextmanager
+async def home_assistant_os(
+    hass: HomeAssistant, directory: Path, monkeypatch: pytest.MonkeyPatch, *, there: bool
 ) -> AsyncIterator[Supervisor]:
-    """Run a Supervisor, and Home Assistant's integration of it."""
+    """Run a Supervisor, and Home Assistant's integration of it; `there`: when that starts."""
 
     @callback
     def push(event: dict[str, Any]) -> None:
@@ -135,11 +136,35 @@ async def supervisor(
 
     # A Home Assistant that is still to be set up would first have Supervisor updated.
     monkeypatch.setattr("homeassistant.components.hassio.async_is_onboarded", lambda _: True)
-    async with Supervisor(tmp_path / "supervisor", push, command, grace=0.5) as running:
+    async with Supervisor(directory, push, command, grace=0.5) as running:
         for name, value in running.env().items():
             monkeypatch.setenv(name, value)
+        if not there:
+            await running.kill()
         assert await async_setup_component(hass, "hassio", {})
         await hass.async_block_till_done()
+        yield running
+
+
+@pytest.fixture
+async def supervisor(
+    hass: HomeAssistant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, socket_enabled: None
+) -> AsyncIterator[Supervisor]:
+    """Run a Supervisor, and Home Assistant's integration of it."""
+    directory = tmp_path / "supervisor"
+    async with home_assistant_os(hass, directory, monkeypatch, there=True) as running:
+        yield running
+
+
+@pytest.fixture
+async def late_supervisor(
+    hass: HomeAssistant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, socket_enabled: None
+) -> AsyncIterator[Supervisor]:
+    """Have a Supervisor that is still to be started when Home Assistant's integration of it is."""
+    # Home Assistant asks for its locations in a task whose error nobody takes.
+    hass.loop.set_exception_handler(lambda *_: None)
+    directory = tmp_path / "supervisor"
+    async with home_assistant_os(hass, directory, monkeypatch, there=False) as running:
         yield running
 
 

@@ -18,7 +18,13 @@ from pytest_homeassistant_custom_component.typing import (
     WebSocketGenerator,
 )
 
-from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER, DOMAIN
+from custom_components.dropbox_backup import watch
+from custom_components.dropbox_backup.const import (
+    CONF_CHUNKS_AT_ONCE,
+    CONF_KEEP,
+    DEFAULT_FOLDER,
+    DOMAIN,
+)
 from custom_components.dropbox_backup.sync import reconciler
 from custom_components.dropbox_backup.sync.journal import _JOURNALS
 from custom_components.dropbox_backup.sync.models import BackupId
@@ -26,9 +32,10 @@ from custom_components.dropbox_backup.sync.names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.state import ProblemKind, Status
 
 from .backup_page import BackupPage, last_result, own_agents
-from .dropbox_server import DropboxServer, Fault as DropboxFault, FaultKind
+from .dropbox_server import DropboxServer, Fault as DropboxFault, FaultKind, Line
 from .supervisor import CLOUD, LOCAL, Contents, Fault, StoredBackup, Supervisor, parts
 from .world import (
+    APPEND,
     MIB,
     archives,
     put_backup,
@@ -249,24 +256,112 @@ async def test_backups_on_a_network_share_that_is_connected_later_arrive(
     assert is_in_dropbox(dropbox_server, backup)
 
 
-@pytest.mark.usefixtures("unhurried_worker")
-async def test_a_start_without_supervisors_locations_is_made_up_for_when_they_appear(
-    hass: HomeAssistant, dropbox_server: DropboxServer, supervisor: Supervisor
+@pytest.mark.parametrize("heard", [True, False])
+async def test_a_supervisor_that_starts_after_home_assistant_is_asked_for_its_locations_by_us(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    late_supervisor: Supervisor,
+    monkeypatch: pytest.MonkeyPatch,
+    heard: bool,
 ) -> None:
-    # Home Assistant asks for the mounts once, in a task whose error nobody takes: without an
-    # answer it has no location of Supervisor at all.
-    hass.loop.set_exception_handler(lambda *_: None)
-    supervisor.faults.append(Fault("mounts"))
+    monkeypatch.setattr(watch, "_ASK_EVERY", timedelta(seconds=0.2))
+    first = await asyncio.to_thread(late_supervisor.store.make, Contents(), [LOCAL])
     entry = await set_up_entry(hass, dropbox_server)
-    assert SUPERVISOR_AGENT not in async_get_manager(hass).backup_agents
-    backup = await supervisor.make_backup(Contents())
-    await wait_until_idle(hass, entry)
-    assert not archives(dropbox_server)
+    problem = state_of(entry).problem
+    assert problem is not None
+    assert problem.detail.endswith("Supervisor (it does not answer)")
+    assert state_of(entry).status is Status.RETRYING
+    if not heard:
+        monkeypatch.setattr(late_supervisor, "_on_event", lambda _event: None)
 
-    supervisor.add_mount("nas")
+    await late_supervisor.start()
+    await wait_until(lambda: archives(dropbox_server))
     await wait_until_idle(hass, entry)
+    assert SUPERVISOR_AGENT not in async_get_manager(hass).backup_agents, "it never asks again"
+    assert is_in_dropbox(dropbox_server, first)
+    assert state_of(entry).status is Status.UP_TO_DATE
+    assert state_of(entry).problem is None
 
+    second = await late_supervisor.make_backup(Contents(name="Second"))
+    reconciler_of(entry).request("a look")
+    await wait_until_idle(hass, entry)
+    assert [one.verified is not None for one in state_of(entry).backups] == [True, True]
+    assert {one.backup.backup_id for one in state_of(entry).backups} == {first.slug, second.slug}
+
+    if not heard:
+        return
+    # Once Home Assistant has asked for itself, it is asked no more by us.
+    late_supervisor.add_mount("nas")
+    await hass.async_block_till_done()
+    asked = late_supervisor.requests.count("GET mounts")
+    reconciler_of(entry).request("a look")
+    await wait_until_idle(hass, entry)
+    assert SUPERVISOR_AGENT in async_get_manager(hass).backup_agents
+    assert late_supervisor.requests.count("GET mounts") == asked
+
+
+async def test_a_supervisor_that_is_still_starting_is_away(
+    hass: HomeAssistant, dropbox_server: DropboxServer, late_supervisor: Supervisor
+) -> None:
+    await late_supervisor.start(ready=False)
+    backup = await asyncio.to_thread(late_supervisor.store.make, Contents(), [LOCAL])
+    entry = await set_up_entry(hass, dropbox_server)
+    problem = state_of(entry).problem
+    assert problem is not None
+    assert "it is just starting or stopping" in problem.detail
+    assert state_of(entry).alarm is None
+
+    late_supervisor.ready()
+    await wait_until(lambda: archives(dropbox_server))
+    await wait_until_idle(hass, entry)
     assert is_in_dropbox(dropbox_server, backup)
+
+
+@pytest.mark.parametrize("password", [None, "correct horse"])
+@pytest.mark.parametrize("how", ["in order", "at once"])
+async def test_a_restart_of_supervisor_in_mid_upload_is_no_alarm_and_the_upload_goes_on(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    supervisor: Supervisor,
+    caplog: pytest.LogCaptureFixture,
+    how: str,
+    password: str | None,
+) -> None:
+    # Supervisor's client in Home Assistant 2026.10 forgets to close what broke.
+    hass.loop.set_exception_handler(lambda *_: None)
+    # Little is under way at once: most of the archive is still to be read.
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_CHUNKS_AT_ONCE: 2})
+    async_get_manager(hass).config.update(create_backup={"password": password})
+    told: list[str] = []
+    reconciler_of(entry).publisher.subscribe(lambda event: told.append(event.kind))
+    dropbox_server.line = Line(upload_total=4 * MIB * 8)  # a chunk a second
+    making = asyncio.create_task(supervisor.make_backup(Contents(filling=16 * MIB)))
+    await wait_until(lambda: dropbox_server.log.count(APPEND) > 1)
+    await making
+    await (supervisor.stop() if how == "in order" else supervisor.kill())
+    await wait_until_idle(hass, entry)
+
+    assert not archives(dropbox_server)
+    assert state_of(entry).status is Status.RETRYING
+    assert state_of(entry).alarm is None
+    problem = state_of(entry).problem
+    assert problem is not None
+    assert problem.kind is ProblemKind.LOCATION_UNREACHABLE
+    assert "This system" in problem.detail
+    for raw in ("payload", "ContentLength", "ServerDisconnected", "400"):
+        assert raw not in problem.detail
+    assert told == []
+
+    dropbox_server.line = Line()
+    await supervisor.start()
+    await wait_until(lambda: archives(dropbox_server))
+    await wait_until_idle(hass, entry)
+    [remote] = state_of(entry).backups
+    assert remote.verified
+    assert remote.backup.protected == bool(password)
+    assert state_of(entry).status is Status.UP_TO_DATE
+    assert told == ["uploaded"]
+    assert "Unexpected error while checking" not in caplog.text
 
 
 @pytest.mark.parametrize("status", [None, 500, 503])
@@ -299,6 +394,48 @@ async def test_a_supervisor_that_is_away_is_no_error_and_its_backups_arrive_when
     assert is_in_dropbox(dropbox_server, backup)
 
 
+@pytest.mark.parametrize("status", [400, 500, 502, 503])
+async def test_a_location_that_refuses_a_backup_for_a_moment_is_away_and_asked_again(
+    hass: HomeAssistant, dropbox_server: DropboxServer, supervisor: Supervisor, status: int
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    refusing = Fault("backups/*/download", status=status, times=None)
+    supervisor.faults.append(refusing)
+    backup = await supervisor.make_backup(Contents())
+    await wait_until_idle(hass, entry)
+    problem = state_of(entry).problem
+    assert problem is not None
+    assert problem.kind is ProblemKind.LOCATION_UNREACHABLE
+    assert "on purpose" not in problem.detail
+    assert state_of(entry).status is Status.RETRYING
+    assert state_of(entry).alarm is None
+
+    results = reconciler_of(entry)._journal.notes.results
+    assert results.failing_since is not None
+    results.failing_since -= timedelta(hours=1)
+    reconciler_of(entry).publisher.publish()
+    assert state_of(entry).alarm == problem, "what lasts is told"
+
+    refusing.times = refusing.applied
+    reconciler_of(entry).request("a look")
+    await wait_until_idle(hass, entry)
+    assert is_in_dropbox(dropbox_server, backup)
+    assert state_of(entry).alarm is None
+
+
+async def test_a_backup_whose_file_has_vanished_is_no_problem(
+    hass: HomeAssistant, dropbox_server: DropboxServer, supervisor: Supervisor
+) -> None:
+    gone = await supervisor.make_backup(Contents())
+    # Supervisor lists what it knows, and notices only when it is fetched.
+    await asyncio.to_thread(gone.path().unlink)
+    entry = await set_up_entry(hass, dropbox_server)
+    await wait_until_idle(hass, entry)
+    assert state_of(entry).problem is None
+    assert state_of(entry).waiting == ()
+    assert not supervisor.store.backups
+
+
 @pytest.mark.parametrize("password", [None, "correct horse"])
 async def test_a_transfer_from_supervisor_that_breaks_off_leaves_nothing_half_and_is_repeated(
     hass: HomeAssistant,
@@ -319,7 +456,8 @@ async def test_a_transfer_from_supervisor_that_breaks_off_leaves_nothing_half_an
     assert not archives(dropbox_server)
     problem = state_of(entry).problem
     assert problem
-    assert problem.kind is ProblemKind.UPLOAD_FAILED
+    assert problem.kind is ProblemKind.LOCATION_UNREACHABLE
+    assert state_of(entry).alarm is None
     assert [one.backup.name for one in state_of(entry).waiting] == ["Broken"]
     assert "Unexpected error while checking" not in caplog.text
 

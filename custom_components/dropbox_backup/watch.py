@@ -1,19 +1,28 @@
 """What makes the worker look for new backups: every cause ends in `reconciler.request`."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from homeassistant.components.backup import async_get_manager
 from homeassistant.components.backup.manager import IdleEvent, ManagerStateEvent
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers.dispatcher import async_dispatcher_connect
+from homeassistant.helpers.event import async_track_time_interval
+from homeassistant.helpers.hassio import is_hassio
 from homeassistant.helpers.start import async_at_started
 
 from .coordinator import DropboxBackupConfigEntry
 from .sync.reconciler import Reconciler
+from .sync.state import ProblemKind
+from .sync.supervisor import (
+    RUNNING,
+    SUPERVISOR_EVENT,
+    job_ended_by,
+    state_told_by,
+    supervisor_state,
+)
 
-# homeassistant/components/hassio/const.py; importing hassio would load it on installations that
-# have no Supervisor.
-_SUPERVISOR_EVENT = "supervisor_event"
+_ASK_EVERY = timedelta(seconds=30)
 _BACKUP_JOBS = "backup_manager_"
 # Backups may lie on a network share that was connected just now.
 _MOUNT_JOB = "mount_manager_create_mount"
@@ -36,16 +45,39 @@ def async_watch_backups(
     def supervisor_event(event: dict[str, Any]) -> None:  # Any: Supervisor's JSON
         # Supervisor's command line and the action `hassio.backup_full` make backups behind the
         # manager's back.
-        job = event.get("data")
-        if event.get("event") != "job" or not isinstance(job, dict) or job.get("done") is not True:
-            return
-        if str(job.get("name")).startswith((_BACKUP_JOBS, _MOUNT_JOB)):
+        if (job := job_ended_by(event)) and job.startswith((_BACKUP_JOBS, _MOUNT_JOB)):
             reconciler.request("Supervisor has finished with a backup or a network share")
+        if state_told_by(event) == RUNNING and _is_silent(reconciler):
+            reconciler.request("Supervisor is back")
 
     @callback
     def started(_hass: HomeAssistant) -> None:
         reconciler.request("Home Assistant has started")
 
+    if is_hassio(hass):
+        entry.async_on_unload(_watch_silence(hass, reconciler))
     entry.async_on_unload(async_get_manager(hass).async_subscribe_events(manager_event))
-    entry.async_on_unload(async_dispatcher_connect(hass, _SUPERVISOR_EVENT, supervisor_event))
+    entry.async_on_unload(async_dispatcher_connect(hass, SUPERVISOR_EVENT, supervisor_event))
     entry.async_on_unload(async_at_started(hass, started))
+
+
+@callback
+def _watch_silence(hass: HomeAssistant, reconciler: Reconciler) -> CALLBACK_TYPE:
+    """Ask Supervisor now and then whether it is back, while something is silent."""
+    # Once for each silence: what answers may still not be readable.
+    due = True
+
+    async def ask_supervisor(_now: datetime) -> None:
+        nonlocal due
+        if not _is_silent(reconciler) or await supervisor_state(hass) is None:
+            due = True
+        elif due:
+            due = False
+            reconciler.request("Supervisor is back")
+
+    return async_track_time_interval(hass, ask_supervisor, _ASK_EVERY)
+
+
+def _is_silent(reconciler: Reconciler) -> bool:
+    problem = reconciler.state.problem
+    return problem is not None and problem.kind is ProblemKind.LOCATION_UNREACHABLE

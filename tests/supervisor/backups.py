@@ -30,11 +30,14 @@ class DifferentError(Exception):
 
 @dataclass(slots=True)
 class StoredBackup:
-    """One backup: its `backup.json`, and its archive in each location that has it."""
+    """One backup: its `backup.json`, and its archive in each location that has it. What is told of
+    it was read when it was made or came in.
+    """
 
     description: dict[str, Any]  # Any: JSON
     paths: dict[str, Path]
     protected: dict[str, bool] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
 
     @property
     def slug(self) -> str:
@@ -83,7 +86,7 @@ class StoredBackup:
         }
 
     def _where(self) -> dict[str, Any]:
-        size = self.path().stat().st_size
+        size = self.sizes[self.locations[0]]
         names = [None if location == LOCAL else location for location in self.locations]
         return {
             "size": round(size / _MIB, 2),
@@ -94,7 +97,7 @@ class StoredBackup:
             "location_attributes": {
                 location: {
                     "protected": self.protected[location],
-                    "size_bytes": self.paths[location].stat().st_size,
+                    "size_bytes": self.sizes[location],
                 }
                 for location in self.locations
             },
@@ -178,4 +181,5 @@ class BackupStore:
         for location in locations[1:]:
             there.paths[location] = Path(shutil.copy(path, self.locations[location]))
         there.protected |= dict.fromkeys(locations, description["protected"])
+        there.sizes |= dict.fromkeys(locations, path.stat().st_size)
         return there

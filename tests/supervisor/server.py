@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 import re
+import socket
 import tarfile
 from typing import Any, Self
 from uuid import uuid4
@@ -127,7 +128,9 @@ class Supervisor:
         if self._runner is not None and self._runner.server is not None:
             for connection in self._runner.server.connections:
                 if connection.transport is not None:
-                    connection.transport.abort()
+                    # Aborting it would leave the one who sends a file waiting for ever.
+                    with suppress(OSError):
+                        _socket_of(connection.transport).shutdown(socket.SHUT_RDWR)
         await self.stop()
 
     async def _cancel(self) -> None:
@@ -504,6 +507,11 @@ class Supervisor:
                 told = f"No mount exists with name '{name}'"
                 return _error(404, told, error_key="mount_not_found_error")
         return None
+
+
+def _socket_of(transport: asyncio.BaseTransport) -> socket.socket:
+    there: socket.socket = transport.get_extra_info("socket")
+    return there
 
 
 async def _options(request: web.Request, known: set[str]) -> Json:

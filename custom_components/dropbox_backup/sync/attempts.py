@@ -11,7 +11,7 @@ from .gate import Gate
 from .journal import Journal
 from .manners import Asker
 from .models import LocalBackup, RemoteBackup, id_of
-from .problems import concerns_all, problem_of, text_of
+from .problems import away_of, concerns_all, problem_of, text_of
 from .publisher import Publisher
 from .uploader import Uploader
 from .wishes import Outcome, Run
@@ -77,6 +77,12 @@ class Attempts:
             run.take(backup_id, Outcome(name, error=text_of(err)))
             return False
         except Exception as err:
+            if (away := away_of(one.agent_id, err)) is not None:
+                _LOGGER.info("%s can't be read from %s now: %s", name, one.agent_id, text_of(err))
+                run.take(backup_id, Outcome(name, error=away.detail))
+                run.tried.add(backup_id)
+                run.problem = away
+                return False
             run.take(backup_id, Outcome(name, error=text_of(err)))
             if concerns_all(err):
                 # All that are under way fail for the same reason: it is told once.

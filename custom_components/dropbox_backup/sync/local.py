@@ -20,14 +20,15 @@ from .archive import ArchiveError, check_whole, checked, presentable, read_metad
 from .contents import Contents
 from .models import BackupId, LocalBackup, id_of
 from .plan import Skipped, same_backup
-from .problems import text_of
+from .problems import silence_reason
 from .sources import EncryptedSource, LocalSource, Version, as_in_dropbox
+from .supervisor import SUPERVISOR_DOMAIN, supervisor_agents
 
 _LOGGER = logging.getLogger(__name__)
 
 # Only these agents' backups lie on this Home Assistant; asking all would ask every cloud, us
 # included.
-_LOCAL_DOMAINS = ("backup", "hassio")
+_LOCAL_DOMAINS = ("backup", SUPERVISOR_DOMAIN)
 # Supervisor's own place comes before its network mounts.
 _PREFERRED_AGENTS = ("backup.local", "hassio.local")
 # homeassistant/components/hassio/backup.py
@@ -65,6 +66,8 @@ class LocalBackups:
         self._checked: dict[Path, _Checked] = {}
         self._found: dict[BackupId, Path] = {}
         self._contents: dict[BackupId, tuple[object, Contents | None]] = {}
+        # Supervisor's locations, while Home Assistant does not know them.
+        self._asked: dict[str, BackupAgent] = {}
 
     @property
     def idle(self) -> bool:
@@ -75,27 +78,39 @@ class LocalBackups:
 
     @property
     def agents(self) -> list[BackupAgent]:
-        """The agents whose backups lie on this Home Assistant."""
+        """The agents whose backups lie on this Home Assistant, as far as it knows them."""
         agents = [
             one for one in self._manager.backup_agents.values() if one.domain in _LOCAL_DOMAINS
         ]
-        return sorted(agents, key=lambda one: one.agent_id not in _PREFERRED_AGENTS)
+        return sorted(agents, key=_preferred_first)
+
+    async def _locations(self, silent: dict[str, str]) -> list[BackupAgent]:
+        """Return all agents whose backups lie here. If Supervisor's are not known and can't be
+        asked for, that is put into `silent`.
+        """
+        known = self.agents
+        self._asked = {}
+        if is_hassio(self._hass) and all(one.domain != SUPERVISOR_DOMAIN for one in known):
+            try:
+                asked = await supervisor_agents(self._hass)
+            except Exception as err:  # noqa: BLE001  (its client has errors of its own)
+                silent["Supervisor"] = silence_reason(err)
+            else:
+                self._asked = {one.agent_id: one for one in asked}
+        return sorted([*known, *self._asked.values()], key=_preferred_first)
 
     async def list(self) -> LocalListing:
         """Look at all locations. One that fails is named and left out, unless it is Core's own."""
         good: dict[BackupId, LocalBackup] = {}
         bad: dict[BackupId, Skipped] = {}
         silent: dict[str, str] = {}
-        agents = self.agents
-        if is_hassio(self._hass) and all(agent.domain != "hassio" for agent in agents):
-            silent["Supervisor"] = "its locations are not known yet"
-        for agent in agents:
+        for agent in await self._locations(silent):
             try:
                 backups = await agent.async_list_backups()
             except Exception as err:  # noqa: BLE001  (Supervisor's client has errors of its own)
                 _LOGGER.warning("Can't list the backups of %s: %s", agent.agent_id, err)
                 if not isinstance(agent, LocalBackupAgent):
-                    silent[agent.agent_id] = text_of(err)
+                    silent[agent.agent_id] = silence_reason(err)
                     continue
                 backups = [*await self._hass.async_add_executor_job(self._read_folder)]
             for listed in backups:
@@ -123,7 +138,7 @@ class LocalBackups:
         """Return a backup that Home Assistant hands out as `source` does, from the copy that lies
         here; None if there is none, or if it can't be read.
         """
-        agents = self.agents
+        agents = [*self.agents, *self._asked.values()]
         if is_hassio(self._hass):
             agents.append(_handed_out_by_supervisor(self._hass))
         for agent in agents:
@@ -146,7 +161,8 @@ class LocalBackups:
         is. Raises `BackupAgentError` if its location is gone, or if there is a password and what
         it holds can't be told; and what reading it raises.
         """
-        agent = self._manager.backup_agents.get(local.agent_id)
+        known = {**self._asked, **self._manager.backup_agents}
+        agent = known.get(local.agent_id)
         if agent is None:
             raise BackupAgentError(f"The location {local.agent_id} is not there any more")
         return await self._source_of(agent, local.backup, password)
@@ -270,6 +286,10 @@ class LocalBackups:
             backups[id_of(backup)] = backup
             self._found[id_of(backup)] = path
         return list(backups.values())
+
+
+def _preferred_first(agent: BackupAgent) -> bool:
+    return agent.agent_id not in _PREFERRED_AGENTS
 
 
 def _handed_out_by_supervisor(hass: HomeAssistant) -> BackupAgent:

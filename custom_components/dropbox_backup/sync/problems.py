@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 
+from aiohttp import ClientError
+from homeassistant.components.backup import BackupAgentError
+
 from ..dropbox_api.errors import (
     CorruptError,
     FullError,
@@ -20,6 +23,11 @@ _NOT_WRITABLE = (
     "team_folder",
     "conflict/file_ancestor",
 )
+
+
+class LocationAwayError(BackupAgentError):
+    """A location of backups stopped answering while one of its backups was being read."""
+
 
 # As Home Assistant's pages call it.
 _SHOWN_AS = {"hassio.local": "This system"}
@@ -47,6 +55,36 @@ def silence_of(locations: Mapping[str, str]) -> Problem:
     told = "; ".join(f"{_SHOWN_AS.get(name, name)} ({why})" for name, why in locations.items())
     detail = f"The backups in these locations can't be read: {told}"
     return Problem(ProblemKind.LOCATION_UNREACHABLE, detail)
+
+
+def silence_reason(err: Exception) -> str:
+    """Return why a location can't be read, in words for people; what a library said is for the log.
+
+    Supervisor's client is not imported for it: its errors are known by their names.
+    """
+    match type(err).__name__:
+        case "SupervisorBadRequestError" | "SupervisorServiceUnavailableError":
+            return "it is just starting or stopping, and answers nothing"
+        case "SupervisorTimeoutError" | "TimeoutError":
+            return "its answer takes too long"
+        case "SupervisorConnectionError":
+            return "it does not answer"
+        case name if name.startswith("Supervisor"):
+            return "it answers with an error"
+    if isinstance(err, (ClientError, ConnectionError)):
+        return "the connection to it was cut"
+    return text_of(err)
+
+
+def away_of(agent_id: str, err: Exception) -> Problem | None:
+    """Return that a location is away for a moment if that is why a backup of it can't be read.
+
+    Reading a backup raises errors of whoever keeps it; those of Dropbox are all `DropboxError`.
+    """
+    client = type(err).__module__.startswith("aiohasupervisor")
+    if client or isinstance(err, (ClientError, TimeoutError, ConnectionError, LocationAwayError)):
+        return silence_of({agent_id: silence_reason(err)})
+    return None
 
 
 def concerns_all(err: Exception) -> bool:

@@ -21,7 +21,7 @@ from ..dropbox_api.threads import in_thread
 from .archive import ArchiveError
 from .contents import Contents, Protection, Watch, examine, needs_encryption
 from .encryption import ChangedError, Digests, Root, encrypt, encrypted_size, read_digests
-from .problems import text_of
+from .problems import LocationAwayError, silence_reason
 from .supervisor_files import NoRangesError, SupervisorFile
 
 _STALLED_AFTER = 300.0
@@ -168,11 +168,13 @@ class LocalSource(Source):
             async with aclosing(reading) as stream:
                 async for piece in stream:
                     yield piece
-        except BackupAgentError, CorruptError, OSError:
+        except BackupAgentError, CorruptError:
             raise
         except Exception as err:
+            if isinstance(err, OSError) and self.path is not None:
+                raise
             # Supervisor's client lets errors of its own and of its connection through.
-            raise BackupAgentError(f"It can't be read: {text_of(err)}") from err
+            raise LocationAwayError(silence_reason(err)) from err
 
 
 @dataclass(slots=True)
@@ -384,7 +386,7 @@ async def _read_stream(open_stream: OpenStream) -> AsyncGenerator[bytes]:
                 return
             yield piece
     except TimeoutError as err:
-        raise BackupAgentError("Home Assistant stopped sending the backup") from err
+        raise LocationAwayError("it stopped sending a backup") from err
     finally:
         # Home Assistant 2026.10 leaves closing to the agent. Not every stream can be closed.
         if (close := getattr(stream, "aclose", None)) is not None:

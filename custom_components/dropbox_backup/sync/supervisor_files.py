@@ -12,13 +12,13 @@ from aiohttp import ClientError, ClientTimeout, hdrs
 from homeassistant.components.backup import (
     AgentBackup,
     BackupAgent,
-    BackupAgentError,
     BackupNotFound,
 )
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 
 from .contents import Contents, walk
+from .problems import LocationAwayError, silence_reason
 
 # More than a header and the beginning of what follows.
 _READ_AHEAD = 16 * 1024
@@ -60,7 +60,7 @@ class SupervisorFile:
         """Yield the bytes from `start` on, up to `stop`.
 
         Raises `NoRangesError` if Supervisor does not hand them out alone, or if the archive is
-        another one by now; `BackupNotFound` if it is gone; and `BackupAgentError` if it can't be
+        another one by now; `BackupNotFound` if it is gone; and `LocationAwayError` if it can't be
         read.
         """
         headers = {
@@ -91,7 +91,7 @@ class SupervisorFile:
                 async for piece in response.content.iter_chunked(_PIECE):
                     yield piece
         except (ClientError, TimeoutError) as err:
-            raise BackupAgentError("Supervisor does not hand out the backup") from err
+            raise LocationAwayError(silence_reason(err)) from err
 
     async def contents(self) -> Contents:
         """Tell what it holds. Raises `ArchiveError`, and what `read` raises."""
