@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import tarfile
 
 from homeassistant.core import HomeAssistant
@@ -9,6 +10,7 @@ import pytest
 
 from custom_components.dropbox_backup.const import DEFAULT_FOLDER
 from custom_components.dropbox_backup.sync import remote_archive
+from custom_components.dropbox_backup.sync.names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.state import Status
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.world import (
@@ -118,3 +120,53 @@ async def test_a_reload_waits_for_no_archive(
     await wait_until(lambda: len(state_of(entry).backups) == 1)
     await wait_until_idle(hass, entry)
     await asyncio.sleep(3)  # until the server has forgotten the first request
+
+
+CATALOG = f"{DEFAULT_FOLDER}/{CATALOG_NAME}"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b'{"format": 2, "backups": {}, "index": [1, 2]}', b" " * (17 << 20)],
+    ids=["newer format", "too large"],
+)
+async def test_a_catalog_that_we_do_not_understand_is_left_as_it_is(
+    hass: HomeAssistant, dropbox_server: DropboxServer, content: bytes
+) -> None:
+    put_backup(dropbox_server, "Theirs")
+    put(dropbox_server, CATALOG_NAME, content)
+    entry = await set_up_entry(hass, dropbox_server)
+    expected = {"Theirs"}
+    for name in ("One", "Two"):
+        await make_backup(hass, name)
+        await wait_until_idle(hass, entry)
+        await hass.config_entries.async_reload(entry.entry_id)
+        await wait_until_idle(hass, entry)
+        expected |= {name}
+        assert {one.backup.name for one in state_of(entry).backups} == expected
+        assert state_of(entry).problem is None
+    assert all(one.verified for one in state_of(entry).backups if one.backup.name != "Theirs")
+    assert dropbox_server.account.files.read(CATALOG) == content
+
+
+async def test_what_a_newer_version_noted_of_a_backup_outlives_our_notes(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    await make_backup(hass, "One")
+    await wait_until_idle(hass, entry)
+    document = json.loads(dropbox_server.account.files.read(CATALOG))
+    (noted,) = document["backups"].values()
+    noted["proven"] = "2026-11-22T10:00:00+00:00"
+    document["deleted"] = [{"name": "x.tar"}]
+    put(dropbox_server, CATALOG_NAME, json.dumps(document).encode())
+    reconciler_of(entry).request("a newer version was here")
+    await wait_until_idle(hass, entry)
+    await hass.config_entries.async_reload(entry.entry_id)
+    await wait_until_idle(hass, entry)
+    await make_backup(hass, "Two")
+    await wait_until_idle(hass, entry)
+    after = json.loads(dropbox_server.account.files.read(CATALOG))
+    assert after["deleted"] == document["deleted"]
+    assert len(after["backups"]) == 2
+    assert noted in after["backups"].values()

@@ -5,11 +5,15 @@ import json
 from typing import Any
 
 from hypothesis import given, strategies as st
+import pytest
 
+from custom_components.dropbox_backup import untrusted
 from custom_components.dropbox_backup.sync.catalog import (
     CatalogEntry,
+    Rest,
     entry_of,
     parse_catalog,
+    read_catalog,
     write_catalog,
 )
 from custom_components.dropbox_backup.sync.models import RemoteBackup
@@ -80,6 +84,46 @@ def test_half_a_character_does_not_keep_anybody_from_writing() -> None:
     catalog = parse_catalog(write_catalog(catalog_of([odd, remote(2)])))
     assert catalog["Backup_2.tar"].describe(remote(2).file) == remote(2)
     assert catalog["Backup_1.tar"].backup.name == "?"
+
+
+@given(folders, json_values, json_values)
+def test_what_a_newer_version_wrote_is_kept(
+    folder: list[RemoteBackup], value: Any, other: Any
+) -> None:
+    known = {one.file.name: one for one in (*folder, remote(1), remote(2))}
+    document = json.loads(write_catalog(catalog_of([*known.values()])))
+    first, second = document["backups"]["Backup_1.tar"], document["backups"]["Backup_2.tar"]
+    first["light"], first["backup"]["stations"] = value, other
+    second["backup"] = {"id": 2}  # not as we know it
+    document["trash"] = value
+    text = json.dumps(document).encode()
+    expected = untrusted.json_object(text)
+    entries, rest = read_catalog(text)
+    assert "Backup_2.tar" not in entries
+    files = [one.file for one in known.values()]
+    for _ in range(2):
+        described = [entries[one.name].describe(one) for one in files if one.name in entries]
+        entries = {one.file.name: entry_of(one) for one in described if one is not None}
+        written = write_catalog(entries, rest.of(files))
+        assert json.loads(written) == expected
+        entries, rest = read_catalog(written)
+
+
+def test_an_entry_that_can_not_be_read_is_kept_while_its_file_is_there() -> None:
+    file = remote(2).file
+    rest = Rest(entries={file.name: {"content_hash": file.content_hash, "backup": 5}})
+    assert rest.of([file]) == rest
+    assert rest.of([]) == Rest()
+    assert rest.of([replace(file, content_hash="0" * 64)]) == Rest()
+
+
+@pytest.mark.parametrize("form", [2, "1.5", None, [], -1, 10**30])
+def test_only_our_own_format_is_ever_written(form: Any) -> None:
+    document = json.loads(write_catalog(catalog_of([remote(1)])))
+    entries, rest = read_catalog(json.dumps({**document, "format": form}).encode())
+    assert not rest.writable
+    assert "Backup_1.tar" in entries, "it is read as far as it is understood"
+    assert not read_catalog(write_catalog(entries, rest))[1].writable, "also after a restart"
 
 
 def test_deep_nesting_is_no_way_in() -> None:

@@ -14,7 +14,7 @@ import voluptuous as vol
 from .. import untrusted
 from ..dropbox_api.client import FileMetadata, Metadata
 from ..dropbox_api.sdk import files
-from .catalog import Catalog, parse_catalog, write_catalog
+from .catalog import NOTHING_ELSE, Catalog, Rest, read_catalog, write_catalog
 from .models import RemoteFile
 from .storage import StorageFile
 
@@ -144,6 +144,7 @@ class Snapshot:
     unlisted: frozenset[str]
     catalog: Catalog
     catalog_rev: str | None
+    catalog_rest: Rest = NOTHING_ELSE
     foreign: frozenset[str] = frozenset()
 
 
@@ -174,13 +175,15 @@ def parse_snapshot(data: object) -> Snapshot | None:
         values: dict[str, Any] = _SNAPSHOT(data)
     except vol.Invalid, RecursionError:
         return None
+    catalog, rest = read_catalog(values["catalog"].encode(errors="replace"))
     known = [RemoteFile(*item) for item in values["files"]]
     return Snapshot(
         path=values["path"],
         cursor=values["cursor"],
         files={file.name.lower(): file for file in known},
         unlisted=frozenset(values["unlisted"]) & {file.name.lower() for file in known},
-        catalog=parse_catalog(values["catalog"].encode(errors="replace")),
+        catalog=catalog,
+        catalog_rest=rest,
         catalog_rev=values["catalog_rev"],
         foreign=frozenset(values[_FOREIGN]),
     )
@@ -196,7 +199,7 @@ def write_snapshot(snapshot: Snapshot) -> dict[str, Any]:
             for file in snapshot.files.values()
         ],
         "unlisted": sorted(snapshot.unlisted),
-        "catalog": write_catalog(snapshot.catalog).decode(),
+        "catalog": write_catalog(snapshot.catalog, snapshot.catalog_rest).decode(),
         "catalog_rev": snapshot.catalog_rev,
         _FOREIGN: sorted(snapshot.foreign),
     }

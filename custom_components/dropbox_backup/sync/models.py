@@ -1,7 +1,7 @@
 """The words of the product as types: see docs/architecture.md."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import NewType
@@ -101,7 +101,8 @@ class RemoteBackup:
     """A backup that lies in the backup folder.
 
     `owner` is the id of the Home Assistant it belongs to, if that is proven. `verified` is when its
-    content hash in Dropbox was found equal to that of the local archive.
+    content hash in Dropbox was found equal to that of the local archive. `unknown` is what a newer
+    version of this integration noted in the catalog.
     """
 
     backup: AgentBackup
@@ -109,6 +110,7 @@ class RemoteBackup:
     owner: str | None
     pinned: bool = False
     verified: datetime | None = None
+    unknown: Mapping[str, object] = field(default_factory=dict)
 
 
 def newest_first(backups: Iterable[RemoteBackup]) -> tuple[RemoteBackup, ...]:

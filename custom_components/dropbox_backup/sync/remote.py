@@ -14,7 +14,16 @@ from ..dropbox_api.content_hash import block_digests, content_hash
 from ..dropbox_api.download import read_range
 from ..dropbox_api.errors import DropboxError, NotFoundError, RefusedError, UnreachableError
 from ..dropbox_api.threads import in_thread
-from .catalog import Catalog, CatalogEntry, entry_of, parse_catalog, write_catalog
+from .catalog import (
+    NOTHING_ELSE,
+    UNREADABLE,
+    Catalog,
+    CatalogEntry,
+    Rest,
+    entry_of,
+    read_catalog,
+    write_catalog,
+)
 from .described import Proof, backups_of, entries_of
 from .listing import Listing, ListingCache, Snapshot, changes_of, file_of
 from .models import BackupId, RemoteBackup, RemoteFile, made_by
@@ -25,6 +34,8 @@ from .shared_write import SharedWrite
 _LOGGER = logging.getLogger(__name__)
 
 _TRIES_OF_CATALOG = 5
+# Tens of thousands of backups.
+_LARGEST_CATALOG = 16 * 1024 * 1024
 # What a page may have so that it is a matter of a moment.
 _SHORT_PAGE = 100
 
@@ -55,6 +66,7 @@ class BackupFolder:
         self._seen = False
         self._catalog: Catalog = {}
         self._catalog_rev: str | None = None
+        self._catalog_rest = NOTHING_ELSE
         self._archive_reader = ArchiveReader(client)
         self._backups: dict[BackupId, RemoteBackup] = {}
         self._refresh_lock = asyncio.Lock()
@@ -107,6 +119,7 @@ class BackupFolder:
             unlisted = dict.fromkeys(snapshot.unlisted, 0)
             self._listing = Listing(snapshot.cursor, dict(snapshot.files), unlisted)
             self._catalog, self._catalog_rev = snapshot.catalog, snapshot.catalog_rev
+            self._catalog_rest = snapshot.catalog_rest
             self._archive_reader.foreign = snapshot.foreign
             await self._updatein_thread()
 
@@ -277,13 +290,26 @@ class BackupFolder:
         file = self._listing.files.get(CATALOG_NAME)
         if file is None:
             self._catalog, self._catalog_rev = self._with_unwritten({}), None
+            self._catalog_rest = NOTHING_ELSE
         elif file.rev != self._catalog_rev:
-            try:
-                text = await read_range(self._client, file.rev, 0, file.size)
-            except NotFoundError:
-                text = b""
-            there = await in_thread(parse_catalog, text)
-            self._catalog, self._catalog_rev = self._with_unwritten(there), file.rev
+            there, rest = await self._read_catalog(file)
+            if rest.writable:
+                # What is unreadable to us is not overwritten: so we must remember it ourselves.
+                ours = {name: one for name, one in self._catalog.items() if name in rest.entries}
+            else:
+                ours = dict(self._catalog)
+                _LOGGER.info("The catalog is of a newer version, or too large; it is left as it is")
+            self._catalog, self._catalog_rev = {**ours, **self._with_unwritten(there)}, file.rev
+            self._catalog_rest = rest
+
+    async def _read_catalog(self, file: RemoteFile) -> tuple[Catalog, Rest]:
+        if file.size > _LARGEST_CATALOG:
+            return {}, UNREADABLE
+        try:
+            text = await read_range(self._client, file.rev, 0, file.size)
+        except NotFoundError:
+            return {}, NOTHING_ELSE
+        return await in_thread(read_catalog, text)
 
     def _with_unwritten(self, catalog: Catalog) -> Catalog:
         """Put what waits to be written around what Dropbox has."""
@@ -306,6 +332,8 @@ class BackupFolder:
         self._update()
 
     async def _write_catalog(self) -> None:
+        if not self._catalog_rest.writable:
+            return  # it waits here, for a version that can
         try:
             await self._write_what_is_known()
         except DropboxError:
@@ -321,12 +349,16 @@ class BackupFolder:
             # Another Home Assistant wrote it: take over what it knows, then write again.
             await self._reload_catalog()
             self._take(self._with_unwritten(self._catalog))
+            if not self._catalog_rest.writable:
+                return
         self._recorded = _without(self._recorded, recorded)
         self._adopted = _without(self._adopted, adopted)
 
     async def _try_to_write_catalog(self, *, must: bool) -> bool:
         """Write the catalog, or tell that somebody else has; with `must` raise that."""
-        data, expected = await in_thread(_written, self._current_catalog())
+        data, expected = await in_thread(
+            _written, self._current_catalog(), self._catalog_rest.of(self._archives())
+        )
         commit = UploadCommit(self.path_of(CATALOG_NAME), replaces=self._catalog_rev)
         try:
             metadata = await self._client.upload(data, commit, expected)
@@ -398,6 +430,7 @@ class BackupFolder:
                 unlisted,
                 self._catalog,
                 self._catalog_rev,
+                self._catalog_rest,
                 self._archive_reader.foreign,
             )
             self._cache.remember(known)
@@ -412,7 +445,7 @@ def _without(entries: Catalog, done: Catalog) -> Catalog:
     return {name: entry for name, entry in entries.items() if done.get(name) is not entry}
 
 
-def _written(catalog: Catalog) -> tuple[bytes, str]:
+def _written(catalog: Catalog, rest: Rest) -> tuple[bytes, str]:
     """Return the catalog as it is uploaded, and its content hash."""
-    data = write_catalog(catalog)
+    data = write_catalog(catalog, rest)
     return data, content_hash(block_digests(data))
