@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
-from homeassistant.helpers.event import async_track_point_in_utc_time
+from homeassistant.helpers.event import async_call_later
 from homeassistant.util import dt as dt_util
 
 from .state import AWAY, Problem
@@ -40,11 +40,9 @@ class Schedule:
                 wait = min(wait, _RETRY_AWAY_AFTER)
             wait = max(wait, timedelta(seconds=not_before))
             self._failures += 1
-        self.due = dt_util.utcnow() + wait
+        self.due = dt_util.utcnow() + wait  # only to be shown: somebody may set the clock
         self.cancel()
-        self._cancel_timer = async_track_point_in_utc_time(
-            self._hass, self._time_has_come, self.due
-        )
+        self._cancel_timer = async_call_later(self._hass, wait, self._time_has_come)
 
     @callback
     def cancel(self) -> None:
