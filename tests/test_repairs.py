@@ -14,11 +14,13 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER, DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
+from custom_components.dropbox_backup.sync.alarm import size_text
 from custom_components.dropbox_backup.sync.state import Problem, ProblemKind
 
 from .dropbox_server import DropboxServer, Fault, FaultKind
 from .world import (
     MIB,
+    archives,
     entity,
     make_backup,
     put_backup,
@@ -59,6 +61,17 @@ async def submit(hass_client: ClientSessionGenerator, form: dict[str, Any]) -> d
     """Press Submit."""
     client = await hass_client()
     response = await client.post(f"/api/repairs/issues/fix/{form['flow_id']}", json={})
+    assert response.status == HTTPStatus.OK
+    return dict(await response.json())
+
+
+async def choose(
+    hass_client: ClientSessionGenerator, menu: dict[str, Any], option: str
+) -> dict[str, Any]:
+    """Choose one way to go on."""
+    client = await hass_client()
+    url = f"/api/repairs/issues/fix/{menu['flow_id']}"
+    response = await client.post(url, json={"next_step_id": option})
     assert response.status == HTTPStatus.OK
     return dict(await response.json())
 
@@ -184,11 +197,19 @@ async def test_many_deletions_wait_for_confirmation_and_are_then_done(
     assert issue.translation_placeholders["count"] == "12"
     assert len(state_of(entry).backups) == 13
 
-    form = await fix(hass_client, issue_id)
-    shown = form["description_placeholders"]["backups"]
-    assert shown.splitlines() == [*(f"- Old {n}" for n in range(11, 1, -1)), "- … (+2)"]
+    menu = await fix(hass_client, issue_id)
+    assert menu["menu_options"] == ["delete", "keep"]
+    shown = menu["description_placeholders"]
+    size = size_text(state_of(entry).unconfirmed[0].file.size)
+    assert shown["backups"].splitlines() == [
+        # The clock of this Home Assistant is eight hours behind, or seven in summer.
+        *(f"- Old {n}, 2026-01-{n:02} 16:00, {size}" for n in range(11, 1, -1)),
+        "- … (+2)",
+    ]
+    assert shown["size"] == size_text(sum(one.file.size for one in state_of(entry).unconfirmed))
     events: list[Event[Any]] = async_capture_events(hass, "repairs_issue_registry_updated")
-    await submit(hass_client, form)
+    done = await choose(hass_client, menu, "delete")
+    assert done["type"] == "create_entry"
     assert not issues(hass)
     await wait_until_idle(hass, entry)
 
@@ -215,13 +236,63 @@ async def test_an_issue_of_an_account_that_is_not_loaded_can_not_be_fixed(
 ) -> None:
     entry = await wait_for_confirmation(hass, dropbox_server, 5)
     issue_id = f"confirm_retention_{entry.entry_id}"
-    form = await fix(hass_client, issue_id)
+    menu = await fix(hass_client, issue_id)
     await hass.config_entries.async_unload(entry.entry_id)
 
-    aborted = await submit(hass_client, form)
+    aborted = await choose(hass_client, menu, "delete")
 
     assert aborted["type"] == "abort"
     assert aborted["reason"] == "not_loaded"
+
+
+async def test_what_the_user_keeps_stays_without_another_question(
+    hass: HomeAssistant, hass_client: ClientSessionGenerator, dropbox_server: DropboxServer
+) -> None:
+    entry = await wait_for_confirmation(hass, dropbox_server, 5)
+    menu = await fix(hass_client, f"confirm_retention_{entry.entry_id}")
+
+    assert (await choose(hass_client, menu, "keep"))["type"] == "create_entry"
+    await wait_until_idle(hass, entry)
+    await hass.config_entries.async_reload(entry.entry_id)
+    for night in range(2):
+        await make_backup(hass, f"Night {night}")
+        await wait_until_idle(hass, entry)
+
+    assert not issues(hass)
+    names = [one.backup.name for one in state_of(entry).backups]
+    assert names == ["Night 1", *(f"Old {n}" for n in range(4, -1, -1))], "nights are pruned"
+    reasons = {verdict.reason for verdict in await reconciler_of(entry).keeper.judge()}
+    assert reasons == {"one of the newest 1", "you chose to keep it"}
+
+    hass.config_entries.async_update_entry(entry, options={CONF_KEEP: 2})
+    await hass.config_entries.async_reload(entry.entry_id)
+    await make_backup(hass, "Last night")
+    await make_backup(hass, "Tonight")
+    await wait_until_idle(hass, entry)
+    assert len(state_of(entry).unconfirmed) == 6, "other rules, another question"
+    assert len(archives(dropbox_server)) == 8
+
+
+@pytest.mark.parametrize("option", ["delete", "keep"])
+async def test_an_answer_to_a_question_about_other_rules_is_none(
+    hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    dropbox_server: DropboxServer,
+    option: str,
+) -> None:
+    entry = await wait_for_confirmation(hass, dropbox_server, 6)
+    menu = await fix(hass_client, f"confirm_retention_{entry.entry_id}")
+    hass.config_entries.async_update_entry(entry, options={CONF_KEEP: 2})
+    await hass.config_entries.async_reload(entry.entry_id)
+    await make_backup(hass, "Newer")
+    await wait_until_idle(hass, entry)
+
+    aborted = await choose(hass_client, menu, option)
+
+    assert (aborted["type"], aborted["reason"]) == ("abort", "changed_meanwhile")
+    await wait_until_idle(hass, entry)
+    assert len(archives(dropbox_server)) == 8
+    assert len(state_of(entry).unconfirmed) == 6, "it is still to be decided"
 
 
 async def test_removing_the_account_removes_its_issues(

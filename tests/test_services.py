@@ -306,7 +306,7 @@ async def test_list_backups_tells_everything_about_each(
     assert ours["homeassistant_version"] == backup.homeassistant_version
     assert ours["keep"] is True
     assert ours["reason"] == "one of the newest 10"
-    assert theirs["path"] == f"{DEFAULT_FOLDER}/aaaa1111.tar"
+    assert theirs["path"] == f"{DEFAULT_FOLDER}/Theirs_2026-01-02_03.04_aaaa1111.tar"
     assert theirs["verified"] is False
     assert theirs["of_this_home_assistant"] is False
     assert theirs["keep"] is True
@@ -369,7 +369,7 @@ async def test_delete_refuses_what_has_been_changed_in_dropbox_meanwhile(
     path = f"{DEFAULT_FOLDER}/{one.file.name}"
     dropbox_server.account.files.put(path, b"something else")
 
-    with pytest.raises(HomeAssistantError, match="Dropbox did not do it"):
+    with pytest.raises(ServiceValidationError, match="There is no backup with this ID"):
         await tell(hass, "delete", backup_ids=[backup.backup_id])
 
     assert dropbox_server.account.files.read(path) == b"something else"
@@ -457,7 +457,7 @@ async def test_a_dry_run_of_apply_retention_tells_all_and_does_nothing(
     assert dropbox_server.account.files.list() == before
 
 
-async def test_apply_retention_deletes_what_the_dry_run_said_without_further_confirmation(
+async def test_apply_retention_deletes_what_the_dry_run_said_when_it_is_confirmed(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
     old = await old_backups(hass, dropbox_server, 5)
@@ -467,8 +467,16 @@ async def test_apply_retention_deletes_what_the_dry_run_said_without_further_con
     assert len(state_of(entry).unconfirmed) == 5
 
     response = await ask(hass, "apply_retention")
+    assert response["delete"] == []
+    assert {one["backup_id"] for one in response["unconfirmed"]} == set(old)
+    with pytest.raises(ServiceValidationError, match="5 backups would be deleted"):
+        await tell(hass, "apply_retention")
+    assert len(state_of(entry).backups) == 6
+
+    response = await ask(hass, "apply_retention", confirm=True)
 
     assert {one["backup_id"] for one in response["delete"]} == set(old)
+    assert response["unconfirmed"] == []
     assert [one["name"] for one in response["keep"]] == ["New"]
     assert "upload" not in response
     assert [one.backup.name for one in state_of(entry).backups] == ["New"]

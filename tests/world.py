@@ -25,6 +25,8 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.dropbox_backup.const import CONF_FOLDER, DEFAULT_FOLDER, DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
+from custom_components.dropbox_backup.sync.archive import backup_from_json
+from custom_components.dropbox_backup.sync.names import file_name
 from custom_components.dropbox_backup.sync.reconciler import Reconciler
 from custom_components.dropbox_backup.sync.state import State, Status
 
@@ -142,8 +144,13 @@ def put_backup(
     instance_id: str | None = None,
     folder: str = DEFAULT_FOLDER,
     size: int = 1024,
+    called: str | None = None,
 ) -> str:
-    """Put an archive into Dropbox as a person would, or another Home Assistant; return its id."""
+    """Put an archive into Dropbox; return its id. With `instance_id` as that Home Assistant did,
+    else as a person would.
+
+    `called`: the name of the file.
+    """
     backup_id = backup_id or sha256(f"{name} {date}".encode()).hexdigest()[:8]
     extra = {"instance_id": instance_id} if instance_id else {}
     about = {
@@ -163,7 +170,10 @@ def put_backup(
             info = tarfile.TarInfo(member)
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
-    server.account.files.put(f"{folder}/{backup_id}.tar", archive.getvalue())
+    if called is None and instance_id:
+        called = file_name(backup_from_json(members["./backup.json"], size))
+    called = called or f"{backup_id}.tar"
+    server.account.files.put(f"{folder}/{called}", archive.getvalue())
     return backup_id
 
 

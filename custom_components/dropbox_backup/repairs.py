@@ -4,6 +4,7 @@ That somebody has to sign in again, Home Assistant says itself.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,14 @@ from homeassistant.components.repairs import RepairsFlow, RepairsFlowResult
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
+from homeassistant.util import dt as dt_util
 import voluptuous as vol
 
 from .const import CONF_FOLDER, DOMAIN
 from .coordinator import DropboxBackupConfigEntry
+from .sync.alarm import size_text
+from .sync.consent import Answer
+from .sync.models import RemoteBackup, date_of
 from .sync.reconciler import Reconciler
 from .sync.state import ProblemKind, State
 
@@ -25,7 +30,8 @@ type Placeholders = dict[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issue:
-    """One kind of issue: when it is there, and how it is fixed, if that can be done here.
+    """One kind of issue: when it is there, and how it is fixed, if that can be done here: by
+    agreeing, or by one of two choices.
 
     `about` fills in the texts, beside the name of the account and the backup folder.
     """
@@ -35,6 +41,12 @@ class Issue:
     cause: Callable[[State], bool]
     about: Callable[[State], Placeholders] | None = None
     fix: Callable[[Reconciler], None] | None = None
+    choice: bool = False
+
+    @property
+    def fixable(self) -> bool:
+        """Tell whether it can be fixed here."""
+        return self.fix is not None or self.choice
 
 
 def _has(kind: ProblemKind) -> Callable[[State], bool]:
@@ -42,10 +54,25 @@ def _has(kind: ProblemKind) -> Callable[[State], bool]:
 
 
 def _unconfirmed(state: State) -> Placeholders:
-    names = [f"- {one.backup.name}" for one in state.unconfirmed[:_LISTED_NAMES]]
+    listed = [
+        f"- {one.backup.name}, {_day(one)}, {size_text(one.file.size)}"
+        for one in state.unconfirmed[:_LISTED_NAMES]
+    ]
     if (more := len(state.unconfirmed) - _LISTED_NAMES) > 0:
-        names.append(f"- … (+{more})")
-    return {"count": str(len(state.unconfirmed)), "backups": "\n".join(names)}
+        listed.append(f"- … (+{more})")
+    return {
+        "count": str(len(state.unconfirmed)),
+        "size": size_text(sum(one.file.size for one in state.unconfirmed)),
+        "backups": "\n".join(listed),
+    }
+
+
+def _day(one: RemoteBackup) -> str:
+    """Return when a backup was made, as Home Assistant's own page shows it."""
+    date = date_of(one.backup)
+    with suppress(OverflowError):  # whatever its archive says
+        date = dt_util.as_local(date)
+    return date.strftime("%Y-%m-%d %H:%M")
 
 
 def _detail(state: State) -> Placeholders:
@@ -87,7 +114,7 @@ ISSUES = (
         severity=ir.IssueSeverity.WARNING,
         cause=lambda state: bool(state.unconfirmed),
         about=_unconfirmed,
-        fix=lambda reconciler: reconciler.confirm_retention(),
+        choice=True,
     ),
 )
 
@@ -104,7 +131,7 @@ def async_update_issues(hass: HomeAssistant, entry: DropboxBackupConfigEntry, st
             DOMAIN,
             _id_of(issue, entry),
             data={"entry_id": entry.entry_id, "kind": issue.kind},
-            is_fixable=issue.fix is not None,
+            is_fixable=issue.fixable,
             severity=issue.severity,
             translation_key=issue.kind,
             translation_placeholders=_placeholders(issue, entry, state),
@@ -134,17 +161,30 @@ async def async_create_fix_flow(
     """Return the flow that fixes an issue."""
     data = data or {}
     issue = next(one for one in ISSUES if one.kind == data.get("kind"))
-    return ConfirmFlow(issue, str(data.get("entry_id")))
+    flow = DeletionsFlow if issue.choice else ConfirmFlow
+    return flow(issue, str(data.get("entry_id")))
 
 
-class ConfirmFlow(RepairsFlow):
-    """Says what is going to happen, and does it when the user agrees."""
+class _Flow(RepairsFlow):
+    """A flow about an issue of an account."""
 
     def __init__(self, issue: Issue, entry_id: str) -> None:
         """Nothing is asked yet."""
         super().__init__()
         self._issue = issue
         self._entry_id = entry_id
+
+    @property
+    def _entry(self) -> DropboxBackupConfigEntry | None:
+        """The account, if it is loaded."""
+        entry: DropboxBackupConfigEntry | None = self.hass.config_entries.async_get_entry(
+            self._entry_id
+        )
+        return entry if entry and entry.state is ConfigEntryState.LOADED else None
+
+
+class ConfirmFlow(_Flow):
+    """Says what is going to happen, and does it when the user agrees."""
 
     async def async_step_init(self, _: dict[str, Any] | None = None) -> RepairsFlowResult:
         """Begin."""
@@ -154,10 +194,7 @@ class ConfirmFlow(RepairsFlow):
         self, user_input: dict[str, Any] | None = None
     ) -> RepairsFlowResult:
         """Show what is the matter as of now, not as of when the issue was made."""
-        entry: DropboxBackupConfigEntry | None = self.hass.config_entries.async_get_entry(
-            self._entry_id
-        )
-        if entry is None or entry.state is not ConfigEntryState.LOADED:
+        if (entry := self._entry) is None:
             return self.async_abort(reason="not_loaded")
         reconciler = entry.runtime_data.reconciler
         if user_input is not None and self._issue.fix is not None:
@@ -168,3 +205,38 @@ class ConfirmFlow(RepairsFlow):
             data_schema=vol.Schema({}),
             description_placeholders=_placeholders(self._issue, entry, reconciler.state),
         )
+
+
+class DeletionsFlow(_Flow):
+    """Lists what is to be deleted: delete it, or keep it for good."""
+
+    _shown: Answer
+
+    async def async_step_init(self, _: dict[str, Any] | None = None) -> RepairsFlowResult:
+        """Show what waits as of now. The answer is about this list, whatever happens meanwhile."""
+        if (entry := self._entry) is None:
+            return self.async_abort(reason="not_loaded")
+        reconciler = entry.runtime_data.reconciler
+        if not reconciler.state.unconfirmed:
+            return self.async_abort(reason="nothing_waits")
+        self._shown = reconciler.keeper.answer_about(reconciler.state.unconfirmed)
+        return self.async_show_menu(
+            step_id="init",
+            menu_options=["delete", "keep"],
+            description_placeholders=_placeholders(self._issue, entry, reconciler.state),
+        )
+
+    async def async_step_delete(self, _: dict[str, Any] | None = None) -> RepairsFlowResult:
+        """Delete what was shown."""
+        return self._answer(Reconciler.confirm_retention)
+
+    async def async_step_keep(self, _: dict[str, Any] | None = None) -> RepairsFlowResult:
+        """Keep what was shown."""
+        return self._answer(Reconciler.decline_retention)
+
+    def _answer(self, answer: Callable[[Reconciler, Answer], bool]) -> RepairsFlowResult:
+        if (entry := self._entry) is None:
+            return self.async_abort(reason="not_loaded")
+        if not answer(entry.runtime_data.reconciler, self._shown):
+            return self.async_abort(reason="changed_meanwhile")
+        return self.async_create_entry(data={})

@@ -1,7 +1,9 @@
 """Backups and plans as plain data, for the responses of actions and for diagnostics."""
 
+from collections.abc import Collection, Iterable
+
 from homeassistant.components.backup import AgentBackup
-from homeassistant.util.json import JsonObjectType
+from homeassistant.util.json import JsonObjectType, JsonValueType
 
 from .sync.models import LocalBackup, RemoteBackup, date_of
 from .sync.plan import Plan, Skipped
@@ -28,6 +30,19 @@ def remote_backup(one: RemoteBackup, reconciler: Reconciler) -> JsonObjectType:
         "database_included": backup.database_included,
         "folders": [folder.value for folder in backup.folders],
         "addons": [addon.name or addon.slug for addon in backup.addons],
+    }
+
+
+def retention(
+    verdicts: Iterable[Verdict], deleted: Collection[RemoteBackup]
+) -> dict[str, JsonValueType]:
+    """Return what is kept and what is deleted, each with the reason."""
+    files = {(one.file.name, one.file.rev) for one in deleted}
+    return {
+        "keep": [verdict(one) for one in verdicts if one.keep],
+        "delete": [
+            verdict(one) for one in verdicts if (one.backup.file.name, one.backup.file.rev) in files
+        ],
     }
 
 

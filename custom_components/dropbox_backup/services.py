@@ -40,6 +40,7 @@ CONF_BACKUP_IDS: Final = "backup_ids"
 CONF_LATEST: Final = "latest"
 CONF_WAIT: Final = "wait"
 CONF_DRY_RUN: Final = "dry_run"
+CONF_CONFIRM: Final = "confirm"
 
 _ENTRY = {vol.Optional(CONF_CONFIG_ENTRY_ID): cv.string}
 _BACKUP_IDS = vol.All(cv.ensure_list, [vol.All(cv.string, vol.Length(min=1))], vol.Length(min=1))
@@ -127,12 +128,20 @@ async def _delete(reconciler: Reconciler, call: ServiceCall) -> ServiceResponse:
 
 
 async def _apply_retention(reconciler: Reconciler, call: ServiceCall) -> ServiceResponse:
-    plan = await reconciler.preview() if call.data[CONF_DRY_RUN] else None
-    verdicts = plan.verdicts if plan else await reconciler.apply_retention()
+    if call.data[CONF_DRY_RUN]:
+        plan = await reconciler.preview()
+        to_delete = [one.backup for one in plan.verdicts if not one.keep]
+        return {**responses.retention(plan.verdicts, to_delete), **responses.uploads(plan)}
+    pruning = await reconciler.apply_retention(consent=call.data[CONF_CONFIRM])
+    if pruning.unconfirmed and not call.return_response:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key="deletions_unconfirmed",
+            translation_placeholders={"count": str(len(pruning.unconfirmed))},
+        )
     return {
-        "keep": [responses.verdict(one) for one in verdicts if one.keep],
-        "delete": [responses.verdict(one) for one in verdicts if not one.keep],
-        **(responses.uploads(plan) if plan else {}),
+        **responses.retention(pruning.verdicts, pruning.deleted),
+        "unconfirmed": responses.retention(pruning.verdicts, pruning.unconfirmed)["delete"],
     }
 
 
@@ -168,7 +177,10 @@ ACTIONS = (
         name="apply_retention",
         handler=_apply_retention,
         response=SupportsResponse.OPTIONAL,
-        fields={vol.Optional(CONF_DRY_RUN, default=False): cv.boolean},
+        fields={
+            vol.Optional(CONF_DRY_RUN, default=False): cv.boolean,
+            vol.Optional(CONF_CONFIRM, default=False): cv.boolean,
+        },
     ),
 )
 

@@ -7,6 +7,7 @@ from homeassistant.components.backup import AddonInfo, AgentBackup, Folder
 from hypothesis import strategies as st
 
 from custom_components.dropbox_backup.sync.models import LocalBackup, RemoteBackup, RemoteFile
+from custom_components.dropbox_backup.sync.names import file_name
 
 US = "instance-of-this-house"
 THEM = "instance-of-the-neighbours"
@@ -45,10 +46,11 @@ def remote(
     owner: str | None = US,
     verified: bool = True,
     pinned: bool = False,
+    called: str | None = None,
 ) -> RemoteBackup:
     made = backup(number, day=day, owner=owner)
     file = RemoteFile(
-        name=f"Backup_{number}.tar",
+        name=called or file_name(made),
         rev=f"{number:016x}",
         size=made.size,
         content_hash=sha256(str(number).encode()).hexdigest(),
@@ -64,6 +66,7 @@ remotes = st.builds(
     owner=st.sampled_from([US, US, US, THEM, None]),
     verified=st.booleans(),
     pinned=st.booleans(),
+    called=st.sampled_from([None, None, None, "KEEP ME.tar"]),
 )
 """Any remote backup."""
 

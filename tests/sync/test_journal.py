@@ -7,6 +7,7 @@ from homeassistant.core import HomeAssistant
 from hypothesis import given, strategies as st
 
 from custom_components.dropbox_backup.dropbox_api.upload import UploadSession
+from custom_components.dropbox_backup.sync.consent import Answer
 from custom_components.dropbox_backup.sync.encryption import Root
 from custom_components.dropbox_backup.sync.journal import (
     Journal,
@@ -33,6 +34,15 @@ sessions = st.builds(
     arrived_hash=st.text(shown, max_size=64),
     ahead=st.dictionaries(st.integers(0, 100), st.text(shown, max_size=10), max_size=5),
 )
+revisions = st.tuples(
+    st.text(shown, min_size=1, max_size=10), st.text(shown, min_size=1, max_size=10)
+)
+answers = st.builds(
+    Answer,
+    keep=st.integers(0, 1000),
+    folder=texts,
+    revisions=st.frozensets(revisions, max_size=4),
+)
 any_notes = st.builds(
     Notes,
     results=st.builds(Results, dates, dates, dates),
@@ -40,7 +50,9 @@ any_notes = st.builds(
     dismissed=st.sets(ids, max_size=4),
     sessions=st.dictionaries(ids, sessions, max_size=3),
     key_root=st.binary(max_size=64).map(lambda salts: Root(salts.hex())),
-    confirmed_keep=st.none() | st.integers(0, 1000),
+    newly_verified=st.sets(ids, max_size=4),
+    approved=st.none() | answers,
+    declined=st.none() | answers,
     missed=st.none() | st.builds(Missed, name=texts, made=st.just(FIRST_DAY), reason=texts),
     folder_seen=st.booleans(),
 )
@@ -49,6 +61,13 @@ any_notes = st.builds(
 @given(any_notes)
 def test_what_is_written_is_read_back(notes: Notes) -> None:
     assert parse_notes(json.loads(json.dumps(write_notes(notes)))) == notes
+
+
+def test_what_an_earlier_version_noted_is_read_and_is_no_consent() -> None:
+    written = {**write_notes(Notes(dismissed={BackupId("x")})), "confirmed_keep": 2}
+    for key in ("newly_verified", "approved", "declined"):
+        del written[key]
+    assert parse_notes(written) == Notes(dismissed={BackupId("x")})
 
 
 @given(json_values, st.sampled_from(list(write_notes(Notes()))))
@@ -103,5 +122,6 @@ def test_only_what_can_not_matter_any_more_is_forgotten(
     before = parse_notes(json.loads(json.dumps(write_notes(notes))))
     notes.prune(here, there)
     assert notes.dismissed == before.dismissed
+    assert notes.newly_verified == before.newly_verified & (here | there)
     assert notes.uploaded.keys() == before.uploaded.keys() & (here | there)
     assert notes.sessions.keys() == before.sessions.keys() & (here - there)

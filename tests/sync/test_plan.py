@@ -12,6 +12,7 @@ from custom_components.dropbox_backup.sync.models import (
     RemoteFile,
     id_of,
 )
+from custom_components.dropbox_backup.sync.names import file_name
 from custom_components.dropbox_backup.sync.plan import Plan, make_plan
 from custom_components.dropbox_backup.sync.retention import judge
 
@@ -94,7 +95,7 @@ def test_nothing_is_uploaded_that_would_be_deleted_at_once(
 
 
 def _file_of(one: LocalBackup) -> RemoteFile:
-    return replace(remote().file, name=f"{one.backup.backup_id}.tar", size=one.backup.size)
+    return replace(remote().file, name=file_name(one.backup), size=one.backup.size)
 
 
 @given(locals_, folders, policies, ids, ids)

@@ -12,6 +12,7 @@ from custom_components.dropbox_backup.const import (
     DEFAULT_FOLDER,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
+from custom_components.dropbox_backup.sync.names import file_name
 from custom_components.dropbox_backup.sync.state import ProblemKind, Status
 from tests.dropbox_server import DropboxServer
 from tests.world import (
@@ -29,12 +30,17 @@ pytestmark = pytest.mark.usefixtures("quick_worker")
 
 
 async def uploads_one_of(
-    hass: HomeAssistant, server: DropboxServer, *, flip: int | None, password: str | None = None
+    hass: HomeAssistant,
+    server: DropboxServer,
+    *,
+    flip: int | None,
+    password: str | None = None,
+    called: str | None = None,
 ) -> DropboxBackupConfigEntry:
     """Keep one of two backups, the newer one of which somebody has copied to Dropbox by hand.
 
     `flip`: which byte of the copy is another one. `password`: what backups are encrypted with on
-    their way.
+    their way. `called`: what the copy is called, as we call it if not given.
     """
     options = {CONF_KEEP: 1, CONF_UPLOAD_AUTOMATICALLY: False}
     entry = await set_up_entry(hass, server, options=options)
@@ -45,7 +51,7 @@ async def uploads_one_of(
     content = bytearray(await asyncio.to_thread(path.read_bytes))
     if flip is not None:
         content[flip] ^= 1
-    server.account.files.put(f"{DEFAULT_FOLDER}/by_hand.tar", bytes(content))
+    server.account.files.put(f"{DEFAULT_FOLDER}/{called or file_name(newer)}", bytes(content))
     async_get_manager(hass).config.data.create_backup.password = password
     hass.config_entries.async_update_entry(entry, options={CONF_KEEP: 1})
     await hass.config_entries.async_reload(entry.entry_id)
@@ -60,6 +66,14 @@ async def test_a_copy_that_is_proven_takes_its_place(
     assert [one.backup.name for one in state_of(entry).backups] == ["Newer"]
     assert state_of(entry).backups[0].verified
     assert state_of(entry).status is Status.UP_TO_DATE
+
+
+async def test_a_copy_with_a_name_of_its_own_is_kept_on_top_of_the_others(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await uploads_one_of(hass, dropbox_server, flip=None, called="KEEP ME.tar")
+    assert [one.backup.name for one in state_of(entry).backups] == ["Newer", "Older"]
+    assert all(one.verified for one in state_of(entry).backups)
 
 
 async def test_a_copy_that_can_not_be_proven_keeps_no_other_from_dropbox(

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from .catalog import Catalog, CatalogEntry
 from .models import BackupId, RemoteBackup, RemoteFile, id_of, newest_first
+from .names import is_our_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,10 @@ def backups_of(
     return {id_of(one.backup): one for one in newest_first(backups.values())}
 
 
-def _stands_for_its_id(backup: RemoteBackup) -> tuple[bool, datetime, str]:
-    """Of two files with one id, the one that was verified comes first, or else the older one."""
-    return backup.verified is None, backup.file.uploaded, backup.file.name
+def _stands_for_its_id(backup: RemoteBackup) -> tuple[bool, bool, datetime, str]:
+    """Of two files with one id, the one that was verified comes first, then the one that is not
+    somebody's own copy, or else the older one.
+    """
+    file = backup.file
+    copied = not is_our_name(file.name, backup.backup)
+    return backup.verified is None, copied, file.uploaded, file.name

@@ -14,6 +14,7 @@ from .. import untrusted
 from ..const import DOMAIN
 from ..dropbox_api.upload import UploadSession
 from ..untrusted import UntrustedError
+from .consent import Answer, Revision
 from .encryption import Root
 from .models import BackupId, Missed
 from .storage import StorageFile
@@ -48,7 +49,10 @@ class Notes:
     there.
     `sessions`: open upload sessions, by backup id.
     `key_root`: where the keys of those come from that are encrypted on the way.
-    `confirmed_keep`: the number of backups to keep that has been carried out, or confirmed, before.
+    `newly_verified`: what was uploaded, or was about to be, or compared, since old backups were
+    deleted last: as many of these may go without asking.
+    `approved`: deletions that were decided and are still to be carried out.
+    `declined`: what a person chose to keep when they were asked about its deletion.
     `folder_seen`: the backup folder was there once, so that its absence is news.
     `missed`: what Home Assistant made for Dropbox and could not be uploaded, until a newer one is.
     `folder_was_missing`: it vanished, and the user has not said yet that they know.
@@ -62,7 +66,9 @@ class Notes:
     dismissed: set[BackupId] = field(default_factory=set)
     sessions: dict[BackupId, UploadSession] = field(default_factory=dict)
     key_root: Root = field(default_factory=Root)
-    confirmed_keep: int | None = None
+    newly_verified: set[BackupId] = field(default_factory=set)
+    approved: Answer | None = None
+    declined: Answer | None = None
     missed: Missed | None = None
     folder_seen: bool = False
     folder_was_missing: bool = False
@@ -83,6 +89,7 @@ class Notes:
         """
         for backup_id in self.uploaded.keys() - here - there:
             del self.uploaded[backup_id]
+        self.newly_verified &= here | there
         for backup_id in self.sessions.keys() - (here - there):
             del self.sessions[backup_id]
 
@@ -141,6 +148,23 @@ _MISSED = vol.Schema(
     },
     extra=vol.REMOVE_EXTRA,
 )
+
+
+def _answer(value: object) -> Answer:
+    """Return what was decided, as far as it can be read."""
+    written = value if isinstance(value, dict) else {}
+
+    def revision(one: object) -> Revision:
+        name, rev = one if isinstance(one, list) else (None, None)
+        return untrusted.exact(name), untrusted.exact(rev)
+
+    return Answer(
+        untrusted.whole(written.get("keep")),
+        untrusted.text(written.get("folder")),
+        frozenset(untrusted.readable(revision, written.get("revisions"), _MOST)),
+    )
+
+
 # Each is read on its own: one that can't be takes no other with it.
 _READERS: dict[str, Callable[[object], Any]] = {
     **{item.name: untrusted.date for item in fields(Results)},
@@ -148,7 +172,9 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "dismissed": _all_of(untrusted.exact),
     "sessions": _all_of(_by(_SESSION)),
     "key_root": _by(vol.Schema(vol.Match(r"^[0-9a-f]*\Z"))),
-    "confirmed_keep": untrusted.whole,
+    "newly_verified": _all_of(untrusted.exact),
+    "approved": _answer,
+    "declined": _answer,
     "missed": _by(_MISSED),
     "folder_seen": untrusted.flag,
     "folder_was_missing": untrusted.flag,
@@ -182,7 +208,9 @@ def parse_notes(data: object) -> Notes:
             for one in values["sessions"]
         },
         key_root=Root(values["key_root"] or ""),
-        confirmed_keep=values["confirmed_keep"],
+        newly_verified={BackupId(one) for one in values["newly_verified"]},
+        approved=values["approved"],
+        declined=values["declined"],
         missed=Missed(**values["missed"]) if values["missed"] else None,
         folder_seen=values["folder_seen"] is True,
         folder_was_missing=values["folder_was_missing"] is True,
@@ -212,7 +240,9 @@ def write_notes(notes: Notes) -> dict[str, Any]:
             for backup_id, session in notes.sessions.items()
         ],
         "key_root": notes.key_root.salts,
-        "confirmed_keep": notes.confirmed_keep,
+        "newly_verified": sorted(notes.newly_verified),
+        "approved": _answer_as_json(notes.approved),
+        "declined": _answer_as_json(notes.declined),
         "missed": _missed_as_json(notes.missed),
         "folder_seen": notes.folder_seen,
         "folder_was_missing": notes.folder_was_missing,
@@ -220,6 +250,13 @@ def write_notes(notes: Notes) -> dict[str, Any]:
         "wanted": sorted(notes.wanted),
         "everything_wanted": notes.everything_wanted,
     }
+
+
+def _answer_as_json(answer: Answer | None) -> dict[str, Any] | None:
+    if answer is None:
+        return None
+    revisions = [list(one) for one in sorted(answer.revisions)]
+    return {"keep": answer.keep, "folder": answer.folder, "revisions": revisions}
 
 
 def _missed_as_json(missed: Missed | None) -> dict[str, str] | None:

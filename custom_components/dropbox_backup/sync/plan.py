@@ -7,6 +7,7 @@ from datetime import datetime
 from homeassistant.components.backup import AgentBackup
 from homeassistant.util import dt as dt_util
 
+from .consent import Revision
 from .models import (
     BackupId,
     LocalBackup,
@@ -17,6 +18,7 @@ from .models import (
     id_of,
     made_by,
 )
+from .names import file_name
 from .retention import Verdict, judge
 
 NOT_AUTOMATIC = "new backups are not uploaded automatically"
@@ -63,9 +65,11 @@ def make_plan(
     unproven: AbstractSet[BackupId] = frozenset(),
     wanted: AbstractSet[BackupId] = frozenset(),
     begun: AbstractSet[BackupId] = frozenset(),
+    declined: AbstractSet[Revision] = frozenset(),
 ) -> Plan:
     """Compute the plan.
 
+    A person chose to keep the `declined`, however old.
     `dismissed` were deleted from Dropbox by the user and are not uploaded again. `unproven` could
     not be verified, so that they take the place of no other. `wanted` are uploaded in any case, and
     before all others: a person asked for them. `begun` come next, then the newest: if there is
@@ -98,10 +102,12 @@ def make_plan(
     # What is going to be verified takes its place among the newest as well: an older one that is
     # uploaded on its account would be deleted at once.
     proven = {id_of(one.backup) for one in verify} - unproven
-    verdicts = judge(remote, policy.keep, instance_id)
+    verdicts = judge(remote, policy.keep, instance_id, declined)
     there_then = _there_then(remote, proven, candidates, instance_id)
     # Mostly nothing is missing, and one judgement is enough.
-    expected = judge(there_then, policy.keep, instance_id) if proven or candidates else verdicts
+    expected = (
+        judge(there_then, policy.keep, instance_id, declined) if proven or candidates else verdicts
+    )
     reasons = {id_of(verdict.backup.backup): verdict for verdict in expected}
     upload = []
     for one in candidates:
@@ -168,6 +174,6 @@ def _as_if_verified(one: RemoteBackup) -> RemoteBackup:
 def _as_if_uploaded(local: LocalBackup, instance_id: str) -> RemoteBackup:
     backup = local.backup
     file = RemoteFile(
-        name=backup.backup_id, rev="", size=backup.size, content_hash="", uploaded=_SOON
+        name=file_name(backup), rev="", size=backup.size, content_hash="", uploaded=_SOON
     )
     return RemoteBackup(backup, file, owner_of(backup, instance_id), verified=_SOON)

@@ -14,9 +14,10 @@ from ..dropbox_api.download import download
 from ..dropbox_api.errors import DropboxError, NotFoundError
 from .account import ask_space
 from .attempts import Attempts
+from .consent import Answer
 from .gate import Gate
 from .journal import Journal
-from .keeper import Keeper
+from .keeper import Keeper, Pruning
 from .local import LocalBackups
 from .manners import Hold
 from .models import BackupId, LocalBackup, Policy, id_of
@@ -24,7 +25,6 @@ from .plan import Plan, make_plan
 from .problems import problem_of, silence_of
 from .publisher import Publisher
 from .remote import BackupFolder
-from .retention import Verdict
 from .schedule import Schedule
 from .state import Problem, ProblemKind, State, Status
 from .together import upload_in_order
@@ -38,6 +38,8 @@ _DEBOUNCE = 1.0
 # Seconds for which one failing call is repeated. After that the worker waits and starts over, where
 # it stopped.
 _PATIENCE = 120.0
+# The same for the listing right before a deletion: somebody may wait for that.
+_PATIENCE_BEFORE_DELETION = 60.0
 # Somebody looks at a page that does not open before.
 _PATIENCE_OF_A_PERSON = 5.0
 
@@ -78,7 +80,8 @@ class Reconciler:
             on_change=on_change,
             on_sign_in_needed=on_sign_in_needed,
         )
-        self.keeper = Keeper(folder, journal, policy, self.publisher, instance_id)
+        refresh = partial(self.refresh, _PATIENCE_BEFORE_DELETION, adopt=False)
+        self.keeper = Keeper(folder, journal, policy, self.publisher, instance_id, refresh)
         self.uploader = Uploader(
             client,
             folder,
@@ -180,14 +183,14 @@ class Reconciler:
         plan = await self._plan(found.good)
         return replace(plan, conflicts=(*found.bad, *plan.conflicts))
 
-    async def apply_retention(self) -> tuple[Verdict, ...]:
-        """Delete what retention says, on a person's behalf; return the verdicts.
+    async def apply_retention(self, *, consent: bool) -> Pruning:
+        """Delete what retention says, on a person's behalf; return what became of it. `consent`:
+        however many that are.
 
         Raises `DropboxError`.
         """
         await self.refresh()
-        self.keeper.confirm()
-        return await self.keeper.apply_retention()
+        return await self.keeper.apply_retention(consent=consent)
 
     async def back_up(self) -> None:
         """Make a backup in Home Assistant; it is uploaded when it is ready.
@@ -221,10 +224,24 @@ class Reconciler:
         self.publisher.publish()
 
     @callback
-    def confirm_retention(self) -> None:
-        """Carry out the deletions that waited for the user's word."""
-        self.keeper.confirm()
-        self.request("retention confirmed")
+    def confirm_retention(self, shown: Answer | None = None) -> bool:
+        """Carry out the deletions that the user was shown, or all that wait; return whether they
+        can be: not if rules or folder have changed since.
+        """
+        answer = shown or self.keeper.answer_about(self.state.unconfirmed)
+        valid = self.keeper.approve(answer)
+        self.request("deletions confirmed")
+        return valid
+
+    @callback
+    def decline_retention(self, shown: Answer | None = None) -> bool:
+        """Keep what the user was shown, or all that waits, on top of all others; return whether
+        that holds: not if rules or folder have changed since.
+        """
+        answer = shown or self.keeper.answer_about(self.state.unconfirmed)
+        valid = self.keeper.decline(answer)
+        self.request("deletions declined")
+        return valid
 
     # The worker
 
@@ -425,6 +442,7 @@ class Reconciler:
                 unproven=frozenset(unproven),
                 wanted=frozenset(notes.wanted),
                 begun=begun,
+                declined=self.keeper.declined,
             )
         )
 

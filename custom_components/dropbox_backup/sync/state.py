@@ -93,7 +93,7 @@ class State:
 
     `problem` is what stopped the last check, `alarm` what a person must know now. `waiting` are the
     local backups that are still to be uploaded, `refused` those that can't be. `unconfirmed` would
-    be deleted by a changed number of backups to keep, which the user has yet to confirm.
+    be deleted by the rules, which the user has yet to confirm: they are many.
     `listed`: it is known what lies in the backup folder, if Dropbox is away from before the start.
     `folder_was_missing`: the backup folder had vanished and was made again. `backups` are all in
     the backup folder, newest first; those of the Home Assistant with `instance_id` are ours.

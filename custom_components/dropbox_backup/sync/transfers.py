@@ -136,6 +136,7 @@ class Transfers:
         async def expect(expected: str) -> None:
             # Should the answer get lost together with us, this proves whose the file is.
             notes.uploaded[backup_id] = expected
+            notes.newly_verified.add(backup_id)
             await self._journal.save()
 
         metadata = await upload(
@@ -174,6 +175,8 @@ class Transfers:
             if there.verified is None:
                 owner = there.owner or owner_of(backup, self._instance_id)
                 there = replace(there, verified=dt_util.utcnow(), owner=owner)
+                self._journal.notes.newly_verified.add(id_of(backup))
+                self._journal.changed()
                 await self._record(there)
             return there
         # Encrypting draws new keys every time: the same backup never gives the same bytes again.
