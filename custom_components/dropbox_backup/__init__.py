@@ -124,7 +124,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
     coordinator.reconciler = reconciler
     entry.runtime_data = coordinator
     try:
-        await reconciler.refresh(_SETUP_PATIENCE, adopt=False)
+        await reconciler.refresh(within=_SETUP_PATIENCE)
     except SignInError as err:
         raise ConfigEntryAuthFailed(
             translation_domain=DOMAIN,

@@ -1,5 +1,7 @@
 """Access tokens for the Dropbox client, from Home Assistant's OAuth2 helper."""
 
+import asyncio
+import re
 from typing import Any
 
 from aiohttp import ClientError
@@ -8,6 +10,13 @@ from homeassistant.exceptions import OAuth2TokenRequestReauthError
 from homeassistant.helpers.config_entry_oauth2_flow import OAuth2Session
 
 from .dropbox_api.errors import SignInError, UnreachableError
+
+# In seconds. Home Assistant's helper would wait for five minutes, and all others for it.
+_LONGEST_RENEWAL = 60.0
+# No JSON, JSON of another shape, numbers that are none.
+_NOT_DROPBOXS = (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
+# What can't be in a header.
+_BLANK = re.compile(r"[\s\x00-\x1f\x7f]")
 
 
 class EntryToken:
@@ -24,12 +33,20 @@ class EntryToken:
         if refused is not None and self._token[CONF_ACCESS_TOKEN] == refused:
             self._expire()
         try:
-            await self._session.async_ensure_token_valid()
+            async with asyncio.timeout(_LONGEST_RENEWAL):
+                await self._session.async_ensure_token_valid()
         except OAuth2TokenRequestReauthError as err:
             raise SignInError("the sign-in is no longer valid") from err
         except (ClientError, TimeoutError) as err:  # all other token errors are client errors
             raise UnreachableError("Dropbox did not renew the sign-in") from err
-        return str(self._token[CONF_ACCESS_TOKEN])
+        except _NOT_DROPBOXS as err:
+            # Home Assistant's helper reads what came as if it could only be Dropbox's.
+            raise UnreachableError("the renewal of the sign-in was answered oddly") from err
+        token = self._token.get(CONF_ACCESS_TOKEN)
+        if not isinstance(token, str) or not token or not token.isascii() or _BLANK.search(token):
+            self._expire()  # it is asked for again
+            raise UnreachableError("the renewal of the sign-in was answered oddly")
+        return token
 
     @property
     def _token(self) -> dict[str, Any]:  # Any: the token as Dropbox gave it

@@ -43,6 +43,41 @@ async def test_the_bytes_come_back(client: DropboxClient, metadata: FileMetadata
     assert await received(client, metadata) == DATA
 
 
+@pytest.mark.parametrize("skip", [0, 3])
+async def test_a_proxy_that_strips_ranges_makes_it_one_stream(
+    client: DropboxClient, dropbox_server: DropboxServer, metadata: FileMetadata, skip: int
+) -> None:
+    dropbox_server.faults.add(
+        Fault(FaultKind.IGNORE_RANGE, "files/download", skip=skip, times=None),
+        Fault(FaultKind.RESET_IN_RESPONSE, "files/download", skip=12, times=2, after_bytes=3 * MIB),
+    )
+    assert await received(client, metadata) == DATA
+
+
+async def test_a_small_range_is_found_also_where_ranges_are_stripped(
+    client: DropboxClient, dropbox_server: DropboxServer, metadata: FileMetadata
+) -> None:
+    dropbox_server.faults.add(Fault(FaultKind.IGNORE_RANGE, "files/download", times=None))
+    for start, end in ((0, 10), (3 * MIB, 3 * MIB + 7), (len(DATA) - 5, len(DATA))):
+        assert await read_range(client, metadata.rev, start, end) == DATA[start:end]
+    with pytest.raises(RefusedError):
+        await read_range(client, metadata.rev, 1 << 30, (1 << 30) + 5)
+
+
+async def test_a_restore_waits_as_long_as_dropbox_asks_and_goes_on(
+    client: DropboxClient,
+    dropbox_server: DropboxServer,
+    metadata: FileMetadata,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "custom_components.dropbox_backup")
+    dropbox_server.faults.add(
+        Fault(FaultKind.STATUS, "files/download", skip=1, times=3, status=429, retry_after=2)
+    )
+    assert await received(client.with_patience(1), metadata) == DATA
+    assert caplog.text.count("asks to wait") == 1
+
+
 @pytest.mark.parametrize(
     "fault",
     [

@@ -35,6 +35,7 @@ _DOWNLOAD_TYPES = (
     "text/plain; charset=dropbox-cors-hack",
 )
 _HANDSHAKE_ROUND_TRIPS = 2
+_STALL_STEP = 0.1
 
 
 def _bound_buffer(request: web.Request, size: int | None) -> None:
@@ -103,7 +104,7 @@ class Dispatcher:
         if faults.first(FaultKind.RESET_BEFORE_BODY):
             abort(request)
             raise ConnectionGoneError
-        await _stall(faults.first(FaultKind.STALL, "before"))
+        await self._stall(faults.first(FaultKind.STALL, "before"))
         try:
             if fault := faults.first(FaultKind.STATUS):
                 await body.drain()
@@ -113,7 +114,7 @@ class Dispatcher:
             await body.drain()
             record.error = refusal.summary
             response = _refused(refusal)
-        await _stall(faults.first(FaultKind.STALL, "after"))
+        await self._stall(faults.first(FaultKind.STALL, "after"))
         if faults.first(FaultKind.LOST_RESPONSE):
             abort(request)
             record.error = "response lost"
@@ -136,6 +137,12 @@ class Dispatcher:
         response.headers["X-Dropbox-Request-Id"] = request["request_id"]
         record.bytes_sent += len(body)
         return response
+
+    async def _stall(self, fault: Fault | None) -> None:
+        """Stand still; not longer than the fault is in force."""
+        end = time.monotonic() + (0.0 if fault is None else fault.seconds)
+        while fault in self._state.faults.rules and (left := end - time.monotonic()) > 0:  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(min(left, _STALL_STEP))
 
     async def _travel(self, request: web.Request) -> None:
         """Wait for the round trips that the line takes before the first byte of the request."""
@@ -298,11 +305,6 @@ def _root(call: Call) -> Any:
 def _refused(refusal: RefusalError) -> web.Response:
     headers = {"Content-Type": refusal.content_type, **refusal.headers}
     return web.Response(status=refusal.status, body=refusal.body, headers=headers)
-
-
-async def _stall(fault: Fault | None) -> None:
-    if fault is not None:
-        await asyncio.sleep(fault.seconds)
 
 
 class _Split(web.Response):

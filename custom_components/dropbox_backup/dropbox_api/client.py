@@ -10,7 +10,14 @@ from typing import Any
 import aiohttp
 
 from .calls import Caller, decode
-from .errors import DropboxError, NotFoundError, RefusedError, UnreachableError, refusal
+from .errors import (
+    DropboxError,
+    NotFoundError,
+    RangeIgnoredError,
+    RefusedError,
+    UnreachableError,
+    refusal,
+)
 from .sdk import files, users
 from .transport import Sending
 
@@ -252,7 +259,7 @@ class DropboxClient(Caller):
         stream).
 
         `path` may also be `rev:<revision>`. Tries again until the answer begins; what breaks while
-        the caller reads is raised as `UnreachableError`.
+        the caller reads is raised as `UnreachableError`. Raises `RangeIgnoredError`.
         """
         headers = {}
         if start or end is not None:
@@ -260,7 +267,7 @@ class DropboxClient(Caller):
         arg = files.DownloadArg(path=path)
         async with self._open("files", files.download, arg, headers=headers) as response:
             if headers and response.status != HTTPStatus.PARTIAL_CONTENT:
-                raise UnreachableError("Dropbox ignored the range")
+                raise RangeIgnoredError("the range was ignored")
             result = response.headers.get("Dropbox-API-Result", "")
             yield decode(files.download, result, response), response.content
 

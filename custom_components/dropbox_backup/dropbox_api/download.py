@@ -5,12 +5,27 @@ verified at the end.
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+import logging
+import time
 
-from .client import DropboxClient
-from .errors import CorruptError, NotFoundError, UnreachableError
+import aiohttp
+
+from .client import DropboxClient, FileMetadata
+from .errors import (
+    CorruptError,
+    DropboxError,
+    NotFoundError,
+    RangeIgnoredError,
+    RateLimitedError,
+    RefusedError,
+    UnreachableError,
+)
 from .pace import Pace, Stopwatch
 from .sdk import content_hash
 from .threads import in_thread
+
+_LOGGER = logging.getLogger(__name__)
 
 _RANGE_SIZE = 4 * 1024 * 1024
 # What is in memory, received or expected: 32 MiB.
@@ -20,6 +35,12 @@ _RANGES_AT_FIRST = 6
 _BETWEEN_GREETINGS = 0.02
 _PIECE_SIZE = 1024 * 1024
 _BREAKS_WITHOUT_PROGRESS = 5
+# In seconds. Somebody restores: what Dropbox asks for is waited for, up to an hour in which
+# nothing comes.
+_LEAST_WAIT = 1.0
+_LONGEST_WAIT = 3600.0
+# Bytes that are read for nothing to reach a range that is not given by itself.
+_MOST_SKIPPED = 16 * 1024 * 1024
 
 
 async def download(
@@ -27,28 +48,128 @@ async def download(
 ) -> AsyncGenerator[bytes]:
     """Yield the content of one revision of a file, in pieces of about 1 MiB; the first is small.
 
-    A broken connection is taken up again at the byte where it broke. Raises `CorruptError` after
+    A broken connection is taken up again at the byte where it broke, and Dropbox is given the time
+    that it asks for, up to an hour in which nothing comes. Raises `CorruptError` after
     the last byte if the content is not what its content hash promises: who consumes the stream must
     not trust it before it has ended. Close it if you don't: connections are open until then.
     """
     hasher = content_hash.DropboxContentHasher()
-    ranges = _Ranges(client, rev, size)
-    try:
-        async for piece in ranges.pieces():
+    async with aclosing(_pieces(client, rev, size)) as pieces:
+        async for piece in pieces:
             await in_thread(hasher.update, piece)
             yield piece
-    finally:
-        await ranges.stop()
     if hasher.hexdigest() != expected_hash:
         raise CorruptError("the download is not what was uploaded")
 
 
 async def read_range(client: DropboxClient, rev: str, start: int, end: int) -> bytes:
-    """Return the bytes from `start` up to but without `end`; fewer if the file ends before."""
+    """Return the bytes from `start` up to but without `end`; fewer if the file ends before.
+
+    Raises `RefusedError` for what lies deep in a file if something on the way strips ranges.
+    """
     if start >= end:
         return b""
-    async with client.download(f"rev:{rev}", start, end) as (_metadata, stream):
-        return await stream.read()
+    path = f"rev:{rev}"
+    try:
+        async with client.download(path, start, end) as (_metadata, stream):
+            return await _read(stream, end - start)
+    except RangeIgnoredError as err:
+        if start > _MOST_SKIPPED:
+            raise RefusedError("ranges are ignored on the way to Dropbox", err.request_id) from err
+    async with client.download(path) as (_metadata, stream):
+        skipped = 0
+        while skipped < start and (data := await stream.read(min(_PIECE_SIZE, start - skipped))):
+            skipped += len(data)
+        return await _read(stream, end - start)
+
+
+async def _read(stream: aiohttp.StreamReader, size: int) -> bytes:
+    """Return so many bytes, fewer only if the stream ends before."""
+    found = bytearray()
+    while len(found) < size and (data := await stream.read(size - len(found))):
+        found += data
+    return bytes(found)
+
+
+async def _pieces(client: DropboxClient, rev: str, size: int) -> AsyncGenerator[bytes]:
+    """Yield everything, in ranges as long as those are honoured."""
+    ranges = _Ranges(client, rev, size)
+    delivered = 0
+    try:
+        async for piece in ranges.pieces():
+            delivered += len(piece)
+            yield piece
+    except RangeIgnoredError:
+        _LOGGER.info("Ranges are ignored on the way to Dropbox: the download is one stream")
+    else:
+        return
+    finally:
+        await ranges.stop()
+    async with aclosing(_one_stream(client, rev, size, delivered)) as rest:
+        async for piece in rest:
+            yield piece
+
+
+async def _one_stream(
+    client: DropboxClient, rev: str, size: int, position: int
+) -> AsyncGenerator[bytes]:
+    """Yield what comes after `position`, from the beginning of the file again after each break."""
+    stamina = _Stamina(client, asyncio.Event())
+    while position < size:
+        begun, seen = position, 0
+        try:
+            async with client.download(f"rev:{rev}") as (metadata, stream):
+                _check_same(metadata, size)
+                async for data in stream.iter_chunked(_PIECE_SIZE):
+                    skipped = max(0, position - seen)
+                    seen += len(data)
+                    if seen > position:
+                        position = seen
+                        yield data[skipped:]
+            _check_end(position, size)
+        except (UnreachableError, RateLimitedError) as err:
+            await stamina.wait_after(err, progress=position > begun)
+
+
+class _Stamina:
+    """How long a transfer is taken up again: as long as it moves, or Dropbox asks for patience."""
+
+    def __init__(self, client: DropboxClient, told: asyncio.Event) -> None:
+        """`told` is set when the log knows that a download waits."""
+        self._client = client
+        self._told = told
+        self._breaks = 0
+        self._waiting_since: float | None = None
+
+    async def wait_after(self, err: DropboxError, *, progress: bool) -> None:
+        """Return when it is time to go on; raise the error when it is time to give up."""
+        if progress:
+            self._breaks, self._waiting_since = 0, None
+        if not isinstance(err, RateLimitedError):
+            self._breaks += 1
+            if self._breaks >= _BREAKS_WITHOUT_PROGRESS:
+                raise err
+            return
+        now = time.monotonic()
+        if self._waiting_since is None:
+            self._waiting_since = now
+        wait = max(_LEAST_WAIT, self._client.rate_limit.remaining())
+        if now + wait - self._waiting_since > _LONGEST_WAIT:
+            raise err
+        if not self._told.is_set():
+            self._told.set()
+            _LOGGER.info("Dropbox asks to wait: the download goes on in %.0f seconds", wait)
+        await asyncio.sleep(wait)
+
+
+def _check_end(position: int, end: int) -> None:
+    if position < end:
+        raise UnreachableError("the answer ended before its time")
+
+
+def _check_same(metadata: FileMetadata, size: int) -> None:
+    if metadata.size != size:
+        raise NotFoundError("another file is in its place")
 
 
 class _Range:
@@ -103,6 +224,7 @@ class _Ranges:
         self._rev = rev
         self._size = size
         self._to_come = _cut(size)
+        self._told = asyncio.Event()
         self._pace = Pace(1, _MOST_RANGES, least=1)
         self._learnt = False
         self._begun: deque[_Range] = deque()
@@ -157,15 +279,16 @@ class _Ranges:
         return sum(not part.task.done() for part in self._begun)
 
     async def _fetch(self, part: _Range) -> None:
-        watch, length, breaks = Stopwatch(), part.end - part.position, 0
+        watch, length = Stopwatch(), part.end - part.position
+        stamina = _Stamina(self._client, self._told)
         while part.position < part.end:
             position = part.position
             try:
                 await self._fetch_once(part)
-            except UnreachableError:
-                breaks = 0 if part.position > position else breaks + 1
-                if breaks == _BREAKS_WITHOUT_PROGRESS:
-                    raise
+            except RangeIgnoredError:
+                raise  # it would be every time
+            except (UnreachableError, RateLimitedError) as err:
+                await stamina.wait_after(err, progress=part.position > position)
         if length == _RANGE_SIZE:
             self._learnt = True
             self._pace.learn(watch.read())
@@ -178,12 +301,10 @@ class _Ranges:
             metadata,
             stream,
         ):
-            if metadata.size != self._size:
-                raise NotFoundError("another file is in its place")
+            _check_same(metadata, self._size)
             async for data in stream.iter_any():
                 part.put(data)
-        if part.position < part.end:
-            raise UnreachableError("the answer ended before its time")
+        _check_end(part.position, part.end)
 
     def _end(self, part: _Range) -> int | None:
         return None if part.end == self._size else part.end

@@ -11,7 +11,7 @@ from homeassistant.util import dt as dt_util
 
 from ..dropbox_api.client import DropboxClient
 from ..dropbox_api.download import download
-from ..dropbox_api.errors import DropboxError, NotFoundError
+from ..dropbox_api.errors import DropboxError, UnreachableError
 from .account import ask_space
 from .attempts import Attempts
 from .consent import Answer
@@ -24,10 +24,11 @@ from .models import BackupId, LocalBackup, Policy, id_of
 from .plan import Plan, make_plan
 from .problems import problem_of, silence_of
 from .publisher import Publisher
-from .remote import BackupFolder
+from .remote import BackupFolder, FolderMissingError
 from .schedule import Schedule
 from .state import Problem, ProblemKind, State, Status
 from .together import upload_in_order
+from .unexpected import UnexpectedErrors
 from .uploader import Uploader
 from .wishes import Outcomes, Run, Selection, Wish, outcomes_of
 
@@ -40,6 +41,8 @@ _DEBOUNCE = 1.0
 _PATIENCE = 120.0
 # The same for the listing right before a deletion: somebody may wait for that.
 _PATIENCE_BEFORE_DELETION = 60.0
+# Seconds until the worker begins again after an error of its own.
+_AFTER_BUG = 60.0
 # Somebody looks at a page that does not open before.
 _PATIENCE_OF_A_PERSON = 5.0
 
@@ -80,7 +83,7 @@ class Reconciler:
             on_change=on_change,
             on_sign_in_needed=on_sign_in_needed,
         )
-        refresh = partial(self.refresh, _PATIENCE_BEFORE_DELETION, adopt=False)
+        refresh = partial(self._refresh, _PATIENCE_BEFORE_DELETION, adopt=False)
         self.keeper = Keeper(folder, journal, policy, self.publisher, instance_id, refresh)
         self.uploader = Uploader(
             client,
@@ -131,17 +134,24 @@ class Reconciler:
         self._requested.set()
         return done
 
-    async def refresh(self, patience: float | None = None, *, adopt: bool = True) -> None:
+    async def refresh(self, within: float | None = None) -> None:
         """List the backup folder, making it if need be. Raises `DropboxError`.
 
-        `patience`: for how many seconds a call that fails is tried again, the worker's if not
-        given. `adopt`: whether to read archives that nobody has written into the catalog.
+        `within`: somebody waits, and it ends after so many seconds at the latest, whatever Dropbox
+        does; what can wait is left to the worker then. Not given: the worker's patience for each
+        call that fails.
         """
-        patience = _PATIENCE if patience is None else patience
+        try:
+            async with asyncio.timeout(within):
+                await self._refresh(_PATIENCE if within is None else within, adopt=within is None)
+        except TimeoutError as err:
+            raise UnreachableError("Dropbox did not answer in time") from err
+
+    async def _refresh(self, patience: float, *, adopt: bool) -> None:
         notes = self._journal.notes
         try:
             await self._folder.refresh(patience, adopt=adopt)
-        except NotFoundError:
+        except FolderMissingError:
             if notes.folder_seen:
                 _LOGGER.warning("The backup folder is gone from Dropbox; it is made again")
                 notes.folder_was_missing = True
@@ -157,7 +167,7 @@ class Reconciler:
     async def ensure_listed(self) -> None:
         """List the backup folder if it is not known what lies there. Raises `DropboxError`."""
         if not self._folder.known:
-            await self.refresh(_PATIENCE_OF_A_PERSON, adopt=False)
+            await self.refresh(within=_PATIENCE_OF_A_PERSON)
 
     async def unknown(self, backup_ids: Iterable[BackupId]) -> set[BackupId]:
         """Return those that are neither on this Home Assistant nor in Dropbox."""
@@ -247,23 +257,31 @@ class Reconciler:
 
     async def run(self) -> None:
         """Work until cancelled."""
+        unexpected = UnexpectedErrors("checking the backups")
         self._folder.on_archives_read(partial(self.request, "archives in the folder were read"))
         stop_watching = (self.publisher.watch_time(), self.gate.watch())
         try:
             while True:
                 await self._requested.wait()
                 await asyncio.sleep(_DEBOUNCE)
-                # While a backup is being made an idle event is sure to follow, and with it a
-                # request.
-                if self._local.idle:
-                    await self._reconcile()
-                else:
-                    self._requested.clear()
+                try:
+                    await self._look()
+                except Exception as err:  # noqa: BLE001  (the worker outlives its own bugs)
+                    unexpected.tell(err)
+                    await asyncio.sleep(_AFTER_BUG)
+                    self._requested.set()
         finally:
             self._closed = True
             for stop in (*stop_watching, self._schedule.cancel, self._folder.stop):
                 stop()
             self._interrupt(self._wishes)
+
+    async def _look(self) -> None:
+        # While a backup is being made an idle event is sure to follow, and with it a request.
+        if self._local.idle:
+            await self._reconcile()
+        else:
+            self._requested.clear()
 
     def _interrupt(self, wishes: Iterable[Wish]) -> None:
         """Tell those who wait that they wait in vain. What they named is uploaded all the same,
@@ -294,8 +312,12 @@ class Reconciler:
             # The worker must outlive its own bugs: what it left undone is tried again.
             _LOGGER.exception("Unexpected error while checking the backups")
             run.problem = Problem(ProblemKind.UPLOAD_FAILED, "unexpected error, see the log")
-        self._answer(run, run.wishes)
-        self._finish(run)
+        try:
+            self._answer(run, run.wishes)
+            self._finish(run)
+        except Exception:
+            self._interrupt(run.wishes)
+            raise
 
     async def _carry_out(self, run: Run) -> None:
         silent = await self._look_for_work(run)

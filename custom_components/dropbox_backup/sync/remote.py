@@ -12,7 +12,13 @@ from homeassistant.components.backup import AgentBackup
 from ..dropbox_api.client import DropboxClient, Metadata, UploadCommit
 from ..dropbox_api.content_hash import block_digests, content_hash
 from ..dropbox_api.download import read_range
-from ..dropbox_api.errors import DropboxError, NotFoundError, RefusedError, UnreachableError
+from ..dropbox_api.errors import (
+    CursorResetError,
+    DropboxError,
+    NotFoundError,
+    RefusedError,
+    UnreachableError,
+)
 from ..dropbox_api.threads import in_thread
 from .catalog import (
     NOTHING_ELSE,
@@ -38,6 +44,14 @@ _TRIES_OF_CATALOG = 5
 _LARGEST_CATALOG = 16 * 1024 * 1024
 # What a page may have so that it is a matter of a moment.
 _SHORT_PAGE = 100
+# How often a listing begins whose cursors die between two pages.
+_TRIES_OF_LISTING = 4
+
+
+class FolderMissingError(NotFoundError):
+    """There is no backup folder: Dropbox said so when it was asked to list it from its beginning,
+    and only that tells.
+    """
 
 
 class BackupFolder:
@@ -64,6 +78,7 @@ class BackupFolder:
         self._cache = cache
         self._listing: Listing | None = None
         self._seen = False
+        self._cursor_is_dead = False
         self._catalog: Catalog = {}
         self._catalog_rev: str | None = None
         self._catalog_rest = NOTHING_ELSE
@@ -83,6 +98,11 @@ class BackupFolder:
     def cursor(self) -> str | None:
         """Dropbox's name for the state of the folder at the last refresh, None before the first."""
         return self._listing.cursor if self._listing and self._seen else None
+
+    def forget_cursor(self) -> None:
+        """Take note that Dropbox does not know the cursor any more: list anew at the next look."""
+        self._seen = False
+        self._cursor_is_dead = True
 
     @property
     def known(self) -> bool:
@@ -132,12 +152,11 @@ class BackupFolder:
         self._archive_reader.on_news = call
 
     async def refresh(self, patience: float = 60.0, *, adopt: bool = True) -> None:
-        """Learn what changed. Raises `NotFoundError` when the folder is missing, else any
-        `DropboxError`.
+        """Learn what changed. Raises `FolderMissingError`, else any `DropboxError`.
 
         `patience`: for how many seconds failing listings are tried again. `adopt`: whether to read
         archives that are not in the catalog, which takes some seconds at most, and goes on by
-        itself.
+        itself, and to write the catalog.
         """
         async with self._refresh_lock:
             known_rev = self._catalog_rev
@@ -145,7 +164,7 @@ class BackupFolder:
             await self._load_catalog(known_rev)
             adopted = await self._adopt() if adopt else {}
             await self._updatein_thread()
-        if adopted or self._behind or self._catalog_has_more():
+        if adopt and (adopted or self._behind or self._catalog_has_more()):
             await self.save_catalog()
 
     # Changing
@@ -220,25 +239,46 @@ class BackupFolder:
 
     async def _list(self, client: DropboxClient) -> None:
         """Bring the listing up to date: everything the first time, then only what changed."""
-        if self._listing is not None:
-            self._listing.begin()
-            try:
-                result = await client.list_folder_continue(self._listing.cursor)
-            except NotFoundError, RefusedError:
-                self._seen = False  # Dropbox asks to start again, or the folder is gone
-            else:
-                await self._take_pages(client, self._listing, result)
-                await self._ask_for_unmentioned(client)
-                self._seen = True
-                return
-        listing = Listing(cursor="", looks=self._listing.looks if self._listing else 0)
-        result = await client.list_folder(self.path)
-        await self._take_pages(client, listing, result)
-        if self._listing is not None:
-            listing.replaces(self._listing)
-        self._listing = listing
+        if self._listing is None or not await self._list_changes(client, self._listing):
+            listing = await self._list_all(client)
+            if self._listing is not None:
+                listing.replaces(self._listing)
+            self._listing = listing
+            self._cursor_is_dead = False
         await self._ask_for_unmentioned(client)
         self._seen = True
+
+    async def _list_changes(self, client: DropboxClient, listing: Listing) -> bool:
+        """Take what changed since the cursor; return False if everything is to be listed anew."""
+        if self._cursor_is_dead:
+            return False
+        listing.begin()
+        try:
+            result = await client.list_folder_continue(listing.cursor)
+            await self._take_pages(client, listing, result)
+        except CursorResetError, NotFoundError, RefusedError:
+            # Dropbox asks to start again, at any page, or the folder is gone: listing it will tell.
+            self._seen = False
+            return False
+        return True
+
+    async def _list_all(self, client: DropboxClient) -> Listing:
+        """List everything, again if Dropbox asks for that between two pages.
+
+        Raises `FolderMissingError`.
+        """
+        for _ in range(_TRIES_OF_LISTING):
+            listing = Listing(cursor="", looks=self._listing.looks if self._listing else 0)
+            try:
+                result = await client.list_folder(self.path)
+            except NotFoundError as err:
+                raise FolderMissingError(err.reason, err.request_id) from err
+            try:
+                await self._take_pages(client, listing, result)
+            except CursorResetError, NotFoundError:
+                continue
+            return listing
+        raise UnreachableError("the listing must start again and again")
 
     async def _ask_for_unmentioned(self, client: DropboxClient) -> None:
         """Ask for the files that only our own calls know of: they may have come and gone."""

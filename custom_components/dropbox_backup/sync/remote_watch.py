@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
+import time
 
 from ..dropbox_api.client import DropboxClient
-from ..dropbox_api.errors import DropboxError
+from ..dropbox_api.errors import CursorResetError, DropboxError
+from ..dropbox_api.rate_limit import LONGEST_REST
 from .models import id_of
 from .reconciler import Reconciler
+from .unexpected import UnexpectedErrors
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -20,19 +23,33 @@ _AFTER_CHANGE = 2.0
 
 async def watch_dropbox(client: DropboxClient, reconciler: Reconciler) -> None:
     """Keep the listing up to date until cancelled; have the worker look if backups came or went."""
+    unexpected = UnexpectedErrors("watching the backup folder")
+    reset_at = float("-inf")
     while True:
         try:
-            await _wait_for_change(client, reconciler)
-            await asyncio.sleep(_AFTER_CHANGE)
-            before = _backups(reconciler)
-            await reconciler.refresh()
+            await _watch(client, reconciler)
+        except CursorResetError:
+            # The next look begins anew at once, but not again and again.
+            reconciler.folder.forget_cursor()
+            if time.monotonic() - reset_at < _AFTER_TROUBLE:
+                await asyncio.sleep(_AFTER_TROUBLE)
+            reset_at = time.monotonic()
         except DropboxError as err:
             _LOGGER.debug("Watching the backup folder was interrupted: %s", err)
             await asyncio.sleep(_AFTER_TROUBLE)
-        else:
-            # What the worker uploads and deletes itself is known before it is seen here.
-            if _backups(reconciler) != before:
-                reconciler.request("the backup folder was changed by somebody else")
+        except Exception as err:  # noqa: BLE001  (the watch outlives its own bugs)
+            unexpected.tell(err)
+            await asyncio.sleep(_AFTER_TROUBLE)
+
+
+async def _watch(client: DropboxClient, reconciler: Reconciler) -> None:
+    await _wait_for_change(client, reconciler)
+    await asyncio.sleep(_AFTER_CHANGE)
+    before = _backups(reconciler)
+    await reconciler.refresh()
+    # What the worker uploads and deletes itself is known before it is seen here.
+    if _backups(reconciler) != before:
+        reconciler.request("the backup folder was changed by somebody else")
 
 
 async def _wait_for_change(client: DropboxClient, reconciler: Reconciler) -> None:
@@ -42,7 +59,8 @@ async def _wait_for_change(client: DropboxClient, reconciler: Reconciler) -> Non
             return
         result = await client.list_folder_longpoll(cursor, _LONGPOLL)
         if result.backoff:
-            await asyncio.sleep(result.backoff)
+            # Asked of longpolls only: nothing else waits for it.
+            await asyncio.sleep(min(result.backoff, LONGEST_REST))
         # The worker may have seen the change before us.
         if result.changes and cursor == reconciler.folder.cursor:
             return
