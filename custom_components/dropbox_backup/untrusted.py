@@ -145,13 +145,19 @@ def json_value(data: bytes) -> object:
     # Python's reader of bytes would let halves of characters through.
     document = data.decode("utf-8-sig", errors="replace")
     try:
-        value = _json(document)
-        # Rare: only then is it worth looking at every text.
-        if _ESCAPED_HALF.search(document):
-            value = _json(json.dumps(value, ensure_ascii=False).encode(errors="replace").decode())
+        return _json(whole_characters(document))
     except (ValueError, RecursionError) as err:
         raise UntrustedError("expected JSON") from err
-    return value
+
+
+def whole_characters(document: str) -> str:
+    """Return the JSON with `?` for each half of a character, escaped or not. Raises `ValueError` or
+    `RecursionError` for what is no JSON.
+    """
+    # Rare: only then is it worth looking at every text.
+    if _ESCAPED_HALF.search(document):
+        document = json.dumps(_json(document), ensure_ascii=False)
+    return document.encode(errors="replace").decode()
 
 
 def _json(document: str) -> object:

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 
 import aiohttp
 
+from ..untrusted import whole_characters
 from .errors import DropboxError, RateLimitedError, SignInError, UnreachableError
 from .rate_limit import RateLimit
 from .sdk import json_decode, json_encode, session as sdk_session
@@ -336,7 +337,7 @@ def decode(route: Route, text: str, response: aiohttp.ClientResponse) -> Any:
     captive portal's.
     """
     try:
-        return json_decode(route.result_type, text, strict=False)
+        return json_decode(route.result_type, whole_characters(text), strict=False)
     except Exception as err:
         raise UnreachableError(
             "the answer is not one of Dropbox's", request_id_of(response)

@@ -3,6 +3,11 @@
 from collections.abc import Sequence
 from typing import override
 
+from ..untrusted import presentable
+
+# Whoever answered wrote it, and it is shown.
+_LONGEST_REASON = 500
+
 
 class DropboxError(Exception):
     """Base of all errors of this package. Never carries a token, an account id or an e-mail
@@ -14,9 +19,10 @@ class DropboxError(Exception):
 
     def __init__(self, reason: str, request_id: str | None = None) -> None:
         """Keep Dropbox's reason and the id of the request."""
+        reason = presentable(reason[:_LONGEST_REASON])
         super().__init__(reason)
         self.reason = reason
-        self.request_id = request_id
+        self.request_id = presentable(request_id[:_LONGEST_REASON]) if request_id else None
 
     @override
     def __str__(self) -> str:

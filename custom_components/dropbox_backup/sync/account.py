@@ -10,6 +10,7 @@ import secrets
 from typing import Any
 import unicodedata
 
+from .. import untrusted
 from ..const import SCOPES
 from ..dropbox_api.chunks import Source
 from ..dropbox_api.client import DropboxClient, UploadCommit
@@ -98,7 +99,8 @@ async def check_sign_in(client: DropboxClient, token: Mapping[str, Any]) -> Acco
         raise ObstacleError(Obstacle.SIGN_IN_ENDS_SOON)
     async with _explained():
         account = await client.get_current_account()
-    return Account(str(account.account_id), str(account.name.display_name).strip())
+    name = untrusted.presentable(str(account.name.display_name)).strip()
+    return Account(str(account.account_id), name[:_LONGEST_NAME])
 
 
 def folder_path(text: str) -> str:
