@@ -1,6 +1,7 @@
 """Backups of a Supervisor, whoever had it make them, under Home Assistant's real `hassio`."""
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -392,6 +393,42 @@ async def test_a_supervisor_that_is_away_is_no_error_and_its_backups_arrive_when
     reconciler_of(entry).request("Supervisor is back")
     await wait_until_idle(hass, entry)
     assert is_in_dropbox(dropbox_server, backup)
+
+
+async def test_backups_arrive_although_home_assistant_waits_for_one_that_died_with_supervisor(
+    hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    hass_ws_client: WebSocketGenerator,
+    dropbox_server: DropboxServer,
+    supervisor: Supervisor,
+) -> None:
+    await set_up_entry(hass, dropbox_server)
+    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    supervisor.packing.clear()
+    await page.ask(
+        "backup/generate",
+        agent_ids=[SUPERVISOR_AGENT],
+        include_homeassistant=True,
+        include_database=False,
+        include_folders=[],
+        include_all_addons=False,
+        include_addons=[],
+        name="Never made",
+    )
+    await wait_until(lambda: supervisor.state == "freeze")
+    await supervisor.kill()
+    supervisor.packing.set()
+    backup = await asyncio.to_thread(supervisor.store.make, Contents(), [LOCAL])
+
+    await supervisor.start()
+    await wait_until(lambda: archives(dropbox_server))
+    assert is_in_dropbox(dropbox_server, backup)
+    manager = async_get_manager(hass)
+    assert manager.state is BackupManagerState.CREATE_BACKUP, "it waits for ever"
+    assert manager._backup_finish_task is not None
+    manager._backup_finish_task.cancel()  # as when Home Assistant stops
+    with suppress(asyncio.CancelledError):
+        await manager._backup_finish_task
 
 
 @pytest.mark.parametrize("status", [400, 500, 502, 503])

@@ -27,6 +27,7 @@ from .const import DOMAIN
 from .sync.supervisor import (
     BUSY,
     PACKING,
+    PACKING_JOBS,
     RUNNING,
     SUPERVISOR_EVENT,
     job_ended_by,
@@ -41,12 +42,8 @@ _LOGGER = logging.getLogger(__name__)
 # it, and what else is in a backup does not count.
 _LONGEST = timedelta(hours=1)
 _ASK_EVERY = timedelta(seconds=30)
-# Those that pack, and the one that ends a freeze: `backup_manager_freeze_all` ends when it begins.
-_PACKING_JOBS = {
-    "backup_manager_full_backup",
-    "backup_manager_partial_backup",
-    "backup_manager_thaw_all",
-}
+# Beside those that pack the one that ends a freeze: the job that begins it ends at once.
+_ENDING_JOBS = {*PACKING_JOBS, "backup_manager_thaw_all"}
 _PACKING: HassKey[Packing] = HassKey(f"{DOMAIN}_packing")
 
 
@@ -110,7 +107,7 @@ class Packing:
 
     @callback
     def _supervisor_event(self, event: Mapping[str, Any]) -> None:  # Any: Supervisor's JSON
-        if job_ended_by(event) in _PACKING_JOBS or state_told_by(event) == RUNNING:
+        if job_ended_by(event) in _ENDING_JOBS or state_told_by(event) == RUNNING:
             self._is_over()
 
     async def _ask_supervisor(self, _now: datetime) -> None:

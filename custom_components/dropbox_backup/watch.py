@@ -4,7 +4,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from homeassistant.components.backup import async_get_manager
-from homeassistant.components.backup.manager import IdleEvent, ManagerStateEvent
+from homeassistant.components.backup.manager import (
+    BackupManagerState,
+    IdleEvent,
+    ManagerStateEvent,
+)
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers.dispatcher import async_dispatcher_connect
 from homeassistant.helpers.event import async_track_time_interval
@@ -47,8 +51,11 @@ def async_watch_backups(
         # manager's back.
         if (job := job_ended_by(event)) and job.startswith((_BACKUP_JOBS, _MOUNT_JOB)):
             reconciler.request("Supervisor has finished with a backup or a network share")
-        if state_told_by(event) == RUNNING and _is_silent(reconciler):
+        if state_told_by(event) == RUNNING and (_is_silent(reconciler) or not manager_is_idle()):
             reconciler.request("Supervisor is back")
+
+    def manager_is_idle() -> bool:
+        return async_get_manager(hass).state is BackupManagerState.IDLE
 
     @callback
     def started(_hass: HomeAssistant) -> None:

@@ -22,7 +22,7 @@ from .models import BackupId, LocalBackup, id_of
 from .plan import Skipped, same_backup
 from .problems import silence_reason
 from .sources import EncryptedSource, LocalSource, Version, as_in_dropbox
-from .supervisor import SUPERVISOR_DOMAIN, supervisor_agents
+from .supervisor import SUPERVISOR_DOMAIN, has_made_backups, supervisor_agents
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -75,6 +75,15 @@ class LocalBackups:
         complete.
         """
         return self._manager.state is BackupManagerState.IDLE
+
+    async def ready(self) -> bool:
+        """Tell whether what lies there may be looked at: nothing is being made, or only Home
+        Assistant believes so. When Supervisor dies while it makes a backup for Home Assistant, that
+        waits for it until it is started again; Supervisor itself lists only what is complete.
+        """
+        if self._manager.state is not BackupManagerState.CREATE_BACKUP or not is_hassio(self._hass):
+            return self.idle
+        return not await has_made_backups(self._hass)
 
     @property
     def agents(self) -> list[BackupAgent]:

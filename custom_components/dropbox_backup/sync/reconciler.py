@@ -278,7 +278,7 @@ class Reconciler:
 
     async def _look(self) -> None:
         # While a backup is being made an idle event is sure to follow, and with it a request.
-        if self._local.idle:
+        if await self._local.ready():
             await self._reconcile()
         else:
             self._requested.clear()

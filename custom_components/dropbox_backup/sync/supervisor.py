@@ -18,6 +18,7 @@ RUNNING = "running"
 # Supervisor is in this state as long as it packs.
 PACKING = "freeze"
 BUSY = "busy"
+PACKING_JOBS = {"backup_manager_full_backup", "backup_manager_partial_backup"}
 
 
 async def supervisor_state(hass: HomeAssistant) -> str | None:
@@ -37,6 +38,22 @@ async def supervisor_state(hass: HomeAssistant) -> str | None:
     except Exception as err:  # noqa: BLE001  (its client has errors of its own)
         _LOGGER.debug("Supervisor does not answer: %s", err)
         return None
+
+
+async def has_made_backups(hass: HomeAssistant) -> bool:
+    """Tell whether Supervisor makes a backup, or has made one since it started: it remembers. True
+    if it does not answer.
+    """
+    from homeassistant.components.hassio import (  # noqa: PLC0415  (see above)
+        get_supervisor_client,
+    )
+
+    try:
+        jobs = (await get_supervisor_client(hass).jobs.info()).jobs
+    except Exception as err:  # noqa: BLE001  (its client has errors of its own)
+        _LOGGER.debug("Supervisor does not tell its jobs: %s", err)
+        return True
+    return any(job.name in PACKING_JOBS for job in jobs)
 
 
 async def supervisor_agents(hass: HomeAssistant) -> list[BackupAgent]:
