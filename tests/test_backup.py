@@ -54,6 +54,7 @@ from .world import (
     reconciler_of,
     set_up_entry,
     state_of,
+    storage_key,
     wait_until,
     wait_until_idle,
 )
@@ -581,12 +582,12 @@ async def test_an_upload_through_home_assistant_outlives_a_reload_of_the_account
     # And what it learned is not lost.
     assert state_of(entry).last_upload
     await hass.config_entries.async_unload(entry.entry_id)
-    written = hass_storage[f"{DOMAIN}.{entry.entry_id}"]["data"]
+    written = hass_storage[storage_key(entry)]["data"]
     assert written["last_upload"]
     assert [backup_id for backup_id, _ in written["uploaded"]] == [made["backup_id"]]
 
 
-async def test_an_upload_through_home_assistant_outlives_the_account_and_leaves_nothing_behind(
+async def test_an_upload_through_home_assistant_outlives_the_account_and_is_noted(
     hass: HomeAssistant,
     hass_storage: dict[str, Any],
     dropbox_server: DropboxServer,
@@ -607,7 +608,8 @@ async def test_an_upload_through_home_assistant_outlives_the_account_and_leaves_
     assert len(archives(dropbox_server)) == 1
     async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=1))
     await hass.async_block_till_done()
-    assert f"{DOMAIN}.{entry.entry_id}" not in hass_storage
+    (uploaded,) = hass_storage[storage_key(entry)]["data"]["uploaded"]
+    assert uploaded[0] in archives(dropbox_server)[0], "known if the account is added again"
 
 
 # Downloading and restoring

@@ -3,8 +3,11 @@
 import asyncio
 from datetime import timedelta
 import json
+import os
+from pathlib import Path
 from typing import Any
 
+from homeassistant.components import persistent_notification
 from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntryState
 from homeassistant.const import CONF_TOKEN
 from homeassistant.core import CoreState, HomeAssistant
@@ -21,6 +24,7 @@ from custom_components.dropbox_backup.const import (
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api import calls
+from custom_components.dropbox_backup.sync.account_notes import notes_name
 from custom_components.dropbox_backup.sync.journal import _JOURNALS
 from custom_components.dropbox_backup.sync.state import Status
 
@@ -32,6 +36,7 @@ from .world import (
     make_backup,
     set_up_entry,
     state_of,
+    storage_key,
     wait_until,
     wait_until_idle,
 )
@@ -49,10 +54,6 @@ def asks_to_sign_in(hass: HomeAssistant) -> bool:
     """Tell whether the user is asked to sign in again, once."""
     flows = hass.config_entries.flow.async_progress_by_handler(DOMAIN)
     return [one["context"]["source"] for one in flows] == [SOURCE_REAUTH]
-
-
-def store_key(entry: DropboxBackupConfigEntry) -> str:
-    return f"{DOMAIN}.{entry.entry_id}"
 
 
 def change_token(hass: HomeAssistant, entry: DropboxBackupConfigEntry, **changes: object) -> None:
@@ -249,7 +250,7 @@ async def test_each_of_two_accounts_gets_every_backup_and_keeps_its_own_number(
     assert len(archives(dropbox_server)) == 1
 
 
-async def test_removing_the_account_forgets_it_here_and_deletes_nothing_in_dropbox(
+async def test_removing_the_account_deletes_nothing_in_dropbox_and_says_so(
     hass: HomeAssistant, hass_storage: dict[str, Any], dropbox_server: DropboxServer
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
@@ -258,18 +259,22 @@ async def test_removing_the_account_forgets_it_here_and_deletes_nothing_in_dropb
     files = [file.path for file in dropbox_server.account.files.list()]
     await hass.config_entries.async_reload(entry.entry_id)  # writes the journal
     await wait_until_idle(hass, entry)
-    assert {key for key in hass_storage if entry.entry_id in key} == {
-        store_key(entry),
-        f"{store_key(entry)}.listing",
-    }
-
+    told: list[str] = []
+    persistent_notification.async_register_callback(
+        hass, lambda _, changed: told.extend(one["message"] for one in changed.values())
+    )
     await hass.config_entries.async_remove(entry.entry_id)
     await hass.async_block_till_done()
     async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=1))
     await hass.async_block_till_done()
 
-    assert not {key for key in hass_storage if entry.entry_id in key}
     assert [file.path for file in dropbox_server.account.files.list()] == files
+    (message,) = told
+    assert DEFAULT_FOLDER in message
+    assert "stay" in message
+    written = {key: value for key, value in hass_storage.items() if key.startswith(f"{DOMAIN}.")}
+    assert written.keys() == {storage_key(entry), f"{storage_key(entry)}.listing"}
+    assert dropbox_server.account.account_id not in json.dumps(written)
 
 
 async def test_removing_the_account_during_an_upload_leaves_nothing_behind(
@@ -287,8 +292,137 @@ async def test_removing_the_account_during_an_upload_leaves_nothing_behind(
     async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=1))
     await hass.async_block_till_done()
 
-    assert store_key(entry) not in hass_storage
     assert archives(dropbox_server) == []
+    written = json.dumps(hass_storage[storage_key(entry)])
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=2))
+    await hass.async_block_till_done()
+    assert json.dumps(hass_storage[storage_key(entry)]) == written, "nobody writes any more"
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_an_account_that_is_added_again_knows_what_was_deleted_on_purpose(
+    hass: HomeAssistant, dropbox_server: DropboxServer, *, restarted: bool
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    made = await make_backup(hass, "Not wanted there")
+    await wait_until_idle(hass, entry)
+    await hass.services.async_call(
+        DOMAIN, "delete", {"backup_ids": [made.backup_id]}, blocking=True, return_response=True
+    )
+    await hass.services.async_call(
+        "switch",
+        "turn_off",
+        {"entity_id": entity(hass, entry, "switch", "uploads").entity_id},
+        blocking=True,
+    )
+    await hass.config_entries.async_remove(entry.entry_id)
+    await hass.async_block_till_done()
+    if restarted:
+        hass.data[_JOURNALS].clear()
+
+    again = await set_up_entry(hass, dropbox_server)
+    assert archives(dropbox_server) == []
+    await make_backup(hass, "Wanted")
+    await wait_until_idle(hass, again)
+    assert [one.backup.name for one in state_of(again).backups] == ["Wanted"], "nor is it paused"
+
+
+async def test_an_account_that_is_added_again_goes_on_with_the_upload(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    stall = dropbox_server.faults.add(
+        Fault(FaultKind.STALL, "files/upload_session/append_v2", seconds=1, skip=2)
+    )
+    await make_backup(hass, size=40 * MIB)
+    await wait_until(lambda: stall.applied)
+    await asyncio.sleep(0.3)  # the chunks beside the stalled one arrive
+    await hass.config_entries.async_remove(entry.entry_id)
+    await asyncio.sleep(1)  # the local Dropbox is still busy with the stalled request
+
+    again = await set_up_entry(hass, dropbox_server)
+    await wait_until(lambda: archives(dropbox_server))
+    await wait_until_idle(hass, again)
+    assert len(archives(dropbox_server)) == 1
+    appends = dropbox_server.log.of("files/upload_session/append_v2")
+    sessions = {json.loads(str(one.argument))["cursor"]["session_id"] for one in appends}
+    assert len(sessions) == 1
+
+
+async def test_another_account_knows_nothing_of_it(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    made = await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    await hass.services.async_call(
+        DOMAIN, "delete", {"backup_ids": [made.backup_id]}, blocking=True, return_response=True
+    )
+    await hass.config_entries.async_remove(entry.entry_id)
+    bob = dropbox_server.add_account(DropboxAccount("bob@example.com", "Bob"))
+    other = await set_up_entry(hass, dropbox_server, account=bob)
+    assert len(state_of(other).backups) == 1
+
+
+@pytest.mark.parametrize("removed", [False, True])
+async def test_what_an_earlier_version_kept_under_the_entry_is_the_account_s(
+    hass: HomeAssistant,
+    hass_storage: dict[str, Any],
+    dropbox_server: DropboxServer,
+    *,
+    removed: bool,
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    made = await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    await hass.services.async_call(
+        DOMAIN, "delete", {"backup_ids": [made.backup_id]}, blocking=True, return_response=True
+    )
+    await hass.config_entries.async_unload(entry.entry_id)
+    hass.data[_JOURNALS].clear()
+    for end in ("", ".listing"):
+        content = hass_storage.pop(f"{storage_key(entry)}{end}")
+        key = f"{DOMAIN}.{entry.entry_id}{end}"
+        hass_storage[key] = {**content, "key": key}
+
+    if removed:
+        await hass.config_entries.async_remove(entry.entry_id)
+        entry = await set_up_entry(hass, dropbox_server)
+    else:
+        await hass.config_entries.async_setup(entry.entry_id)
+        await wait_until_idle(hass, entry)
+    assert archives(dropbox_server) == []
+    assert not [key for key in hass_storage if key.startswith(f"{DOMAIN}.{entry.entry_id}")]
+    assert made.backup_id in hass_storage[storage_key(entry)]["data"]["dismissed"]
+
+
+async def test_notes_of_a_removed_account_are_kept_for_thirty_days(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    storage = Path(hass.config.path(".storage"))
+    storage.mkdir(exist_ok=True)
+
+    def write(name: str, days: float) -> Path:
+        file = storage / name
+        file.write_text("{}")
+        then = dt_util.utcnow().timestamp() - timedelta(days=days).total_seconds()
+        os.utime(file, (then, then))
+        return file
+
+    other = f"{DOMAIN}.{notes_name('dbid:removed')}"
+    kept = [
+        write(other, 29),
+        write(storage_key(entry), 90),
+        write(f"{storage_key(entry)}.listing", 90),
+        write(f"{DOMAIN}.{entry.entry_id}", 90),
+        write(f"{DOMAIN}_something_else", 90),
+        write("core.config", 90),
+    ]
+    old = [write(f"{other}.listing", 31), write(f"{DOMAIN}.{notes_name('dbid:other')}", 31)]
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(days=1, minutes=1))
+    await wait_until(lambda: not any(file.exists() for file in old))
+    assert all(file.exists() for file in kept)
 
 
 async def test_home_assistant_stops_cleanly_during_an_upload_and_goes_on_after_it(
@@ -310,7 +444,7 @@ async def test_home_assistant_stops_cleanly_during_an_upload_and_goes_on_after_i
 
     assert hass.state is CoreState.stopped
     assert archives(dropbox_server) == []
-    (session,) = hass_storage[store_key(entry)]["data"]["sessions"]
+    (session,) = hass_storage[storage_key(entry)]["data"]["sessions"]
     assert session["backup_id"] == made.backup_id
     assert "Unexpected error" not in caplog.text
     await asyncio.sleep(1)  # the local Dropbox is still busy with the stalled request
@@ -330,7 +464,7 @@ async def test_nothing_secret_and_nobodys_address_is_written_or_logged(
     await hass.config_entries.async_reload(entry.entry_id)
     await hass.async_block_till_done()
 
-    written = caplog.text + json.dumps(hass_storage.get(store_key(entry)))
+    written = caplog.text + json.dumps(hass_storage.get(storage_key(entry)))
     for secret in (
         token["access_token"],
         token["refresh_token"],
@@ -345,7 +479,7 @@ async def test_a_damaged_journal_does_not_keep_the_account_from_working(
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: False})
     await hass.config_entries.async_unload(entry.entry_id)
-    key = store_key(entry)
+    key = storage_key(entry)
     hass_storage[key] = {
         "version": 1,
         "minor_version": 1,

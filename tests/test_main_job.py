@@ -22,7 +22,6 @@ from custom_components.dropbox_backup.const import (
     CONF_KEEP,
     CONF_UPLOAD_AUTOMATICALLY,
     DEFAULT_FOLDER,
-    DOMAIN,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api import calls
@@ -42,6 +41,7 @@ from .world import (
     reconciler_of,
     set_up_entry,
     state_of,
+    storage_key,
     wait_until,
     wait_until_idle,
 )
@@ -364,7 +364,7 @@ async def test_a_dropbox_that_is_away_when_home_assistant_starts_is_shown_and_co
     dropbox_server.faults.add(Fault(FaultKind.STATUS, status=503, times=None))
     await hass.config_entries.async_unload(entry.entry_id)
     if not remembered:
-        del hass_storage[f"{DOMAIN}.{entry.entry_id}.listing"]
+        del hass_storage[f"{storage_key(entry)}.listing"]
     await hass.config_entries.async_setup(entry.entry_id)
     await wait_until_idle(hass, entry)
     assert entry.state is ConfigEntryState.LOADED
@@ -391,7 +391,7 @@ async def test_an_upload_writes_nothing_into_a_storage_that_is_being_packed(
     """Home Assistant gives a backup up when a file vanishes that it has just seen."""
     entry = await set_up_entry(hass, dropbox_server)
     journal = reconciler_of(entry)._journal
-    written = f"{DOMAIN}.{entry.entry_id}"
+    written = storage_key(entry)
     await async_get_manager(hass).async_pre_backup_actions()
     journal.notes.dismissed.add(BackupId("x"))
     journal.changed()

@@ -28,6 +28,7 @@ from .world import (
     make_backup,
     reconciler_of,
     set_up_entry,
+    storage_key,
     wait_until,
     wait_until_idle,
 )
@@ -58,7 +59,7 @@ async def kill_and_start_again(
 
 def dismissed(entry: DropboxBackupConfigEntry, disk: Disk) -> list[str]:
     """Return what is on disk of the backups that were deleted on purpose."""
-    return list(disk[f"{DOMAIN}.{entry.entry_id}"]["data"]["dismissed"])
+    return list(disk[storage_key(entry)]["data"]["dismissed"])
 
 
 async def pass_time(hass: HomeAssistant, by: timedelta) -> None:
@@ -192,7 +193,7 @@ async def test_a_reload_while_it_packs_neither_writes_nor_keeps_anything_from_be
     await wait_until_idle(hass, entry)
     await delete(hass, backup.backup_id)
     if ends_while == "loaded":
-        assert hass_storage[f"{DOMAIN}.{entry.entry_id}"] == before[f"{DOMAIN}.{entry.entry_id}"]
+        assert hass_storage[storage_key(entry)] == before[storage_key(entry)]
         await manager.async_post_backup_actions()
 
     assert dismissed(entry, hass_storage) == [backup.backup_id]

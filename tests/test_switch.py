@@ -40,6 +40,7 @@ from .world import (
     set_up_entry,
     state_of,
     status,
+    storage_key,
     wait_until,
     wait_until_idle,
 )
@@ -152,7 +153,7 @@ async def test_it_stays_off_over_restarts_before_anything_is_uploaded(
     entry = await set_up_entry(hass, dropbox_server)
     await turn(hass, entry, "off")
     await hass.config_entries.async_unload(entry.entry_id)
-    assert hass_storage[f"{DOMAIN}.{entry.entry_id}"]["data"]["paused"] is True
+    assert hass_storage[storage_key(entry)]["data"]["paused"] is True
     await make_backup(hass)
     dropbox_server.log.clear()
 

@@ -25,6 +25,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.dropbox_backup.const import CONF_FOLDER, DEFAULT_FOLDER, DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
+from custom_components.dropbox_backup.sync.account_notes import notes_name
 from custom_components.dropbox_backup.sync.archive import backup_from_json
 from custom_components.dropbox_backup.sync.names import file_name
 from custom_components.dropbox_backup.sync.reconciler import Reconciler
@@ -85,6 +86,12 @@ async def set_up_entry(
     if entry.state is ConfigEntryState.LOADED:
         await wait_until_idle(hass, entry)
     return entry
+
+
+def storage_key(entry: DropboxBackupConfigEntry) -> str:
+    """Return what the journal of an account is called in Home Assistant's storage."""
+    assert entry.unique_id
+    return f"{DOMAIN}.{notes_name(entry.unique_id)}"
 
 
 def _let_clients_hang_up(loop: asyncio.AbstractEventLoop) -> None:

@@ -3,9 +3,10 @@
 This file wires the parts of one config entry together; nothing else.
 """
 
-from datetime import time, timedelta
+from datetime import datetime, time, timedelta
 import logging
 
+from homeassistant.components import persistent_notification
 from homeassistant.components.backup import async_get_manager
 from homeassistant.const import CONF_TOKEN, Platform
 from homeassistant.core import HomeAssistant
@@ -16,6 +17,7 @@ from homeassistant.helpers.config_entry_oauth2_flow import (
     OAuth2Session,
     async_get_config_entry_implementation,
 )
+from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.helpers.typing import ConfigType
 
 from .auth import EntryToken
@@ -35,6 +37,8 @@ from .const import (
     DEFAULT_CHUNKS_AT_ONCE,
     DEFAULT_KEEP,
     DOMAIN,
+    NOTES_KEPT_FOR,
+    ROOT_FOLDER,
 )
 from .coordinator import DropboxBackupConfigEntry, DropboxBackupCoordinator
 from .dropbox_api.client import DropboxClient
@@ -42,7 +46,8 @@ from .dropbox_api.errors import DropboxError, SignInError
 from .repairs import async_delete_issues, async_update_issues
 from .services import async_register_services
 from .sync.account import missing_permissions
-from .sync.journal import journal_of, remove_journal
+from .sync.account_notes import forget_old_notes, move_notes, notes_name
+from .sync.journal import journal_of
 from .sync.listing import ListingCache
 from .sync.local import LocalBackups
 from .sync.manners import Hours
@@ -51,6 +56,7 @@ from .sync.reconciler import Reconciler
 from .sync.remote import BackupFolder
 from .sync.remote_watch import watch_dropbox
 from .sync.state import State
+from .texts import common_texts
 from .watch import async_watch_backups
 
 _LOGGER = logging.getLogger(__name__)
@@ -75,7 +81,30 @@ _BYTES_PER_SECOND_IN_A_MBIT = 125_000.0
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     """Register the services: automations must validate also while no entry is loaded."""
     async_register_services(hass)
+    await _forget_old_notes(hass)
+
+    async def a_day_passed(_now: datetime) -> None:
+        await _forget_old_notes(hass)
+
+    async_track_time_interval(hass, a_day_passed, timedelta(days=1), cancel_on_shutdown=True)
     return True
+
+
+async def _forget_old_notes(hass: HomeAssistant) -> None:
+    entries = hass.config_entries.async_entries(DOMAIN)
+    await forget_old_notes(
+        hass, {name for one in entries for name in (one.entry_id, _notes_of(one))}
+    )
+
+
+def _notes_of(entry: DropboxBackupConfigEntry) -> str:
+    """Return what the notes of the entry's account are called."""
+    return notes_name(entry.unique_id) if entry.unique_id else entry.entry_id
+
+
+async def _moved_notes_of(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> str:
+    """Return the same, after moving there what an earlier version kept under the entry."""
+    return await move_notes(hass, entry.entry_id, _notes_of(entry))
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> bool:
@@ -92,11 +121,15 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
 
     coordinator = DropboxBackupCoordinator(hass, entry)
     entry.async_on_unload(coordinator.outlive)
-    journal = await journal_of(hass, entry.entry_id)
+    notes = await _moved_notes_of(hass, entry)
+    journal = await journal_of(hass, notes)
     entry.async_on_unload(journal.save)
+    if journal.notes.folder != (path := entry.data[CONF_FOLDER] or ROOT_FOLDER):
+        journal.notes.folder = path
+        journal.changed()
     own_instance = await instance_id.async_get(hass)
 
-    cache = ListingCache(hass, entry.entry_id, implementation.domain)
+    cache = ListingCache(hass, notes, implementation.domain)
     entry.async_on_unload(cache.close)
     folder = BackupFolder(
         client, entry.data[CONF_FOLDER], own_instance, journal.notes.uploaded.get, cache
@@ -199,7 +232,17 @@ async def async_unload_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntr
 
 
 async def async_remove_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> None:
-    """Forget what was kept for the account. The backups in Dropbox stay."""
-    await remove_journal(hass, entry.entry_id)
-    await ListingCache(hass, entry.entry_id).remove()
+    """Put the account's notes aside for some weeks. The backups in Dropbox stay, which is said."""
+    journal = await journal_of(hass, await _moved_notes_of(hass, entry))
+    await journal.put_aside()
     async_delete_issues(hass, entry)
+    texts = await common_texts(hass)
+    account, folder = entry.title, entry.data[CONF_FOLDER] or ROOT_FOLDER
+    persistent_notification.async_create(
+        hass,
+        texts["account_removed"].format(
+            account=account, folder=folder, days=str(NOTES_KEPT_FOR.days)
+        ),
+        texts["account_removed_title"],
+        f"{DOMAIN}_{entry.entry_id}_removed",
+    )

@@ -69,6 +69,7 @@ from .const import (
     DEFAULT_FOLDER,
     DEFAULT_KEEP,
     DOMAIN,
+    ROOT_FOLDER,
 )
 from .coordinator import DropboxBackupConfigEntry
 from .dropbox_api.calls import GetToken
@@ -90,7 +91,6 @@ CONF_IMPLEMENTATION = "auth_implementation"
 # A person waits for the answer, and can try again.
 _PATIENCE = 10.0
 _NAMELESS = "Dropbox"
-_ROOT = "/"
 
 # Nothing that could be typed into the folder's form helps against these.
 _NEEDS_NEW_SIGN_IN = {Obstacle.MISSING_PERMISSIONS, Obstacle.SIGN_IN_REFUSED}
@@ -453,7 +453,7 @@ class DropboxBackupConfigFlow(AbstractOAuth2FlowHandler, domain=DOMAIN):
     def _folder_schema(self) -> vol.Schema:
         now = DEFAULT_FOLDER
         if self.source == SOURCE_RECONFIGURE:
-            now = self._get_reconfigure_entry().data[CONF_FOLDER] or _ROOT
+            now = self._get_reconfigure_entry().data[CONF_FOLDER] or ROOT_FOLDER
         return vol.Schema({vol.Required(CONF_FOLDER, default=now): TextSelector()})
 
     def _use(self, folder: str) -> ConfigFlowResult:
@@ -464,7 +464,7 @@ class DropboxBackupConfigFlow(AbstractOAuth2FlowHandler, domain=DOMAIN):
         return self.async_create_entry(
             title=self._title(),
             data={**self._data, CONF_FOLDER: folder},
-            description_placeholders={"folder": folder or _ROOT},
+            description_placeholders={"folder": folder or ROOT_FOLDER},
         )
 
     def _title(self) -> str:

@@ -1,5 +1,6 @@
 """Constants of the Dropbox Backup integration."""
 
+from datetime import timedelta
 from typing import Final
 
 DOMAIN: Final = "dropbox_backup"
@@ -15,10 +16,14 @@ CONF_HOURS_TO: Final = "hours_to"
 CONF_CHUNKS_AT_ONCE: Final = "chunks_at_once"
 
 DEFAULT_FOLDER: Final = "/HomeAssistant/Backups"
+ROOT_FOLDER: Final = "/"  # as people write it; Dropbox's own form is the empty text
 DEFAULT_CHECK_INTERVAL: Final = 24
 DEFAULT_KEEP: Final = 10
 DEFAULT_ALARM_AFTER: Final = 3
 DEFAULT_CHUNKS_AT_ONCE: Final = 10
+
+# How long what we know of an account is kept after it was removed. The texts name it, too.
+NOTES_KEPT_FOR: Final = timedelta(days=30)
 
 SCOPES: Final = (
     "account_info.read",

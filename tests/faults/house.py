@@ -67,7 +67,6 @@ class House:
         self._world = running
         self._home = running.home
         self._dropbox = running.dropbox.control
-        self._entry_id = ""
         self._entities: dict[str, str] = {}
         self._made: list[Archive] = []
         self._safe: dict[int, float] = {}  # since when a chunk at an offset is not to be sent again
@@ -85,8 +84,7 @@ class House:
 
     async def _sign_in(self) -> None:
         entry = await self._world.sign_in()
-        self._entry_id = entry["entry_id"]
-        options = await self._world.flows.options(self._entry_id)
+        options = await self._world.flows.options(entry["entry_id"])
         await self._world.flows.answer_options(options, keep=_KEEP)
         await until(self._is_loaded, within=_SETTLED_WITHIN)
         self._entities = await self._world.entities()
@@ -258,7 +256,8 @@ class House:
 
     def _sessions(self) -> list[JsonObject]:
         """Return the open upload sessions that Home Assistant has written down."""
-        journal = self._home.config / ".storage" / f"{DOMAIN}.{self._entry_id}"
+        storage = self._home.config / ".storage"
+        (journal,) = (one for one in storage.glob(f"{DOMAIN}.*") if one.suffix != ".listing")
         sessions: list[JsonObject] = json.loads(journal.read_text())["data"]["sessions"]
         return sessions
 

@@ -29,6 +29,7 @@ from tests.world import (
     reconciler_of,
     set_up_entry,
     state_of,
+    storage_key,
     wait_until,
     wait_until_idle,
 )
@@ -79,7 +80,7 @@ async def test_uploads_go_on_and_the_user_is_told_until_it_can_be_written_again(
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
     await reconciler_of(entry).save()
-    journal = disk / f"{DOMAIN}.{entry.entry_id}"
+    journal = disk / storage_key(entry)
     assert journal.is_file()
     assert issues(hass, entry) == set()
 
@@ -113,7 +114,7 @@ async def test_a_broken_disk_is_not_tried_with_every_chunk(
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
     await reconciler_of(entry).save()
-    break_file(disk / f"{DOMAIN}.{entry.entry_id}")
+    break_file(disk / storage_key(entry))
     await make_backup(hass, size=33 * MIB)
     await wait_until_idle(hass, entry)
     assert dropbox_server.log.count("files/upload_session/append_v2") > 5
@@ -127,7 +128,7 @@ async def test_what_can_not_be_read_is_learned_again(
     await make_backup(hass)
     await wait_until_idle(hass, entry)
     await hass.config_entries.async_unload(entry.entry_id)
-    for name in (f"{DOMAIN}.{entry.entry_id}", f"{DOMAIN}.{entry.entry_id}.listing"):
+    for name in (storage_key(entry), f"{storage_key(entry)}.listing"):
         break_file(disk / name)
     del hass.data[_JOURNALS]  # as after a restart
 

@@ -38,6 +38,7 @@ from tests.world import (
     reconciler_of,
     set_up_entry,
     state_of,
+    storage_key,
     wait_until,
     wait_until_idle,
 )
@@ -277,7 +278,7 @@ async def test_nonsense_on_disk_keeps_nobody_from_working(
     dropbox_server: DropboxServer,
     entry: DropboxBackupConfigEntry,
 ) -> None:
-    key = f"{DOMAIN}.{entry.entry_id}.listing"
+    key = f"{storage_key(entry)}.listing"
     hass_storage[key]["data"] = {"files": [None], "cursor": 7}
     await hass.config_entries.async_setup(entry.entry_id)
     await wait_until_idle(hass, entry)

@@ -1,4 +1,4 @@
-"""What must survive a restart of Home Assistant, in one file of its storage per config entry."""
+"""What must survive a restart of Home Assistant, in one file of its storage per account."""
 
 from collections.abc import Callable, Set as AbstractSet
 from dataclasses import asdict, dataclass, field, fields
@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import HomeAssistantError
 from homeassistant.util.hass_dict import HassKey
 import voluptuous as vol
 
@@ -59,6 +60,7 @@ class Notes:
     `paused`: the user has paused the uploads.
     `wanted`: backups that a person asked for and that are still to be uploaded.
     `everything_wanted`: so are all others.
+    `folder`: where the backups go, to suggest it if the account is removed and added again.
     """
 
     results: Results = field(default_factory=Results)
@@ -75,10 +77,20 @@ class Notes:
     paused: bool = False
     wanted: set[BackupId] = field(default_factory=set)
     everything_wanted: bool = False
+    folder: str | None = None
 
     def is_wanted(self, backup_id: BackupId) -> bool:
         """Tell whether a person asked for a backup, by name or with everything else."""
         return self.everything_wanted or backup_id in self.wanted
+
+    def put_aside(self) -> None:
+        """Forget what is over when the account is removed; what was done with its backups stays."""
+        self.results = Results()
+        self.missed = None
+        self.folder_seen = self.folder_was_missing = False
+        self.paused = False
+        self.wanted.clear()
+        self.everything_wanted = False
 
     def prune(self, here: AbstractSet[BackupId], there: AbstractSet[BackupId]) -> None:
         """Forget what can't matter any more: what is neither here nor in Dropbox, and what is being
@@ -98,6 +110,7 @@ class Notes:
 _MOST = 100_000
 # Of one upload: Dropbox takes no larger file than that.
 _MOST_CHUNKS = 1_000_000
+_LONGEST_PATH = 4096
 
 
 def _by(schema: vol.Schema) -> Callable[[object], Any]:
@@ -181,6 +194,7 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "paused": untrusted.flag,
     "wanted": _all_of(untrusted.exact),
     "everything_wanted": untrusted.flag,
+    "folder": partial(untrusted.exact, longest=_LONGEST_PATH),
 }
 
 
@@ -217,6 +231,7 @@ def parse_notes(data: object) -> Notes:
         paused=values["paused"] is True,
         wanted={BackupId(one) for one in values["wanted"]},
         everything_wanted=values["everything_wanted"] is True,
+        folder=values["folder"],
     )
 
 
@@ -249,6 +264,7 @@ def write_notes(notes: Notes) -> dict[str, Any]:
         "paused": notes.paused,
         "wanted": sorted(notes.wanted),
         "everything_wanted": notes.everything_wanted,
+        "folder": notes.folder,
     }
 
 
@@ -266,18 +282,18 @@ def _missed_as_json(missed: Missed | None) -> dict[str, str] | None:
 
 
 class Journal:
-    """The notes of one config entry, saved soon after every change.
+    """The notes of one account, saved soon after every change.
 
     `on_writable` is told when they can't be written any more, and when they can again.
     """
 
-    def __init__(self, hass: HomeAssistant, entry_id: str) -> None:
-        """Nothing is read yet."""
+    def __init__(self, hass: HomeAssistant, name: str) -> None:
+        """Nothing is read yet. `name`: that of the file."""
         self.notes = Notes()
         self.on_writable: Callable[[], None] = lambda: None
         self._file = StorageFile(
             hass,
-            entry_id,
+            name,
             lambda: write_notes(self.notes),
             delay=_SAVE_DELAY,
             on_writable=self._tell_writable,
@@ -300,28 +316,34 @@ class Journal:
         """Return when the notes as they are now have been written, if they can be."""
         await self._file.save()
 
-    async def remove(self) -> None:
-        """Delete the file: the config entry is gone."""
-        await self._file.remove()
+    async def put_aside(self) -> None:
+        """Keep what is to be known if the account is added again: its config entry is gone. An
+        upload of Home Assistant's own may outlive it, and goes on taking notes.
+        """
+        self.notes.put_aside()
+        await self.save()
 
     def _tell_writable(self) -> None:
         self.on_writable()
 
 
-async def journal_of(hass: HomeAssistant, entry_id: str) -> Journal:
-    """Return the one journal of a config entry, also over reloads: an upload by Home Assistant
-    outlives the reload of the entry that began it, and goes on taking notes.
+async def journal_of(hass: HomeAssistant, name: str) -> Journal:
+    """Return the one journal of an account, also over reloads: an upload by Home Assistant outlives
+    the reload, or the removal, of the entry that began it, and goes on taking notes.
     """
     journals = hass.data.setdefault(_JOURNALS, {})
-    if (journal := journals.get(entry_id)) is None:
-        journal = Journal(hass, entry_id)
+    if (journal := journals.get(name)) is None:
+        journal = Journal(hass, name)
         await journal.load()
-        journals[entry_id] = journal
+        journals[name] = journal
     return journal
 
 
-async def remove_journal(hass: HomeAssistant, entry_id: str) -> None:
-    """Forget everything about a config entry."""
-    journal = await journal_of(hass, entry_id)
-    del hass.data[_JOURNALS][entry_id]
-    await journal.remove()
+async def folder_used_before(hass: HomeAssistant, name: str) -> str | None:
+    """Return where the backups of an account went that is not set up now, if that is known."""
+    journal = Journal(hass, name)
+    try:
+        await journal.load()
+    except HomeAssistantError:  # a later version wrote it
+        return None
+    return journal.notes.folder

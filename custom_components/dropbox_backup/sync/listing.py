@@ -14,6 +14,7 @@ import voluptuous as vol
 from .. import untrusted
 from ..dropbox_api.client import FileMetadata, Metadata
 from ..dropbox_api.sdk import files
+from .account_notes import listing_name
 from .catalog import NOTHING_ELSE, Catalog, Rest, read_catalog, write_catalog
 from .models import RemoteFile
 from .storage import StorageFile
@@ -206,15 +207,15 @@ def write_snapshot(snapshot: Snapshot) -> dict[str, Any]:
 
 
 class ListingCache:
-    """The snapshot of one config entry on disk."""
+    """The snapshot of one account on disk, beside its notes."""
 
-    def __init__(self, hass: HomeAssistant, entry_id: str, app: str | None = None) -> None:
+    def __init__(self, hass: HomeAssistant, notes: str, app: str | None = None) -> None:
         """Nothing is read yet. `app`: another one may see another Dropbox."""
         self._hass = hass
         self._app = app
         self._snapshot: Snapshot | None = None
         self._file = StorageFile(
-            hass, f"{entry_id}.listing", self._content, delay=_DELAY, in_thread=True
+            hass, listing_name(notes), self._content, delay=_DELAY, in_thread=True
         )
 
     async def load(self) -> Snapshot | None:
@@ -242,10 +243,6 @@ class ListingCache:
     async def close(self) -> None:
         """Write a last time."""
         await self._file.close()
-
-    async def remove(self) -> None:
-        """Delete the file: the config entry is gone."""
-        await self._file.remove()
 
     def _content(self) -> dict[str, Any]:
         assert self._snapshot is not None  # there was none to be written before
