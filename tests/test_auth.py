@@ -94,6 +94,15 @@ async def test_a_revoked_sign_in_is_said_and_nothing_is_lost_of_it(
         Fault(FaultKind.LOST_RESPONSE, "oauth2/token", times=None),
         Fault(FaultKind.STATUS, "oauth2/token", status=503, times=None),
         Fault(FaultKind.STATUS, "oauth2/token", status=429, times=None),
+        Fault(FaultKind.GARBAGE, "oauth2/token", times=None),
+        Fault(
+            FaultKind.STATUS,
+            "oauth2/token",
+            status=200,
+            times=None,
+            body='["x"]',
+            content_type="application/json",
+        ),
     ],
     ids=lambda fault: f"{fault.kind.value} {fault.status}",
 )

@@ -116,7 +116,10 @@ async def test_a_dead_cursor_is_a_new_listing_at_once_and_no_missing_folder(
 
 
 async def test_cursors_that_die_between_two_pages_are_no_missing_folder(
-    hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
     await hass.config_entries.async_unload(entry.entry_id)
@@ -124,10 +127,12 @@ async def test_cursors_that_die_between_two_pages_are_no_missing_folder(
     for number in range(3):
         put_backup(dropbox_server, f"Old {number}", instance_id="other")
     dropbox_server.account.files.expire_cursors()
-    dropbox_server.faults.add(
+    fault = dropbox_server.faults.add(
         Fault(FaultKind.RESET_CURSOR, "files/list_folder/continue", skip=2, times=2)
     )
     await hass.config_entries.async_setup(entry.entry_id)
+    assert fault.applied == 2
+    assert "can't be reached" not in caplog.text
     await wait_until_idle(hass, entry)
     await wait_until(lambda: len(state_of(entry).backups) == 3)
     assert not state_of(entry).folder_was_missing
