@@ -64,14 +64,13 @@ async def test_a_backup_waits_for_the_hours_and_goes_when_they_begin(
 ) -> None:
     begin = in_hours(3)
     entry = await set_up_entry(hass, dropbox_server, options=options(begin, in_hours(5)))
-    assert status(hass, entry) == "up_to_date", "nothing waits: that is normal life"
+    assert status(hass, entry) == "no_backups", "nothing waits: that is normal life"
     await make_backup(hass)
     await wait_until_idle(hass, entry)
     assert archives(dropbox_server) == []
     assert status(hass, entry) == "waiting_for_hours"
     assert entity(hass, entry, "sensor", "waiting").state == "1"
-    next_check = dt_util.parse_datetime(entity(hass, entry, "sensor", "next_check").state)
-    assert next_check == begin
+    assert entity(hass, entry, "sensor", "status").attributes["until"] == begin
     assert state_of(entry).alarm is None
 
     async_fire_time_changed(hass, begin - timedelta(seconds=30))

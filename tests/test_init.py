@@ -68,7 +68,7 @@ async def test_the_folder_is_made_at_the_first_setup(
 
     assert entry.state is ConfigEntryState.LOADED
     assert dropbox_server.account.files.exists("/Somewhere/Else")
-    assert state_of(entry).status is Status.UP_TO_DATE
+    assert state_of(entry).status is Status.NO_BACKUPS
     assert not state_of(entry).folder_was_missing
 
 

@@ -3,20 +3,25 @@
 from datetime import timedelta
 
 from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
-from homeassistant.core import HomeAssistant
+from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.helpers.event import async_track_state_change_event
 from homeassistant.loader import async_get_integration
 from homeassistant.util import dt as dt_util
 import pytest
 
+from custom_components.dropbox_backup.backup import agent_id_of
 from custom_components.dropbox_backup.const import CONF_UPLOAD_AUTOMATICALLY, DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sensor import SENSORS, DropboxBackupSensor
+from custom_components.dropbox_backup.sync.throughput import Throughput
 
-from .dropbox_server import DropboxServer, Fault, FaultKind
+from .dropbox_server import DropboxServer, Fault, FaultKind, Line
 from .world import (
     MIB,
+    SLOW,
     entity,
+    entity_id,
     make_backup,
     put_backup,
     reconciler_of,
@@ -27,19 +32,34 @@ from .world import (
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
-GIB = 1 << 30
+MB = 10**6
+GB = 10**9
 
 
 def value(hass: HomeAssistant, entry: DropboxBackupConfigEntry, key: str) -> str:
     return entity(hass, entry, "sensor", key).state
 
 
-async def test_a_new_account_has_nothing_and_is_up_to_date(
+def listen(hass: HomeAssistant, shown: str) -> list[str]:
+    """Note every state of an entity."""
+    seen: list[str] = []
+
+    @callback
+    def changed(event: Event[EventStateChangedData]) -> None:
+        if (state := event.data["new_state"]) is not None:
+            seen.append(state.state)
+
+    async_track_state_change_event(hass, shown, changed)
+    return seen
+
+
+async def test_a_new_account_has_nothing_and_is_not_called_up_to_date(
     hass: HomeAssistant, dropbox_server: DropboxServer, all_entities_enabled: None
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
 
-    assert value(hass, entry, "status") == "up_to_date"
+    assert value(hass, entry, "status") == "no_backups"
+    assert value(hass, entry, "newest_backup") == STATE_UNKNOWN
     assert value(hass, entry, "last_upload") == STATE_UNKNOWN
     assert value(hass, entry, "last_backup") == STATE_UNKNOWN
     assert value(hass, entry, "backups_in_dropbox") == "0"
@@ -49,6 +69,9 @@ async def test_a_new_account_has_nothing_and_is_up_to_date(
     attempted = dt_util.parse_datetime(value(hass, entry, "last_attempt"), raise_on_error=True)
     checked = dt_util.parse_datetime(value(hass, entry, "next_check"), raise_on_error=True)
     assert timedelta(hours=23) < checked - attempted < timedelta(hours=25)
+    status = entity(hass, entry, "sensor", "status")
+    assert abs(status.attributes["next_check"] - checked) < timedelta(seconds=1)
+    assert status.attributes["until"] is None
 
 
 async def test_after_an_upload_the_sensors_describe_the_backup(
@@ -63,10 +86,12 @@ async def test_after_an_upload_the_sensors_describe_the_backup(
     (file,) = [one for one in dropbox_server.account.files.list() if one.path.endswith(".tar")]
     assert value(hass, entry, "status") == "up_to_date"
     assert value(hass, entry, "backups_in_dropbox") == "1"
-    assert float(value(hass, entry, "backups_size")) == pytest.approx(file.size / GIB)
+    assert float(value(hass, entry, "backups_size")) == pytest.approx(file.size / MB)
     uploaded = dt_util.parse_datetime(value(hass, entry, "last_upload"), raise_on_error=True)
     assert began <= uploaded <= dt_util.utcnow()
 
+    made = dt_util.parse_datetime(value(hass, entry, "newest_backup"), raise_on_error=True)
+    assert made == dt_util.parse_datetime(backup.date, raise_on_error=True).replace(microsecond=0)
     newest = entity(hass, entry, "sensor", "last_backup")
     assert newest.state == "Before the storm"
     assert newest.attributes["backup_id"] == backup.backup_id
@@ -79,8 +104,8 @@ async def test_after_an_upload_the_sensors_describe_the_backup(
     assert listed["name"] == "Before the storm"
 
     used, free = (float(value(hass, entry, f"space_{kind}")) for kind in ("used", "free"))
-    assert used + free == pytest.approx(dropbox_server.account.quota / GIB)
-    assert used * GIB >= file.size
+    assert used + free == pytest.approx(dropbox_server.account.quota / GB)
+    assert used * GB >= file.size
 
 
 async def test_while_uploading_the_sensors_follow_the_progress(
@@ -111,6 +136,86 @@ async def test_while_uploading_the_sensors_follow_the_progress(
     assert value(hass, entry, "backups_in_dropbox") == "1"
 
 
+async def test_a_pause_keeps_the_percent_reached_and_says_while_parts_are_let_finish(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    seen = listen(hass, entity_id(hass, entry, "sensor", "status"))
+    dropbox_server.line = SLOW
+    await make_backup(hass, "Large", size=33 * MIB)
+    await wait_until(lambda: float(value(hass, entry, "upload_progress")) > 20)
+    switch = entity_id(hass, entry, "switch", "uploads")
+    await hass.services.async_call("switch", "turn_off", {"entity_id": switch}, blocking=True)
+    await wait_until(lambda: value(hass, entry, "status") == "paused")
+
+    assert list(dict.fromkeys(seen))[-3:] == ["uploading", "pausing", "paused"]
+    progress = entity(hass, entry, "sensor", "upload_progress")
+    assert float(progress.state) >= 20
+    assert progress.attributes["uploading"] == []
+    assert progress.attributes["sent"] < progress.attributes["size"]
+    await hass.config_entries.async_reload(entry.entry_id)
+    await wait_until_idle(hass, entry)
+    assert value(hass, entry, "upload_progress") == progress.state, "also over a restart"
+
+    dropbox_server.line = Line()
+    await hass.services.async_call("switch", "turn_on", {"entity_id": switch}, blocking=True)
+    await wait_until(lambda: value(hass, entry, "status") == "up_to_date")
+    assert value(hass, entry, "upload_progress") == "0"
+
+
+async def test_an_upload_tells_its_speed_and_the_time_that_is_left(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    dropbox_server.line = SLOW
+    await make_backup(hass, "Large", size=65 * MIB)
+    await wait_until(
+        lambda: entity(hass, entry, "sensor", "upload_progress").attributes["bytes_per_second"]
+    )
+    told = entity(hass, entry, "sensor", "upload_progress").attributes
+    left = told["size"] - told["sent"]
+    assert told["seconds_left"] == pytest.approx(left / told["bytes_per_second"], abs=1)
+    dropbox_server.line = Line()
+    await wait_until_idle(hass, entry)
+
+
+def test_the_speed_is_that_of_the_last_seconds() -> None:
+    throughput = Throughput()
+    assert throughput.speed(0) is None
+    for second in range(31):
+        throughput.add(second, 100 if second <= 15 else 300)
+    assert throughput.speed(30) == pytest.approx(300)
+    assert throughput.speed(60) == pytest.approx(100), "it stands still"
+    throughput.reset()
+    throughput.add(61, 10**9)
+    assert throughput.speed(61.5) is None, "the burst at the beginning says nothing"
+
+
+async def test_home_assistants_own_upload_is_shown_as_one(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    seen = listen(hass, entity_id(hass, entry, "sensor", "status"))
+    await make_backup(hass, "Large", size=9 * MIB, agent_id=agent_id_of(entry))
+    await wait_until_idle(hass, entry)
+    assert "uploading" in seen
+    assert value(hass, entry, "status") == "up_to_date"
+
+
+async def test_backups_that_arrive_together_are_one_change_of_the_last_backup(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: False})
+    await make_backup(hass, "First")
+    await hass.services.async_call(DOMAIN, "upload", {}, blocking=True)
+    for number in range(4):
+        await make_backup(hass, f"Night {number}")
+    seen = listen(hass, entity_id(hass, entry, "sensor", "last_backup"))
+    await hass.services.async_call(DOMAIN, "upload", {}, blocking=True)
+    await wait_until_idle(hass, entry)
+    assert list(dict.fromkeys(seen)) in ([*("First", "Night 3")], ["Night 3"])
+
+
 async def test_a_full_dropbox_leaves_backups_waiting(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
@@ -123,9 +228,9 @@ async def test_a_full_dropbox_leaves_backups_waiting(
     assert value(hass, entry, "status") == "needs_attention"
     assert value(hass, entry, "waiting") == "1"
     assert value(hass, entry, "backups_in_dropbox") == "0"
-    checked = dt_util.parse_datetime(value(hass, entry, "next_check"), raise_on_error=True)
+    checked = entity(hass, entry, "sensor", "status").attributes["next_check"]
     assert checked < dt_util.utcnow() + timedelta(minutes=2)
-    assert float(value(hass, entry, "space_free")) * GIB < 1001
+    assert float(value(hass, entry, "space_free")) * GB < 1001
 
 
 async def test_backups_of_another_home_assistant_are_not_the_last_backup(
@@ -158,7 +263,7 @@ async def test_without_automatic_uploads_nothing_waits(
     await make_backup(hass)
     await wait_until_idle(hass, entry)
 
-    assert value(hass, entry, "status") == "up_to_date"
+    assert value(hass, entry, "status") == "no_backups"
     assert value(hass, entry, "waiting") == "0"
     assert value(hass, entry, "backups_in_dropbox") == "0"
 
@@ -198,12 +303,12 @@ async def test_little_used_sensors_are_disabled_at_first(
 
     entities = er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
     disabled = {one.unique_id.partition("_")[2] for one in entities if one.disabled_by is not None}
-    assert disabled == {"last_attempt", "space_used"}
+    assert disabled == {"last_attempt", "next_check", "space_used"}
 
 
 async def test_what_is_long_or_changes_every_second_is_not_recorded() -> None:
     unrecorded = DropboxBackupSensor._unrecorded_attributes
-    assert {"backups", "waiting", "sent"} <= unrecorded
+    assert {"backups", "waiting", "sent", "bytes_per_second", "seconds_left"} <= unrecorded
 
 
 async def test_unloading_makes_the_sensors_unavailable(

@@ -237,7 +237,7 @@ async def test_an_upload_that_somebody_waits_for_says_that_it_was_paused(
     }
 
 
-async def test_it_is_a_setting_that_no_area_switches_off(
+async def test_it_is_on_and_stands_beside_the_buttons(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
@@ -246,7 +246,7 @@ async def test_it_is_a_setting_that_no_area_switches_off(
     assert shown.attributes["friendly_name"].endswith("Uploads")
     registered = er.async_get(hass).async_get(shown.entity_id)
     assert registered
-    assert registered.entity_category == "config"
+    assert registered.entity_category is None
 
 
 async def test_what_was_begun_goes_first_so_that_backups_arrive_though_none_fits_between_pauses(

@@ -115,8 +115,10 @@ async def _add_credential(hass: HomeAssistant, server: DropboxServer) -> None:
     await async_import_client_credential(hass, DOMAIN, credential)
 
 
-async def make_backup(hass: HomeAssistant, name: str = "Nightly", size: int = 0) -> AgentBackup:
-    """Have Home Assistant make a real backup, only on itself.
+async def make_backup(
+    hass: HomeAssistant, name: str = "Nightly", size: int = 0, agent_id: str = LOCAL_AGENT
+) -> AgentBackup:
+    """Have Home Assistant make a real backup, by default on itself; return it.
 
     `size`: that many bytes of data, which no compression makes smaller, are in the backup.
     """
@@ -124,7 +126,7 @@ async def make_backup(hass: HomeAssistant, name: str = "Nightly", size: int = 0)
     await hass.async_add_executor_job(filling.write_bytes, random.Random(name).randbytes(size))
     manager = async_get_manager(hass)
     await manager.async_create_backup(
-        agent_ids=[LOCAL_AGENT],
+        agent_ids=[agent_id],
         include_addons=None,
         include_all_addons=False,
         include_database=False,
@@ -133,7 +135,8 @@ async def make_backup(hass: HomeAssistant, name: str = "Nightly", size: int = 0)
         name=name,
         password=None,
     )
-    return next(one for one in await local_backups(hass) if one.name == name)
+    backups = await manager.backup_agents[agent_id].async_list_backups()
+    return next(one for one in backups if one.name == name)
 
 
 async def local_backups(hass: HomeAssistant) -> list[AgentBackup]:
@@ -204,7 +207,7 @@ def _is_idle(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> bool:
         and not reconciler._requested.is_set()
         and not reconciler._wishes
         and reconciler.state.next_check is not None
-        and reconciler.state.status not in {Status.CHECKING, Status.UPLOADING}
+        and reconciler.state.status not in {Status.CHECKING, Status.UPLOADING, Status.PAUSING}
     )
 
 

@@ -7,7 +7,7 @@ from homeassistant.helpers.entity import EntityDescription
 from homeassistant.helpers.update_coordinator import CoordinatorEntity
 from homeassistant.loader import async_get_loaded_integration
 
-from .const import DOMAIN
+from .const import CONF_FOLDER, DOMAIN
 from .coordinator import DropboxBackupCoordinator
 
 _WEBSITE: Final = "https://www.dropbox.com/home"
@@ -32,7 +32,8 @@ class DropboxBackupEntity(CoordinatorEntity[DropboxBackupCoordinator]):
             identifiers={(DOMAIN, entry.entry_id)},
             name=f"Dropbox {entry.title}",
             manufacturer="Dropbox",
-            model="Dropbox account",
+            # The folder is what tells two accounts apart, and what a person looks for.
+            model=entry.data[CONF_FOLDER] or "/",
             sw_version=str(async_get_loaded_integration(coordinator.hass, DOMAIN).version),
             # Not the folder itself: that of an app lies elsewhere for its owner than for the app.
             configuration_url=_WEBSITE,

@@ -50,6 +50,14 @@ def _waiting(state: State) -> int | None:
     return None if state.plan is None else len(state.waiting)
 
 
+def _status(state: State) -> dict[str, Any]:
+    """Return until when the status lasts, if only the clock ends it, and when all is looked at
+    again.
+    """
+    waits = state.status in {Status.WAITING_FOR_HOURS, Status.RETRYING}
+    return {"until": state.next_check if waits else None, "next_check": state.next_check}
+
+
 def _newest_name(state: State) -> str | None:
     return state.newest.backup.name[:MAX_LENGTH_STATE_STATE] if state.newest else None
 
@@ -70,13 +78,22 @@ def _described(one: RemoteBackup) -> dict[str, Any]:
     }
 
 
+def _percent(state: State) -> float:
+    progress = state.progress or state.begun
+    return round(progress.percent, 1) if progress else 0
+
+
 def _uploading(state: State) -> dict[str, Any]:
-    if state.progress is None:
-        return {"uploading": [], "sent": None, "size": None}
+    """Return what is on its way. `sent` and `size` are also those of what was begun and waits."""
+    progress = state.progress or state.begun
+    active = state.progress is not None
+    speed, left = (progress.speed, progress.seconds_left) if progress else (None, None)
     return {
-        "uploading": list(state.progress.names),
-        "sent": state.progress.sent,
-        "size": state.progress.size,
+        "uploading": list(progress.names) if progress and active else [],
+        "sent": progress.sent if progress else None,
+        "size": progress.size if progress else None,
+        "bytes_per_second": None if speed is None else round(speed),
+        "seconds_left": None if left is None else round(left),
     }
 
 
@@ -86,11 +103,17 @@ SENSORS = (
         device_class=SensorDeviceClass.ENUM,
         options=[status.value for status in Status],
         value_fn=lambda state: state.status.value,
+        attributes_fn=_status,
     ),
     DropboxBackupSensorDescription(
         key="last_upload",
         device_class=SensorDeviceClass.TIMESTAMP,
         value_fn=lambda state: state.last_upload,
+    ),
+    DropboxBackupSensorDescription(
+        key="newest_backup",
+        device_class=SensorDeviceClass.TIMESTAMP,
+        value_fn=lambda state: date_of(state.newest.backup) if state.newest else None,
     ),
     DropboxBackupSensorDescription(
         key="last_backup",
@@ -110,8 +133,10 @@ SENSORS = (
         device_class=SensorDeviceClass.DATA_SIZE,
         state_class=SensorStateClass.MEASUREMENT,
         native_unit_of_measurement=UnitOfInformation.BYTES,
-        suggested_unit_of_measurement=UnitOfInformation.GIBIBYTES,
-        suggested_display_precision=2,
+        # As Dropbox counts. In GB small backups would be shown as nothing.
+        suggested_unit_of_measurement=UnitOfInformation.MEGABYTES,
+        suggested_display_precision=1,
+        entity_category=EntityCategory.DIAGNOSTIC,
         value_fn=lambda state: sum(map(_SIZE, state.backups)) if state.listed else None,
     ),
     DropboxBackupSensorDescription(
@@ -122,13 +147,13 @@ SENSORS = (
             "waiting": [one.backup.name for one in state.waiting[:_LISTED_NAMES]]
         },
     ),
-    # 0 while nothing is uploaded: gauges, graphs and numeric conditions have no use for "unknown".
-    # The list of what is being uploaded tells the one from the other.
+    # 0 while there is nothing to upload: gauges, graphs and numeric conditions have no use for
+    # "unknown". What was begun and waits keeps its percent.
     DropboxBackupSensorDescription(
         key="upload_progress",
         native_unit_of_measurement=PERCENTAGE,
         suggested_display_precision=0,
-        value_fn=lambda state: round(state.progress.percent, 1) if state.progress else 0,
+        value_fn=_percent,
         attributes_fn=_uploading,
     ),
     DropboxBackupSensorDescription(
@@ -136,8 +161,9 @@ SENSORS = (
         device_class=SensorDeviceClass.DATA_SIZE,
         state_class=SensorStateClass.MEASUREMENT,
         native_unit_of_measurement=UnitOfInformation.BYTES,
-        suggested_unit_of_measurement=UnitOfInformation.GIBIBYTES,
-        suggested_display_precision=1,
+        suggested_unit_of_measurement=UnitOfInformation.GIGABYTES,
+        suggested_display_precision=2,
+        entity_category=EntityCategory.DIAGNOSTIC,
         value_fn=lambda state: state.space.free if state.space else None,
     ),
     DropboxBackupSensorDescription(
@@ -145,16 +171,18 @@ SENSORS = (
         device_class=SensorDeviceClass.DATA_SIZE,
         state_class=SensorStateClass.MEASUREMENT,
         native_unit_of_measurement=UnitOfInformation.BYTES,
-        suggested_unit_of_measurement=UnitOfInformation.GIBIBYTES,
-        suggested_display_precision=1,
+        suggested_unit_of_measurement=UnitOfInformation.GIGABYTES,
+        suggested_display_precision=2,
         entity_category=EntityCategory.DIAGNOSTIC,
         entity_registry_enabled_default=False,
         value_fn=lambda state: state.space.used if state.space else None,
     ),
     DropboxBackupSensorDescription(
+        # Every check would be a line in Home Assistant's activity. The status has it as attribute.
         key="next_check",
         device_class=SensorDeviceClass.TIMESTAMP,
         entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
         value_fn=lambda state: state.next_check,
     ),
     DropboxBackupSensorDescription(
@@ -183,7 +211,9 @@ class DropboxBackupSensor(DropboxBackupEntity, SensorEntity):
 
     entity_description: DropboxBackupSensorDescription
     # Long, or different every second, and of no use in history.
-    _unrecorded_attributes = frozenset({"backups", "waiting", "sent"})
+    _unrecorded_attributes = frozenset(
+        {"backups", "waiting", "sent", "bytes_per_second", "seconds_left", "next_check"}
+    )
 
     @property
     @override

@@ -3,7 +3,6 @@
 from typing import Any, override
 
 from homeassistant.components.switch import SwitchEntity, SwitchEntityDescription
-from homeassistant.const import EntityCategory
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
@@ -13,8 +12,7 @@ from .sync.manners import Hold
 
 PARALLEL_UPDATES = 0
 
-# A setting: what switches off all switches of a room leaves it alone.
-UPLOADS = SwitchEntityDescription(key="uploads", entity_category=EntityCategory.CONFIG)
+UPLOADS = SwitchEntityDescription(key="uploads")
 
 
 async def async_setup_entry(

@@ -8,7 +8,9 @@ from .world import World
 
 URL_PATH = "dropbox-backup"
 
-_PROTECTED = ("status", "problem", "last_backup", "last_upload", "next_check", "waiting", "uploads")
+_PROTECTED = (
+    *("status", "problem", "newest_backup", "last_backup", "last_upload", "waiting", "uploads"),
+)
 _SPACE = ("backups_in_dropbox", "backups_size", "space_used", "space_free")
 _HISTORY = ("upload_progress", "backups_in_dropbox")
 _BUTTONS = ("back_up_now", "upload_now")

@@ -20,6 +20,7 @@ KEYS = (
     "waiting",
     "last_upload",
     "last_attempt",
+    "newest_backup",
     "last_backup",
     "next_check",
     "backups_in_dropbox",

@@ -309,7 +309,7 @@ class Home:
             and self.manager.state is BackupManagerState.IDLE
             and not self.reconciler._requested.is_set()
             and self.state.next_check is not None
-            and self.state.status not in {Status.CHECKING, Status.UPLOADING}
+            and self.state.status not in {Status.CHECKING, Status.UPLOADING, Status.PAUSING}
         )
 
     @callback

@@ -43,6 +43,11 @@ class UploadSession:
         """How many chunks there are in all."""
         return -(-self.size // self.chunk_size)
 
+    @property
+    def sent(self) -> int:
+        """Bytes that have arrived."""
+        return min(self.size, (self.arrived + len(self.ahead)) * self.chunk_size)
+
     @classmethod
     def of_whole(cls, session_id: str, size: int, chunk_size: int, content_hash: str) -> Self:
         """Return the session of a small file that arrived whole."""

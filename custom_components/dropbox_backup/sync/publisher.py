@@ -15,10 +15,11 @@ from homeassistant.util import dt as dt_util
 from .alarm import Situation, alarm
 from .gate import Gate
 from .journal import Journal
-from .models import RemoteBackup
+from .models import RemoteBackup, id_of
 from .plan import NOT_AUTOMATIC, Skipped
 from .remote import BackupFolder
 from .state import Problem, ProblemKind, Progress, State, Status
+from .throughput import Throughput
 from .transfers import Transfer
 
 _LOGGER = logging.getLogger(__name__)
@@ -75,7 +76,8 @@ class Publisher:
         self._published_at = 0.0
         self._listeners: list[Callable[[BackupEvent], None]] = []
         journal.on_writable = self.publish
-        self.state = State(status=Status.CHECKING, instance_id=instance_id)
+        self._throughput = Throughput()
+        self.state = State(working=Status.CHECKING, instance_id=instance_id)
 
     @callback
     def watch_time(self) -> CALLBACK_TYPE:
@@ -114,13 +116,18 @@ class Publisher:
         if sent > self._sent:
             # Written down soon: what arrives is noted in the journal as well.
             results = self._journal.notes.results
-            results.last_moved = now = dt_util.utcnow()
+            results.last_moved = moved = dt_util.utcnow()
             arrived = results.last_upload
             since = results.moving_since
             if since is None or (arrived is not None and arrived >= since):
-                results.moving_since = now
+                results.moving_since = moved
+        now = self._hass.loop.time()
+        if active:
+            self._throughput.add(now, sent - self._sent)
+        else:
+            self._throughput.reset()
         self._sent = sent
-        due = self._hass.loop.time() - self._published_at >= _PROGRESS_INTERVAL
+        due = now - self._published_at >= _PROGRESS_INTERVAL
         if due or not active:
             self.publish()
 
@@ -169,10 +176,12 @@ class Publisher:
             folder_was_missing=notes.folder_was_missing,
             **changes,
         )
-        state = replace(state, alarm=alarm(self._situation(state)))
-        if state.at_rest:
-            state = replace(state, status=state.status_at_rest)
-        self.state = state
+        self.state = replace(
+            state,
+            alarm=alarm(self._situation(state)),
+            newest=self._newest(state),
+            begun=self._begun(state),
+        )
         self._on_change(self.state)
 
     def _progress(self) -> Progress | None:
@@ -182,7 +191,32 @@ class Publisher:
             names=tuple(one.backup.name for one in self._active),
             size=sum(one.size for one in self._active),
             sent=sum(one.sent for one in self._active),
+            speed=self._throughput.speed(self._hass.loop.time()),
         )
+
+    def _begun(self, state: State) -> Progress | None:
+        """Return how far those uploads got that wait to go on."""
+        sessions = self._journal.notes.sessions
+        begun = [
+            (one.backup.name, session)
+            for one in state.waiting
+            if (session := sessions.get(id_of(one.backup))) and (session.arrived or session.ahead)
+        ]
+        if not begun:
+            return None
+        return Progress(
+            names=tuple(name for name, _ in begun),
+            size=sum(session.size for _, session in begun),
+            sent=sum(session.sent for _, session in begun),
+        )
+
+    def _newest(self, state: State) -> RemoteBackup | None:
+        """Return the newest backup: several that arrive together are one change."""
+        newest, before = next(state.ours, None), self.state.newest
+        if not self._active or before is None:
+            return newest
+        still = (one for one in state.ours if one.file.rev == before.file.rev)
+        return next(still, newest)
 
     def _situation(self, state: State) -> Situation:
         results = self._journal.notes.results

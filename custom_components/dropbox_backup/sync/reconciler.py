@@ -297,7 +297,7 @@ class Reconciler:
     async def _reconcile(self) -> None:
         run = Run()
         self._journal.notes.results.last_attempt = dt_util.utcnow()
-        self.publisher.publish(status=Status.CHECKING)
+        self.publisher.publish(working=Status.CHECKING)
         try:
             await self._carry_out(run)
         except DropboxError as err:
@@ -487,7 +487,7 @@ class Reconciler:
     def _rest(self) -> None:
         """Publish what the worker waits for."""
         due = [when for when in (self._schedule.due, self.gate.opens_at) if when is not None]
-        self.publisher.publish(status=self.state.status_at_rest, next_check=min(due, default=None))
+        self.publisher.publish(working=None, next_check=min(due, default=None))
 
     @callback
     def _held_or_let_go(self, hold: Hold | None) -> None:

@@ -1,5 +1,6 @@
 """What the worker knows, for everybody who shows it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,8 +14,10 @@ class Status(StrEnum):
     """What the worker is doing, or waiting for."""
 
     UP_TO_DATE = "up_to_date"
+    NO_BACKUPS = "no_backups"
     CHECKING = "checking"
     UPLOADING = "uploading"
+    PAUSING = "pausing"
     PAUSED = "paused"
     WAITING_FOR_HOURS = "waiting_for_hours"
     RETRYING = "retrying"
@@ -75,33 +78,42 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """All uploads in progress taken together, in bytes."""
+    """Uploads taken together, in bytes. `speed` is in bytes a second, None if that is not known."""
 
     names: tuple[str, ...]
     size: int
     sent: int
+    speed: float | None = None
 
     @property
     def percent(self) -> float:
         """How much of it has been sent."""
         return 100.0 if self.size == 0 else min(100.0, 100.0 * self.sent / self.size)
 
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the rest takes at this speed."""
+        return (self.size - self.sent) / self.speed if self.speed else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
     """A snapshot.
 
-    `problem` is what stopped the last check, `alarm` what a person must know now. `waiting` are the
-    local backups that are still to be uploaded, `refused` those that can't be. `unconfirmed` would
-    be deleted by the rules, which the user has yet to confirm: they are many.
+    `working`: what the worker does now, None if nothing. `problem` is what stopped the last check,
+    `alarm` what a person must know now. `waiting` are the local backups that are still to be
+    uploaded, `refused` those that can't be. `unconfirmed` would be deleted by the rules, which the
+    user has yet to confirm: they are many.
     `listed`: it is known what lies in the backup folder, if Dropbox is away from before the start.
     `folder_was_missing`: the backup folder had vanished and was made again. `backups` are all in
     the backup folder, newest first; those of the Home Assistant with `instance_id` are ours.
-    `hold`: why nothing is uploaded by itself now.
+    `hold`: why nothing is uploaded by itself now. `progress`: of the uploads that are under way;
+    `begun`: of those that were begun, and wait now. `newest`: the newest backup in Dropbox, leaving
+    out those that are another Home Assistant's; while several are uploaded it stays the same.
     """
 
-    status: Status
     instance_id: str
+    working: Status | None = None
     hold: Hold | None = None
     problem: Problem | None = None
     alarm: Problem | None = None
@@ -110,7 +122,9 @@ class State:
     waiting: tuple[LocalBackup, ...] = ()
     refused: tuple[Skipped, ...] = ()
     unconfirmed: tuple[RemoteBackup, ...] = ()
+    newest: RemoteBackup | None = None
     progress: Progress | None = None
+    begun: Progress | None = None
     space: Space | None = None
     plan: Plan | None = None
     last_attempt: datetime | None = None
@@ -122,13 +136,22 @@ class State:
     @property
     def at_rest(self) -> bool:
         """Whether the worker does nothing."""
-        return self.status not in {Status.CHECKING, Status.UPLOADING}
+        return self.working is None
 
     @property
-    def newest(self) -> RemoteBackup | None:
-        """The newest backup in Dropbox, leaving out those that are another Home Assistant's."""
-        ours = (one for one in self.backups if one.owner in {None, self.instance_id})
-        return next(ours, None)
+    def status(self) -> Status:
+        """What is being done, or waited for."""
+        if self.working is Status.UPLOADING and self.hold is Hold.PAUSED:
+            return Status.PAUSING
+        if self.working is not None:
+            return self.working
+        # By Home Assistant itself.
+        return Status.UPLOADING if self.progress is not None else self._waits_for
+
+    @property
+    def ours(self) -> Iterator[RemoteBackup]:
+        """The backups in Dropbox, leaving out those that are another Home Assistant's."""
+        return (one for one in self.backups if one.owner in {None, self.instance_id})
 
     @property
     def unsolved(self) -> Problem | None:
@@ -138,8 +161,7 @@ class State:
         return self.problem if self.hold and self.waiting else None
 
     @property
-    def status_at_rest(self) -> Status:
-        """What the worker waits for while it does nothing."""
+    def _waits_for(self) -> Status:
         away = self.problem is not None and self.problem.kind in AWAY
         troubles = {one.kind for one in (self.problem, self.alarm) if one is not None}
         if troubles - AWAY or self.unconfirmed or self.refused:
@@ -149,6 +171,13 @@ class State:
         if away:
             return Status.RETRYING
         if not self.waiting:
-            return Status.UP_TO_DATE
+            return Status.UP_TO_DATE if self._has_backups else Status.NO_BACKUPS
         # What may go is about to go.
         return Status.WAITING_FOR_HOURS if self.hold else Status.CHECKING
+
+    @property
+    def _has_backups(self) -> bool:
+        """Whether a good backup of this Home Assistant is in Dropbox."""
+        return any(
+            one.owner == self.instance_id and one.verified is not None for one in self.backups
+        )

@@ -84,7 +84,7 @@ class Uploader:
         backup, source = await self._local.source(one, password)
         if not known:
             _check_room(backup.size, free)
-            self._publisher.publish(status=Status.UPLOADING)
+            self._publisher.publish(working=Status.UPLOADING)
         remote = await self._transfers.upload(
             backup, source, limits=self._gate.limits_of(asker), patience=patience
         )
