@@ -23,6 +23,7 @@ from custom_components.dropbox_backup.const import (
     DOMAIN,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
+from custom_components.dropbox_backup.sync.names import file_name
 
 from .backup_page import BackupPage, last_result, own_agents
 from .dropbox_server import DropboxServer, Line
@@ -115,7 +116,8 @@ async def test_while_it_is_off_nothing_is_uploaded_but_the_rest_goes_on(
     # Somebody brings it there by hand: it is seen, verified, and takes the old one's place.
     agent = async_get_manager(hass).local_backup_agents[LOCAL_AGENT]
     copy = agent.get_backup_path(new.backup_id).read_bytes()
-    dropbox_server.account.files.put(f"{DEFAULT_FOLDER}/by hand.tar", copy)
+    # Under our name: a copy under another one is that person's own.
+    dropbox_server.account.files.put(f"{DEFAULT_FOLDER}/{file_name(new)}", copy)
     reconciler_of(entry).request("test")
     await wait_until_idle(hass, entry)
     (remote,) = state_of(entry).backups
