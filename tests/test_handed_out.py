@@ -14,7 +14,8 @@ from pytest_homeassistant_custom_component.typing import (
     WebSocketGenerator,
 )
 
-from custom_components.dropbox_backup.sync.contents import Protection, examine
+from custom_components.dropbox_backup.sync.contents import examine
+from custom_components.dropbox_backup.sync.models import Protection
 
 from .backup_page import BackupPage, last_result, own_agents
 from .dropbox_server import DropboxServer

@@ -97,7 +97,7 @@ async def test_after_an_upload_the_sensors_describe_the_backup(
     assert newest.attributes["backup_id"] == backup.backup_id
     assert newest.attributes["size"] == file.size == backup.size
     assert newest.attributes["verified"] is True
-    assert newest.attributes["encrypted"] is False
+    assert newest.attributes["encrypted"] == "not_encrypted"
     assert newest.attributes["file"] == file.path.rpartition("/")[2]
     assert newest.attributes["date"] == dt_util.parse_datetime(backup.date)
     (listed,) = entity(hass, entry, "sensor", "backups_in_dropbox").attributes["backups"]

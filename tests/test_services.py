@@ -300,7 +300,7 @@ async def test_list_backups_tells_everything_about_each(
     assert ours["content_hash"] == file.content_hash
     assert ours["verified"] is True
     assert ours["verified_at"] is not None
-    assert ours["encrypted"] is False
+    assert ours["encrypted"] == "not_encrypted"
     assert ours["pinned"] is False
     assert ours["of_this_home_assistant"] is True
     assert ours["homeassistant_version"] == backup.homeassistant_version

@@ -22,7 +22,7 @@ def remote_backup(one: RemoteBackup, reconciler: Reconciler) -> JsonObjectType:
         "uploaded": one.file.uploaded.isoformat(),
         "verified": one.verified is not None,
         "verified_at": one.verified.isoformat() if one.verified else None,
-        "encrypted": backup.protected,
+        "encrypted": one.protection,
         "pinned": one.pinned,
         "of_this_home_assistant": one.owner == reconciler.state.instance_id,
         "automatic": backup.extra_metadata.get("with_automatic_settings") is True,

@@ -72,7 +72,7 @@ def _described(one: RemoteBackup) -> dict[str, Any]:
         "name": one.backup.name,
         "date": date_of(one.backup),
         "size": one.file.size,
-        "encrypted": one.backup.protected,
+        "encrypted": one.protection,
         "verified": one.verified is not None,
         "pinned": one.pinned,
     }

@@ -14,11 +14,11 @@ from custom_components.dropbox_backup.sync.archive import ArchiveError
 from custom_components.dropbox_backup.sync.contents import (
     Contents,
     InnerArchive,
-    Protection,
     Watch,
     examine,
     protection_of,
 )
+from custom_components.dropbox_backup.sync.models import Protection
 from tests.supervisor import archives
 
 BEGINNINGS = {

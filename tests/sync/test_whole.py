@@ -13,8 +13,8 @@ from homeassistant.setup import async_setup_component
 import pytest
 
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
-from custom_components.dropbox_backup.sync.contents import Protection, examine
-from custom_components.dropbox_backup.sync.models import RemoteBackup
+from custom_components.dropbox_backup.sync.contents import examine
+from custom_components.dropbox_backup.sync.models import Protection, RemoteBackup
 from tests.dropbox_server import DropboxServer
 from tests.supervisor import archives as supervisor
 from tests.world import MIB, archives

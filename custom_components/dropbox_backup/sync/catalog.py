@@ -20,7 +20,7 @@ import voluptuous as vol
 
 from .. import untrusted
 from .archive import ArchiveError, backup_from_dict
-from .models import RemoteBackup, RemoteFile
+from .models import Protection, RemoteBackup, RemoteFile
 
 # The catalog is one JSON document, with a line for each entry between these two. They are decoded
 # and encoded one by one: Python's JSON lets no other thread run before it is done, and a thousand
@@ -40,6 +40,7 @@ class CatalogEntry:
     pinned: bool = False
     verified: datetime | None = None
     unknown: Mapping[str, object] = field(default_factory=dict)
+    protection: Protection = Protection.UNKNOWN
 
     def describe(self, file: RemoteFile) -> RemoteBackup | None:
         """Return the backup that this file is, unless its content is not what the entry was written
@@ -47,7 +48,15 @@ class CatalogEntry:
         """
         if file.content_hash != self.content_hash:
             return None
-        return RemoteBackup(self.backup, file, self.owner, self.pinned, self.verified, self.unknown)
+        return RemoteBackup(
+            self.backup,
+            file,
+            self.owner,
+            self.pinned,
+            self.verified,
+            self.unknown,
+            protection=self.protection,
+        )
 
 
 type Catalog = Mapping[str, CatalogEntry]
@@ -92,6 +101,10 @@ _ENTRY = vol.Schema(
         vol.Optional("owner", default=None): untrusted.optional(untrusted.exact),
         vol.Optional("pinned", default=False): untrusted.flag,
         vol.Optional("verified", default=None): untrusted.optional(untrusted.date),
+        # Another version may know more of them.
+        vol.Optional("protection", default=Protection.UNKNOWN): vol.Any(
+            vol.Coerce(Protection), lambda _: Protection.UNKNOWN
+        ),
     },
     extra=vol.REMOVE_EXTRA,
 )
@@ -139,6 +152,7 @@ def entry_of(backup: RemoteBackup) -> CatalogEntry:
         backup.pinned,
         backup.verified,
         backup.unknown,
+        protection=backup.protection,
     )
 
 
@@ -165,6 +179,7 @@ def _values(entry: CatalogEntry) -> dict[str, Any]:
         "owner": entry.owner,
         "pinned": entry.pinned,
         "verified": entry.verified.isoformat() if entry.verified else None,
+        "protection": entry.protection,
         **unknown,
     }
 

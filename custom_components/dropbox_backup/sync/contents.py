@@ -4,7 +4,6 @@ flags. Without I/O, so that files, streams and ranges are all read in the same w
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from enum import StrEnum
 import json
 from pathlib import PurePath
 import tarfile
@@ -13,6 +12,7 @@ from typing import IO
 from securetar import GZIP_MAGIC_BYTES, SECURETAR_MAGIC, TAR_MAGIC_BYTES, TAR_MAGIC_OFFSET
 
 from .archive import ArchiveError
+from .models import Protection
 
 BLOCK = tarfile.BLOCKSIZE
 # Home Assistant's and Supervisor's names of inner archives.
@@ -24,27 +24,6 @@ _LARGEST_HEADER = 1024 * 1024
 _MOST_MEMBERS = 20_000
 _EXTENDED = frozenset({tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE})
 _LONG = frozenset({tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK})
-
-
-class Protection(StrEnum):
-    """What the bytes of the inner archives are. Users' automations see these values."""
-
-    ENCRYPTED = "encrypted"
-    NOT_ENCRYPTED = "not_encrypted"
-    PARTLY = "partly"
-    UNKNOWN = "unknown"
-
-    @property
-    def as_flag(self) -> bool | None:
-        """Home Assistant's `protected`, or None if the bytes don't tell.
-
-        What is encrypted only in part needs the key to be restored whole.
-        """
-        return {
-            Protection.ENCRYPTED: True,
-            Protection.PARTLY: True,
-            Protection.NOT_ENCRYPTED: False,
-        }.get(self)
 
 
 def protection_of(beginning: bytes) -> Protection:

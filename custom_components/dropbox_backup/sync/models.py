@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
+from enum import StrEnum
 from functools import lru_cache
 from typing import NewType
 
@@ -96,13 +97,34 @@ class RemoteFile:
     uploaded: datetime
 
 
+class Protection(StrEnum):
+    """What the bytes of the inner archives are. Users' automations see these values."""
+
+    ENCRYPTED = "encrypted"
+    NOT_ENCRYPTED = "not_encrypted"
+    PARTLY = "partly"
+    UNKNOWN = "unknown"
+
+    @property
+    def as_flag(self) -> bool | None:
+        """Home Assistant's `protected`, or None if the bytes don't tell.
+
+        What is encrypted only in part needs the key to be restored whole.
+        """
+        return {
+            Protection.ENCRYPTED: True,
+            Protection.PARTLY: True,
+            Protection.NOT_ENCRYPTED: False,
+        }.get(self)
+
+
 @dataclass(frozen=True, slots=True)
 class RemoteBackup:
     """A backup that lies in the backup folder.
 
     `owner` is the id of the Home Assistant it belongs to, if that is proven. `verified` is when its
     content hash in Dropbox was found equal to that of the local archive. `unknown` is what a newer
-    version of this integration noted in the catalog.
+    version of this integration noted in the catalog. `protection` is known of what we uploaded.
     """
 
     backup: AgentBackup
@@ -111,6 +133,7 @@ class RemoteBackup:
     pinned: bool = False
     verified: datetime | None = None
     unknown: Mapping[str, object] = field(default_factory=dict)
+    protection: Protection = Protection.UNKNOWN
 
 
 def newest_first(backups: Iterable[RemoteBackup]) -> tuple[RemoteBackup, ...]:

@@ -168,7 +168,9 @@ _SOON = datetime.max.replace(tzinfo=dt_util.UTC)
 
 def _as_if_verified(one: RemoteBackup) -> RemoteBackup:
     # `replace` takes several times as long, and there may be a thousand.
-    return RemoteBackup(one.backup, one.file, one.owner, one.pinned, _SOON)
+    return RemoteBackup(
+        one.backup, one.file, one.owner, one.pinned, _SOON, protection=one.protection
+    )
 
 
 def _as_if_uploaded(local: LocalBackup, instance_id: str) -> RemoteBackup:

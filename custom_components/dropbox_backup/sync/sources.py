@@ -19,8 +19,9 @@ from ..dropbox_api.chunks import Buffer, FileSource, Source, memory_for
 from ..dropbox_api.errors import CorruptError
 from ..dropbox_api.threads import in_thread
 from .archive import ArchiveError
-from .contents import Contents, Protection, Watch, examine, needs_encryption
+from .contents import Contents, Watch, examine, needs_encryption
 from .encryption import ChangedError, Digests, Root, encrypt, encrypted_size, read_digests
+from .models import Protection
 from .problems import LocationAwayError, silence_reason
 from .supervisor_files import NoRangesError, SupervisorFile
 
@@ -68,6 +69,17 @@ class PlainSource(Source, Protocol):
 
     async def contents(self) -> Contents:
         """Tell what it holds. Raises `ArchiveError`, and what reading raises."""
+
+
+def arrived(backup: AgentBackup, source: Source) -> tuple[AgentBackup, Protection]:
+    """Return a backup whose bytes have been read to their end, and what they are: `protected` then
+    says that, not what Home Assistant says of it.
+    """
+    protection = Protection.UNKNOWN
+    if isinstance(source, LocalSource | StreamSource | EncryptedSource):
+        protection = source.protection
+    flag = protection.as_flag
+    return (backup if flag is None else replace(backup, protected=flag)), protection
 
 
 class ReadableError(Exception):

@@ -21,7 +21,7 @@ from .listing import remote_file
 from .models import BackupId, RemoteBackup, date_of, id_of
 from .plan import owner_of, same_backup
 from .remote import BackupFolder
-from .sources import EncryptedSource
+from .sources import EncryptedSource, arrived
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -153,11 +153,13 @@ class Transfers:
             on_session=keep_session,
             on_expected=expect,
         )
+        backup, protection = arrived(backup, source)
         remote = RemoteBackup(
             backup=replace(backup, size=metadata.size),
             file=remote_file(metadata),
             owner=owner_of(backup, self._instance_id),
             verified=dt_util.utcnow(),
+            protection=protection,
         )
         notes.dismissed.discard(backup_id)
         notes.results.last_upload = dt_util.utcnow()

@@ -1,0 +1,118 @@
+"""Whether a backup in Dropbox is encrypted is told by its bytes, whatever it says of itself."""
+
+import io
+import json
+from pathlib import Path
+import random
+import tarfile
+from typing import Any
+
+from homeassistant.components.backup import async_get_manager
+from homeassistant.core import HomeAssistant
+from homeassistant.setup import async_setup_component
+import pytest
+
+from custom_components.dropbox_backup.const import DOMAIN
+from custom_components.dropbox_backup.sync.contents import examine
+from custom_components.dropbox_backup.sync.models import Protection
+
+from .dropbox_server import DropboxServer
+from .supervisor import Contents, archives as making
+from .world import archives, put_backup, reconciler_of, set_up_entry, wait_until_idle
+
+pytestmark = pytest.mark.usefixtures("quick_worker")
+
+KEY = "correct horse battery staple"
+NOISE = random.Random(1).randbytes(2048)
+READABLE: dict[str, str | None] = {"homeassistant.tar.gz": None, "ssl.tar.gz": None}
+ENCRYPTED: dict[str, str | None] = {"homeassistant.tar.gz": KEY, "ssl.tar.gz": KEY}
+MIXED: dict[str, str | None] = {"homeassistant.tar.gz": None, "ssl.tar.gz": KEY}
+
+
+def part(directory: Path, name: str, password: str | None) -> bytes:
+    path = directory / f"{password}.tar"
+    making.write(path, Contents(password=password))
+    with tarfile.open(path) as tar:
+        file = tar.extractfile(name)
+        assert file is not None
+        return file.read()
+
+
+def archive_of(parts: dict[str, bytes], *, flagged: bool) -> bytes:
+    about = {**Contents().describe(), "protected": flagged}
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        for name, data in {**parts, "./backup.json": json.dumps(about).encode()}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("flagged", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "key", "told"),
+    [
+        ("readable", True, "encrypted"),
+        ("encrypted", True, "encrypted"),
+        ("mixed", True, "encrypted"),
+        ("readable", False, "not_encrypted"),
+        ("encrypted", False, "encrypted"),
+        ("mixed", False, "partly"),
+        ("noise", False, "unknown"),
+        # It may be encrypted in the oldest way, but only if the backup says so.
+        ("noise", True, "unknown or encrypted"),
+    ],
+)
+async def test_what_is_told_is_what_the_bytes_are(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    tmp_path: Path,
+    kind: str,
+    key: bool,
+    told: str,
+    flagged: bool,
+) -> None:
+    kinds = {"readable": READABLE, "encrypted": ENCRYPTED, "mixed": MIXED}
+    parts = {"homeassistant.tar.gz": NOISE}
+    if kind in kinds:
+        parts = {name: part(tmp_path, name, of) for name, of in kinds[kind].items()}
+    if told == "unknown or encrypted":
+        told = "unknown" if flagged else "encrypted"
+    archive = archive_of(parts, flagged=flagged)
+    assert await async_setup_component(hass, "backup", {})
+    await hass.async_block_till_done()
+    if key:
+        async_get_manager(hass).config.update(create_backup={"password": KEY})
+    folder = Path(hass.config.path("backups"))
+    folder.mkdir(exist_ok=True)
+    (folder / "made.tar").write_bytes(archive)
+
+    entry = await set_up_entry(hass, dropbox_server)
+    await wait_until_idle(hass, entry)
+
+    [path] = archives(dropbox_server)
+    sent = dropbox_server.account.files.read(path)
+    assert examine(io.BytesIO(sent)).protection == told
+    assert key or sent == archive
+    response: Any = await hass.services.async_call(
+        DOMAIN, "list_backups", {}, blocking=True, return_response=True
+    )
+    [listed] = response["backups"]
+    assert listed["encrypted"] == told
+    newest = hass.states.get("sensor.dropbox_ada_example_last_backup")
+    assert newest is not None
+    assert newest.attributes["encrypted"] == told
+    [shown] = reconciler_of(entry).folder.backups
+    flag = Protection(told).as_flag
+    assert shown.backup.protected == (flagged if flag is None else flag)
+
+
+async def test_what_others_uploaded_is_unknown(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    put_backup(dropbox_server, "Theirs")
+    entry = await set_up_entry(hass, dropbox_server)
+    await wait_until_idle(hass, entry)
+    [shown] = reconciler_of(entry).folder.backups
+    assert shown.protection is Protection.UNKNOWN
