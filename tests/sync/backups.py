@@ -70,7 +70,11 @@ remotes = st.builds(
 )
 """Any remote backup."""
 
-folders = st.lists(remotes, max_size=25, unique_by=lambda one: one.backup.backup_id)
+folders = st.lists(
+    remotes,
+    max_size=25,
+    unique_by=(lambda one: one.backup.backup_id, lambda one: one.file.name),
+)
 """The content of any backup folder."""
 
 locals_ = st.lists(
