@@ -73,7 +73,11 @@ def main() -> int:
     """Print every problem; return 1 if there is one."""
     default = next((REPOSITORY / "custom_components").glob("*/manifest.json")).parent
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else default
-    found = [*problems(folder), *hacs_problems(REPOSITORY / "hacs.json")]
+    found = [
+        *problems(folder),
+        *hacs_problems(REPOSITORY / "hacs.json"),
+        *version_problems(REPOSITORY),
+    ]
     print(*found, sep="\n", end="\n" if found else "")
     print(f"validate: {len(found)} problems in {folder.name}")
     return 1 if found else 0
@@ -93,6 +97,22 @@ def problems(folder: Path) -> Problems:
 def hacs_problems(file: Path) -> Problems:
     """Yield what is wrong with the repository's own hacs.json."""
     yield from _against(HACS, _json(file), file.name)
+
+
+def version_problems(repository: Path) -> Problems:
+    """Yield where the workflow tests other versions than the oldest and the newest that we name."""
+    oldest = _json(repository / "hacs.json")["homeassistant"]
+    setup = (repository / "scripts" / "setup").read_text(encoding="utf-8")
+    newest = next(
+        line.partition("=")[2] for line in setup.splitlines() if line.startswith("newest_ha=")
+    )
+    workflow = _yaml(repository / ".github" / "workflows" / "test.yml")
+    tested = workflow["jobs"]["test"]["strategy"]["matrix"]["home-assistant"]
+    if tested != [oldest, newest]:
+        yield (
+            f"test.yml: tests run on {', '.join(tested)}, not on the oldest in hacs.json ({oldest})"
+            f" and the newest in scripts/setup ({newest})"
+        )
 
 
 def manifest_problems(integration: Integration) -> Problems:

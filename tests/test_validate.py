@@ -266,6 +266,19 @@ def test_a_fault_is_found(folder: Path, fault: Callable[[Path], object], problem
     assert problem in "\n".join(validate.problems(folder))
 
 
+def test_the_workflow_tests_the_versions_that_are_promised(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "setup").write_text("newest_ha=2026.11.0\n")
+    (tmp_path / ".github" / "workflows").mkdir(parents=True)
+    matrix = {"home-assistant": ["2026.10.4", "2026.11.0"]}
+    workflow = {"jobs": {"test": {"strategy": {"matrix": matrix}}}}
+    write(tmp_path / ".github" / "workflows" / "test.yml", workflow)
+    write(tmp_path / "hacs.json", {"homeassistant": "2026.10.4"})
+    assert list(validate.version_problems(tmp_path)) == []
+    write(tmp_path / "hacs.json", {"homeassistant": "2026.10.0"})
+    assert "oldest in hacs.json (2026.10.0)" in "".join(validate.version_problems(tmp_path))
+
+
 def test_hacs_json_must_name_the_archive_that_a_release_has(tmp_path: Path) -> None:
     file = tmp_path / "hacs.json"
     right = {
