@@ -97,7 +97,7 @@ class Body:
     async def _spoil(self, data: bytes, start: int) -> bytes:
         if (stall := self._stall) and self._received >= stall.after_bytes:
             self._stall = None
-            await asyncio.sleep(stall.seconds)
+            await stall.stall()
         if self._reset and self._received >= self._reset.after_bytes:
             abort(self._request)
             raise ConnectionGoneError

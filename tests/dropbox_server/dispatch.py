@@ -35,7 +35,6 @@ _DOWNLOAD_TYPES = (
     "text/plain; charset=dropbox-cors-hack",
 )
 _HANDSHAKE_ROUND_TRIPS = 2
-_STALL_STEP = 0.1
 
 
 def _bound_buffer(request: web.Request, size: int | None) -> None:
@@ -79,6 +78,10 @@ class Dispatcher:
         record = RequestRecord(name, state.clock.now(), faults=faults.names())
         state.log.add(record)
         started = time.monotonic()
+        task = asyncio.current_task()
+        assert task is not None  # aiohttp makes one for each request
+        state.under_way.add(task)
+        task.add_done_callback(state.under_way.discard)
         _bound_buffer(request, state.shaper.buffer_size())
         body = Body(request, record, state.shaper.upload(request.transport), faults)
         try:
@@ -104,7 +107,7 @@ class Dispatcher:
         if faults.first(FaultKind.RESET_BEFORE_BODY):
             abort(request)
             raise ConnectionGoneError
-        await self._stall(faults.first(FaultKind.STALL, "before"))
+        await _stall(faults.first(FaultKind.STALL, "before"))
         try:
             if fault := faults.first(FaultKind.STATUS):
                 await body.drain()
@@ -114,7 +117,7 @@ class Dispatcher:
             await body.drain()
             record.error = refusal.summary
             response = _refused(refusal)
-        await self._stall(faults.first(FaultKind.STALL, "after"))
+        await _stall(faults.first(FaultKind.STALL, "after"))
         if faults.first(FaultKind.LOST_RESPONSE):
             abort(request)
             record.error = "response lost"
@@ -137,12 +140,6 @@ class Dispatcher:
         response.headers["X-Dropbox-Request-Id"] = request["request_id"]
         record.bytes_sent += len(body)
         return response
-
-    async def _stall(self, fault: Fault | None) -> None:
-        """Stand still; not longer than the fault is in force."""
-        end = time.monotonic() + (0.0 if fault is None else fault.seconds)
-        while fault in self._state.faults.rules and (left := end - time.monotonic()) > 0:  # noqa: ASYNC110 - no event tells
-            await asyncio.sleep(min(left, _STALL_STEP))
 
     async def _travel(self, request: web.Request) -> None:
         """Wait for the round trips that the line takes before the first byte of the request."""
@@ -305,6 +302,11 @@ def _root(call: Call) -> Any:
 def _refused(refusal: RefusalError) -> web.Response:
     headers = {"Content-Type": refusal.content_type, **refusal.headers}
     return web.Response(status=refusal.status, body=refusal.body, headers=headers)
+
+
+async def _stall(fault: Fault | None) -> None:
+    if fault is not None:
+        await fault.stall()
 
 
 class _Split(web.Response):

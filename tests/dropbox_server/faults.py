@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from itertools import count
@@ -27,7 +29,8 @@ class FaultKind(StrEnum):
     RESET_IN_RESPONSE = "reset_in_response"
     """Reset after `after_bytes` of the response body."""
     STALL = "stall"
-    """Stand still for `seconds`; `when`: before, during (after `after_bytes`) or after the work."""
+    """Stand still for `seconds`, or until the rule is taken out; `when`: before, during (after
+    `after_bytes`) or after the work."""
     CORRUPT_UPLOAD = "corrupt_upload"
     """Flip the byte at `after_bytes` of the request body as received."""
     CORRUPT_DOWNLOAD = "corrupt_download"
@@ -88,11 +91,13 @@ class Fault:
     matched: int = 0
     applied: int = 0
     _random: random.Random = field(init=False, repr=False)
+    _taken_out: asyncio.Event = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Seed the generator; accept the kind as text."""
         self.kind = FaultKind(self.kind)
         self._random = random.Random(self.seed)
+        self._taken_out = asyncio.Event()
         if self.when not in {"before", "during", "after"}:
             message = f"when must be before, during or after, not {self.when!r}"
             raise ValueError(message)
@@ -108,9 +113,8 @@ class Fault:
 
     def as_json(self) -> dict[str, object]:
         """Return the fault for the control API."""
-        value = asdict(self)
-        value.pop("_random")
-        return value
+        names = [item.name for item in fields(self) if not item.name.startswith("_")]
+        return {name: getattr(self, name) for name in names}
 
     def wants(self, route: str) -> bool:
         """Decide whether this request is hit, and count it."""
@@ -123,6 +127,15 @@ class Fault:
             return False
         self.applied += 1
         return True
+
+    async def stall(self) -> None:
+        """Stand still."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._taken_out.wait(), self.seconds)
+
+    def take_out(self) -> None:
+        """Let go of the requests that stand still."""
+        self._taken_out.set()
 
     def refusal(self) -> errors.RefusalError:
         """Build the answer of a STATUS fault."""
@@ -153,10 +166,15 @@ class Faults:
 
     def remove(self, fault_id: int) -> None:
         """Take one rule out."""
+        for rule in self.rules:
+            if rule.id == fault_id:
+                rule.take_out()
         self.rules = [rule for rule in self.rules if rule.id != fault_id]
 
     def clear(self) -> None:
         """Take all rules out."""
+        for rule in self.rules:
+            rule.take_out()
         self.rules = []
 
     def select(self, route: str) -> Active:

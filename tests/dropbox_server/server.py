@@ -27,6 +27,8 @@ _ETHERNET_SEGMENT = 1448
 _FREE_RECEIVE_BUFFER = 4 * 1024 * 1024
 _READ_BUFFER = 256 * 1024
 _MAX_HEADER = 64 * 1024
+# In seconds.
+_SHUTDOWN = 0.5
 
 
 class DropboxServer(ServerState):
@@ -67,7 +69,7 @@ class DropboxServer(ServerState):
             access_log=None,
             read_bufsize=_READ_BUFFER,
             max_field_size=_MAX_HEADER,
-            shutdown_timeout=0.5,
+            shutdown_timeout=_SHUTDOWN,
         )
         await self._runner.setup()
         handler = self._runner.server
@@ -87,6 +89,7 @@ class DropboxServer(ServerState):
         self.stopping = True
         for watcher in self.stopping_watchers:
             watcher.set()
+        self.faults.clear()
         if self._listener is not None:
             self._listener.close()
         if self._runner is not None:
@@ -95,6 +98,12 @@ class DropboxServer(ServerState):
             # Clients that do not answer TLS's goodbye would keep a timer running.
             self._listener.abort_clients()
             await asyncio.sleep(0)
+        if self.under_way:
+            _, left = await asyncio.wait(self.under_way, timeout=_SHUTDOWN)
+            for task in left:
+                task.cancel()
+            if left:
+                await asyncio.wait(left)
         self.executor.shutdown()  # its jobs are short
         for account in self.accounts.values():
             account.close()

@@ -78,6 +78,8 @@ class ServerState:
         self.shaper = Shaper(Line())
         self.stopping = False
         self.stopping_watchers: set[asyncio.Event] = set()
+        # Also those whose client has hung up, of which aiohttp knows nothing any more.
+        self.under_way: set[asyncio.Task[object]] = set()
         self.executor = ThreadPoolExecutor(2, thread_name_prefix="dropbox-server")
         self._writing: set[FileTree] = set()
 

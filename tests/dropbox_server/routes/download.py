@@ -135,7 +135,7 @@ class _Sender:
         end = start + len(data)
         if (stall := self._stall) and end >= stall.after_bytes:
             self._stall = None
-            await asyncio.sleep(stall.seconds)
+            await stall.stall()
         if self._corrupt and start <= self._corrupt.after_bytes < end:
             spoilt = bytearray(data)
             spoilt[self._corrupt.after_bytes - start] ^= 0xFF
