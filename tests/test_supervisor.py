@@ -193,7 +193,6 @@ async def test_what_is_encrypted_on_its_way_from_supervisor_goes_on_after_a_rest
     await wait_until(lambda: stall.applied)
     await asyncio.sleep(0.5)  # the chunks beside the stalled one arrive
     await hass.config_entries.async_unload(entry.entry_id)
-    await asyncio.sleep(1)  # the local Dropbox is still busy with the stalled request
     dropbox_server.log.clear()
     del hass.data[_JOURNALS]  # as after a restart
 

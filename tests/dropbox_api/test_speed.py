@@ -138,7 +138,6 @@ async def test_eight_megabits_per_second_are_kept_and_used(
     found = rates([one for one in seen if one[0] > 0.5], 5)
     assert min(found) >= 0.95 * 8 * MBIT
     assert max(found) <= 1.05 * 8 * MBIT
-    await asyncio.sleep(0.3)  # the local Dropbox is still busy with what it got
 
 
 async def test_a_limit_that_comes_and_goes_while_a_chunk_is_sent(

@@ -52,6 +52,12 @@ async def uploads(api: Api, size: int, connections: int) -> None:
     await asyncio.gather(*(upload(api, size, str(number)) for number in range(connections)))
 
 
+async def until_received(server: DropboxServer, size: int) -> None:
+    """Return when so many bytes of a body have arrived."""
+    while sum(record.bytes_received for record in server.log.records) < size:
+        await asyncio.sleep(0.01)
+
+
 async def warm(api: Api, connections: int = 1) -> None:
     """Open the connections first: their handshakes are not what is measured."""
     await uploads(api, 1, connections)
@@ -189,9 +195,9 @@ async def test_server_time_per_call(server: DropboxServer, api: Api) -> None:
 
 
 async def test_line_can_change_while_it_is_used(server: DropboxServer, api: Api) -> None:
-    server.line = Line(upload_per_connection=8e6)
+    server.line = Line(upload_per_connection=2e6)
     running = asyncio.create_task(upload(api, MIB // 2))
-    await asyncio.sleep(0.05)
+    await until_received(server, 1)
     server.line = Line()
     await upload(api, 4 * MIB, "other")
     assert not running.done()
