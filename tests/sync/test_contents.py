@@ -26,7 +26,8 @@ BEGINNINGS = {
     Protection.NOT_ENCRYPTED: b"\x1f\x8b\x08" + bytes(200),
     Protection.UNKNOWN: b"\xaa" * 200,
 }
-names = st.text(st.characters(exclude_characters="\0/"), min_size=1, max_size=9).map(
+# What tarfile can write.
+names = st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size=1, max_size=9).map(
     lambda name: name * 12
 )
 members = st.lists(
