@@ -3,7 +3,6 @@
 Home Assistant answers over HTTP and the local Dropbox over HTTPS; nothing of either is replaced.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import time
 import json

@@ -13,6 +13,7 @@ import types
 import pytest
 
 from tests.dropbox_server import DropboxServer, Line, line
+from tests.world import wait_until
 
 from .conftest import MIB, Api
 
@@ -54,8 +55,8 @@ async def uploads(api: Api, size: int, connections: int) -> None:
 
 async def until_received(server: DropboxServer, size: int) -> None:
     """Return when so many bytes of a body have arrived."""
-    while sum(record.bytes_received for record in server.log.records) < size:
-        await asyncio.sleep(0.01)
+    records = server.log.records
+    await wait_until(lambda: sum(record.bytes_received for record in records) >= size)
 
 
 async def warm(api: Api, connections: int = 1) -> None:
