@@ -69,21 +69,21 @@ def test_it_is_read_however_somebody_laid_it_out(
 @given(json_values, st.sampled_from(["content_hash", "backup", "owner", "pinned", "verified"]))
 def test_one_bad_entry_does_not_hide_the_others(value: Any, key: str) -> None:
     document = json.loads(write_catalog(catalog_of([remote(1), remote(2)])))
-    document["backups"]["Backup_1.tar"][key] = value
+    document["backups"][remote(1).file.name][key] = value
     catalog = parse_catalog(json.dumps(document).encode())
-    assert catalog["Backup_2.tar"].describe(remote(2).file) == remote(2)
+    assert catalog[remote(2).file.name].describe(remote(2).file) == remote(2)
 
 
 def test_an_entry_does_not_speak_for_other_content() -> None:
     catalog = parse_catalog(write_catalog(catalog_of([remote(1)])))
-    assert catalog["Backup_1.tar"].describe(remote(2).file) is None
+    assert catalog[remote(1).file.name].describe(remote(2).file) is None
 
 
 def test_half_a_character_does_not_keep_anybody_from_writing() -> None:
     odd = replace(remote(1), backup=replace(remote(1).backup, name="\ud800"))
     catalog = parse_catalog(write_catalog(catalog_of([odd, remote(2)])))
-    assert catalog["Backup_2.tar"].describe(remote(2).file) == remote(2)
-    assert catalog["Backup_1.tar"].backup.name == "?"
+    assert catalog[remote(2).file.name].describe(remote(2).file) == remote(2)
+    assert catalog[remote(1).file.name].backup.name == "?"
 
 
 @given(folders, json_values, json_values)
@@ -92,14 +92,17 @@ def test_what_a_newer_version_wrote_is_kept(
 ) -> None:
     known = {one.file.name: one for one in (*folder, remote(1), remote(2))}
     document = json.loads(write_catalog(catalog_of([*known.values()])))
-    first, second = document["backups"]["Backup_1.tar"], document["backups"]["Backup_2.tar"]
+    first, second = (
+        document["backups"][remote(1).file.name],
+        document["backups"][remote(2).file.name],
+    )
     first["light"], first["backup"]["stations"] = value, other
     second["backup"] = {"id": 2}  # not as we know it
     document["trash"] = value
     text = json.dumps(document).encode()
     expected = untrusted.json_object(text)
     entries, rest = read_catalog(text)
-    assert "Backup_2.tar" not in entries
+    assert remote(2).file.name not in entries
     files = [one.file for one in known.values()]
     for _ in range(2):
         described = [entries[one.name].describe(one) for one in files if one.name in entries]
@@ -122,7 +125,7 @@ def test_only_our_own_format_is_ever_written(form: Any) -> None:
     document = json.loads(write_catalog(catalog_of([remote(1)])))
     entries, rest = read_catalog(json.dumps({**document, "format": form}).encode())
     assert not rest.writable
-    assert "Backup_1.tar" in entries, "it is read as far as it is understood"
+    assert remote(1).file.name in entries, "it is read as far as it is understood"
     assert not read_catalog(write_catalog(entries, rest))[1].writable, "also after a restart"
 
 
