@@ -13,9 +13,11 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
+from homeassistant.components.backup import async_get_manager
+from homeassistant.components.backup.config import CreateBackupParametersDict
 from homeassistant.config_entries import ConfigEntry, ConfigEntryState
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import config_entry_oauth2_flow
+from homeassistant.helpers import config_entry_oauth2_flow, instance_id
 from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
@@ -31,11 +33,14 @@ from custom_components.dropbox_backup.const import (
 )
 from custom_components.dropbox_backup.sync import account as account_module
 from custom_components.dropbox_backup.sync.account import Obstacle
+from custom_components.dropbox_backup.sync.catalog import CatalogEntry, write_catalog
 from custom_components.dropbox_backup.sync.manners import Hours
+from custom_components.dropbox_backup.sync.names import CATALOG_NAME
 
 from .before_home_assistant import TLS
 from .dropbox_server import DropboxAccount, DropboxApp, DropboxServer, Fault, FaultKind
 from .home_assistant import Client, Flows, JsonObject
+from .sync.backups import backup
 
 TEXTS: Final = json.loads(
     (Path(dropbox_backup.__file__).parent / "translations" / "en.json").read_text(encoding="utf-8")
@@ -271,7 +276,7 @@ async def test_a_slash_stands_for_the_top_of_dropbox(
 ) -> None:
     done = await person.answers(folder_form, folder="/")
     assert done["type"] == "create_entry"
-    assert done["description_placeholders"] == {"folder": "/"}
+    assert done["description_placeholders"]["folder"] == "/"
     (entry,) = hass.config_entries.async_entries(DOMAIN)
     assert entry.data[CONF_FOLDER] == ""
     menu = await person.reconfigures(entry)
@@ -939,7 +944,8 @@ async def test_the_folder_can_be_changed(
     assert form["errors"] == {CONF_FOLDER: Obstacle.NAME_ENDS_BADLY}
     token = entry.data["token"]
     step = await person.answers(form, folder="/Elsewhere")
-    assert (step["type"], step["reason"]) == ("abort", "reconfigure_successful")
+    assert (step["type"], step["reason"]) == ("abort", "folder_changed")
+    assert step["description_placeholders"]["before"] == "/Mine"
     await hass.async_block_till_done()
     assert entry.state is ConfigEntryState.LOADED
     assert entry.data[CONF_FOLDER] == "/Elsewhere"
@@ -953,7 +959,8 @@ async def test_changing_the_folder_renews_an_expired_access_token(
     form = await person.chooses(await person.reconfigures(entry), "folder")
     dropbox_server.tokens.expire_access_tokens()
     step = await person.answers(form, folder="/Elsewhere")
-    assert (step["type"], step["reason"]) == ("abort", "reconfigure_successful")
+    assert (step["type"], step["reason"]) == ("abort", "folder_changed")
+    assert step["description_placeholders"]["before"] == "/Mine"
     assert entry.data[CONF_FOLDER] == "/Elsewhere"
 
 
@@ -1007,6 +1014,79 @@ async def test_reconfiguring_to_another_account_changes_nothing(
     step = await person.chooses(await person.reconfigures(entry), "sign_in")
     step = await person.allows(step, other)
     assert (step["type"], step["reason"]) == ("abort", "wrong_account")
+
+
+# What the last page says
+
+
+def shown(step: JsonObject) -> str:
+    text = (
+        TEXTS["config"]["create_entry"]["default"]
+        if step["type"] == "create_entry"
+        else TEXTS["config"]["abort"][step["reason"]]
+    )
+    return str(text.format(**step["description_placeholders"]))
+
+
+async def test_the_last_page_says_where_backups_go_and_what_lies_there(
+    person: Person, app: DropboxApp, folder_form: JsonObject
+) -> None:
+    text = shown(await person.answers(folder_form, folder="a//b/"))
+    assert " /a/b" in text
+    assert "no backups in this folder yet" in text
+    assert "*off*" in text
+
+
+async def test_the_last_page_tells_own_backups_from_those_of_others(
+    hass: HomeAssistant,
+    person: Person,
+    app: DropboxApp,
+    folder_form: JsonObject,
+    dropbox_server: DropboxServer,
+) -> None:
+    instance = await instance_id.async_get(hass)
+    entries = {}
+    tree = dropbox_server.account.app_files(app)
+    for number, owner in enumerate((instance, instance, "another")):
+        file = tree.put(f"/Shared/{number}.tar", bytes([number]) * 1000)
+        one = backup(number)
+        entries[f"{number}.tar"] = CatalogEntry(file.content_hash, one, owner)
+    tree.put("/Shared/mystery.tar", b"?")
+    tree.put(f"/Shared/{CATALOG_NAME}", write_catalog(entries))
+    text = shown(await person.answers(folder_form, folder="/Shared"))
+    assert "of this Home Assistant: 2 (" in text
+    assert "of others, which are never deleted: 1 (" in text
+    assert "looked at next: 1" in text
+
+
+async def test_what_lies_there_is_only_told_and_keeps_nobody_from_going_on(
+    person: Person, folder_form: JsonObject, dropbox_server: DropboxServer
+) -> None:
+    fault = Fault(FaultKind.STATUS, "files/list_folder", status=500, times=None)
+    dropbox_server.faults.add(fault)
+    done = await person.answers(folder_form, folder="/Shared")
+    dropbox_server.faults.clear()
+    assert done["type"] == "create_entry"
+    assert done["description_placeholders"]["found"] == ""
+
+
+@pytest.mark.parametrize("password", [None, "a key"])
+async def test_without_an_encryption_key_the_last_page_warns(
+    hass: HomeAssistant, person: Person, folder_form: JsonObject, password: str | None
+) -> None:
+    config = async_get_manager(hass).config
+    config.update(create_backup=CreateBackupParametersDict(password=password))
+    text = shown(await person.answers(folder_form, folder=DEFAULT_FOLDER))
+    assert ("will not be encrypted" in text) is (password is None)
+
+
+async def test_an_account_that_is_added_again_finds_its_folder_suggested(
+    hass: HomeAssistant, person: Person, entry: ConfigEntry
+) -> None:
+    await hass.config_entries.async_remove(entry.entry_id)
+    await hass.async_block_till_done()
+    form = await person.allows(await person.adds_integration())
+    assert form["data_schema"][0]["default"] == "/Mine"
 
 
 # Options

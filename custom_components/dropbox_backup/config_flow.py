@@ -6,6 +6,7 @@ from itertools import count
 import logging
 from typing import Any, override
 
+from homeassistant.components.backup import async_get_manager
 from homeassistant.config_entries import (
     SOURCE_REAUTH,
     SOURCE_RECONFIGURE,
@@ -24,8 +25,12 @@ from homeassistant.const import (
 )
 from homeassistant.core import callback
 from homeassistant.data_entry_flow import FlowResultType, section
-from homeassistant.exceptions import ImplementationUnavailableError, UnknownImplementationError
-from homeassistant.helpers import config_validation as cv
+from homeassistant.exceptions import (
+    HomeAssistantError,
+    ImplementationUnavailableError,
+    UnknownImplementationError,
+)
+from homeassistant.helpers import config_validation as cv, instance_id
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.config_entry_oauth2_flow import (
     AbstractOAuth2FlowHandler,
@@ -80,9 +85,14 @@ from .sync.account import (
     ObstacleError,
     check_sign_in,
     folder_path,
+    look_into,
     missing_permissions,
     prove_writable,
 )
+from .sync.account_notes import notes_name
+from .sync.alarm import size_text
+from .sync.journal import folder_used_before
+from .texts import common_texts
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -442,30 +452,74 @@ class DropboxBackupConfigFlow(AbstractOAuth2FlowHandler, domain=DOMAIN):
                 # An invisible character would break the sentence.
                 reason = err.reason if err.obstacle is not Obstacle.NAME_HAS_CONTROL else ""
             else:
-                return self._use(folder)
+                return await self._use(folder)
+        schema = await self._folder_schema()
         return self.async_show_form(
             step_id="folder",
-            data_schema=self.add_suggested_values_to_schema(self._folder_schema(), user_input),
+            data_schema=self.add_suggested_values_to_schema(schema, user_input),
             errors=errors,
             description_placeholders={"reason": reason},
         )
 
-    def _folder_schema(self) -> vol.Schema:
-        now = DEFAULT_FOLDER
+    async def _folder_schema(self) -> vol.Schema:
+        """Suggest the folder in use, or the one that was before the account was removed."""
         if self.source == SOURCE_RECONFIGURE:
             now = self._get_reconfigure_entry().data[CONF_FOLDER] or ROOT_FOLDER
+        else:
+            assert self.unique_id
+            before = await folder_used_before(self.hass, notes_name(self.unique_id))
+            now = before or DEFAULT_FOLDER
         return vol.Schema({vol.Required(CONF_FOLDER, default=now): TextSelector()})
 
-    def _use(self, folder: str) -> ConfigFlowResult:
+    async def _use(self, folder: str) -> ConfigFlowResult:
+        told = {
+            "folder": folder or ROOT_FOLDER,
+            "found": await self._found_in(folder),
+        }
         if self.source == SOURCE_RECONFIGURE:
-            return self.async_update_reload_and_abort(
-                self._get_reconfigure_entry(), data_updates={CONF_FOLDER: folder}
+            entry = self._get_reconfigure_entry()
+            before = entry.data[CONF_FOLDER]
+            result = self.async_update_reload_and_abort(
+                entry,
+                data_updates={CONF_FOLDER: folder},
+                reason="folder_kept" if folder == before else "folder_changed",
             )
+            result["description_placeholders"] = {**told, "before": before or ROOT_FOLDER}
+            return result
         return self.async_create_entry(
             title=self._title(),
             data={**self._data, CONF_FOLDER: folder},
-            description_placeholders={"folder": folder or ROOT_FOLDER},
+            description_placeholders={**told, "readable": await self._readable()},
         )
+
+    async def _found_in(self, folder: str) -> str:
+        """Say what lies in a folder already."""
+        client = await self._signed_in_client()
+        contents = await look_into(client, folder, await instance_id.async_get(self.hass))
+        texts = await common_texts(self.hass)
+        if contents is None:
+            return ""
+        parts = []
+        if contents.own:
+            size = size_text(contents.own_size)
+            parts.append(texts["found_own"].format(count=contents.own, size=size))
+        if contents.others:
+            size = size_text(contents.others_size)
+            parts.append(texts["found_others"].format(count=contents.others, size=size))
+        if contents.unknown:
+            parts.append(texts["found_unknown"].format(count=contents.unknown))
+        listed = "\n".join(f"- {part}" for part in parts)
+        return f"\n\n{texts['found']}\n\n{listed}" if parts else f" {texts['found_nothing']}"
+
+    async def _readable(self) -> str:
+        """Warn that backups go up readable, if Home Assistant has no key to encrypt them."""
+        try:
+            password = async_get_manager(self.hass).config.data.create_backup.password
+        except HomeAssistantError:  # not set up
+            return ""
+        if password:
+            return ""
+        return f"\n\n{(await common_texts(self.hass))['no_encryption_key']}"
 
     def _title(self) -> str:
         """Return the account's name, with a number if another account has the same.

@@ -24,7 +24,10 @@ from ..dropbox_api.errors import (
     UnreachableError,
 )
 from ..dropbox_api.upload import upload
+from .remote import BackupFolder
 from .state import Space
+
+_LOGGER = logging.getLogger(__name__)
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -33,6 +36,7 @@ _PATIENCE_FOR_SPACE = 5.0
 # A person waits for the answer.
 _LONGEST_WAIT = 60.0
 _LONGEST_CLEAN_UP = 10.0
+_LONGEST_LOOK = 10.0
 _TEST_SIZE = 1024
 _LONGEST_NAME = 255
 # Control characters, and halves of surrogates: they can't even be sent.
@@ -145,6 +149,33 @@ async def prove_writable(client: DropboxClient, folder: str) -> None:
         finally:
             async with asyncio.timeout(_LONGEST_CLEAN_UP):
                 await client.delete(path, file.rev)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What lies in a folder: backups of this Home Assistant and of others, with their sizes in
+    bytes, and archives of which nothing is known yet.
+    """
+
+    own: int
+    own_size: int
+    others: int
+    others_size: int
+    unknown: int
+
+
+async def look_into(client: DropboxClient, folder: str, instance_id: str) -> Contents | None:
+    """Return what lies in a folder, None if Dropbox does not say: it is only to be told."""
+    there = BackupFolder(client, folder, instance_id, lambda _: None)
+    try:
+        async with asyncio.timeout(_LONGEST_LOOK):
+            await there.refresh(_LONGEST_LOOK, adopt=False)
+    except (DropboxError, TimeoutError) as err:
+        _LOGGER.debug("Dropbox does not say what lies in the folder: %s", err)
+        return None
+    own = [one.file.size for one in there.backups if one.owner == instance_id]
+    others = [one.file.size for one in there.backups if one.owner != instance_id]
+    return Contents(len(own), sum(own), len(others), sum(others), there.unknown_archives)
 
 
 class _TestData(Source):

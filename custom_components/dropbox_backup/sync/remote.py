@@ -114,6 +114,12 @@ class BackupFolder:
         """The backups as of the last refresh, or, before the first, as remembered; newest first."""
         return tuple(self._backups.values())
 
+    @property
+    def unknown_archives(self) -> int:
+        """How many files look like backups, but nothing is known of them yet."""
+        known = {backup.file.name for backup in self._backups.values()}
+        return sum(file.name not in known for file in self._archives())
+
     def get(self, backup_id: str) -> RemoteBackup | None:
         """Return one backup as of the last refresh."""
         return self._backups.get(BackupId(backup_id))
