@@ -183,8 +183,10 @@ async def test_what_a_person_asks_for_comes_after_the_upload_that_is_under_way(
 async def test_a_new_backup_comes_after_the_upload_that_is_under_way(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
+    dropbox_server.faults.add(Fault(FaultKind.STALL, APPEND, seconds=60))
     entry = await with_a_backlog(hass, dropbox_server, "1", "2", "3")
     await make_backup(hass, "New", size=LARGE)
+    dropbox_server.faults.clear()
     await wait_until(lambda: len(in_dropbox(entry)) == 2)
     assert in_dropbox(entry) == {"1", "New"}
     dropbox_server.line = type(SLOW)()
