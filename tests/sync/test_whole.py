@@ -213,3 +213,21 @@ async def test_an_archive_that_can_not_be_encrypted_whole_is_not_sent(
         await (await House.start(hass, client)).upload()
     assert archives(dropbox_server) == []
     assert await async_get_manager(hass).backup_agents["backup.local"].async_list_backups()
+
+
+async def test_a_size_in_an_extended_header_is_written_anew(
+    hass: HomeAssistant, backups: Path, client: DropboxClient, dropbox_server: DropboxServer
+) -> None:
+    """Parts of more than 8 GiB have theirs there."""
+    path = backups / "made.tar"
+    supervisor.write(path, supervisor.Contents(filling=5000))
+    members = members_of(path.read_bytes())
+    with tarfile.open(path, "w") as tar:
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            member.pax_headers = {"size": str(len(data))}
+            tar.addfile(member, io.BytesIO(data))
+    await (await House.start(hass, client)).upload()
+    sent = only_archive(dropbox_server)
+    assert supervisor.parts(sent, PASSWORD) == supervisor.parts(path.read_bytes())

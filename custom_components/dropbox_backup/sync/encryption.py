@@ -197,18 +197,17 @@ def encrypt(
                 archive.tar.addfile(member)
             elif is_metadata(member):
                 text = metadata_as_encrypted(data.read())
-                about = copy.copy(member)
+                about = _of_another_size(member)
                 about.size = len(text)
-                about.pax_headers = {
-                    key: value for key, value in member.pax_headers.items() if key != "size"
-                }
                 archive.tar.addfile(about, io.BytesIO(text))
             elif is_inner_archive(member) and _to_be_encrypted(data, flagged=flagged):
                 if index == len(digests.pieces):
                     raise ChangedError("it was changed while it was read")
                 checked = _Checked(data, digests.pieces[index])
                 archive.import_tar(
-                    cast("IO[bytes]", checked), member, derived_key_id=digests.key_id(index)
+                    cast("IO[bytes]", checked),
+                    _of_another_size(member),
+                    derived_key_id=digests.key_id(index),
                 )
                 checked.check_end()
                 index += 1
@@ -238,6 +237,15 @@ def _members(file: IO[bytes]) -> Iterator[tuple[tarfile.TarInfo, io.BufferedRead
                 yield member, data
     except tarfile.TarError as err:
         raise ArchiveError(f"it is not a readable archive: {err}") from err
+
+
+def _of_another_size(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Return a member whose size can be set: an extended header, which more than 8 GiB need, would
+    stand above it (older versions of SecureTar leave it there).
+    """
+    changed = copy.copy(member)
+    changed.pax_headers = {key: value for key, value in member.pax_headers.items() if key != "size"}
+    return changed
 
 
 def _to_be_encrypted(data: io.BufferedReader, *, flagged: bool) -> bool:
