@@ -43,10 +43,11 @@ class StoredFile:
     data: bytes
     rev: str
     content_hash: str
+    uploaded: datetime
 
     def metadata(self) -> Any:
         """Return it as Dropbox describes it."""
-        now = datetime(2026, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+        now = self.uploaded.astimezone(UTC).replace(tzinfo=None)
         return files.FileMetadata(
             name=self.name,
             id=f"id:{self.rev}",
@@ -61,7 +62,7 @@ class StoredFile:
 @dataclass(slots=True)
 class MemoryDropbox:
     """One folder. `on_delete` and `on_upload` hear of what a client does. `room`: bytes that the
-    files may take.
+    files may take. `now`: its clock.
     """
 
     on_delete: Callable[[StoredFile], None]
@@ -72,6 +73,7 @@ class MemoryDropbox:
     started: int = 0
     changes: list[str] = field(default_factory=list)
     room: int = _TOTAL
+    now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
 
     @property
     def used(self) -> int:
@@ -81,7 +83,7 @@ class MemoryDropbox:
     def put(self, name: str, data: bytes) -> StoredFile:
         """Write a file, as anybody may."""
         rev = f"{len(self.revisions) + 1:016x}"
-        file = StoredFile(name, data, rev, content_hash(block_digests(data)))
+        file = StoredFile(name, data, rev, content_hash(block_digests(data)), self.now)
         self.files[name.lower()] = self.revisions[rev] = file
         self.changes.append(name)
         return file

@@ -168,6 +168,7 @@ class House:
         """Make a backup; those of Supervisor do not say whose they are."""
         self._count += 1
         self._now += timedelta(hours=1)
+        self._dropbox.now = max(self._dropbox.now, self._now)
         made = _made(f"{self._count:08x}", self._now, size, US if signed else None)
         self._shelf.made[made.backup.backup_id] = made
         stored = MemoryDropbox(self._check_deletion, self._note_upload).put("x", made.data)
@@ -322,10 +323,19 @@ class House:
         newer = [
             one
             for one in self._ours()
-            if date_of(one.backup) >= date_of(mine.backup) and one is not mine
+            if one is not mine and self._counts_as_made(one) >= self._counts_as_made(mine)
         ]
         if self._keep == 0 or len(newer) < self._keep:
             self._broken.append(f"{file.name} was deleted with {len(newer)} newer good ones")
+
+    def _counts_as_made(self, made: Made) -> datetime:
+        """Return the archive's date, unless Dropbox had it before."""
+        uploaded = next(
+            one.uploaded
+            for one in self._tars()
+            if self._all.get(one.content_hash) is made and not one.name.startswith(_KEPT)
+        )
+        return min(date_of(made.backup), uploaded + timedelta(seconds=1))
 
     def _note_upload(self, file: StoredFile) -> None:
         if file.name.endswith(".tar"):

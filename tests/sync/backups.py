@@ -47,6 +47,7 @@ def remote(
     verified: bool = True,
     pinned: bool = False,
     called: str | None = None,
+    uploaded: int | None = None,
 ) -> RemoteBackup:
     made = backup(number, day=day, owner=owner)
     file = RemoteFile(
@@ -54,7 +55,8 @@ def remote(
         rev=f"{number:016x}",
         size=made.size,
         content_hash=sha256(str(number).encode()).hexdigest(),
-        uploaded=FIRST_DAY + timedelta(days=number),
+        uploaded=FIRST_DAY
+        + timedelta(days=max(number, day or 0) if uploaded is None else uploaded),
     )
     return RemoteBackup(made, file, owner, pinned, FIRST_DAY if verified else None)
 
@@ -67,6 +69,7 @@ remotes = st.builds(
     verified=st.booleans(),
     pinned=st.booleans(),
     called=st.sampled_from([None, None, None, "KEEP ME.tar"]),
+    uploaded=st.none() | st.integers(0, 40),
 )
 """Any remote backup."""
 

@@ -92,6 +92,12 @@ def test_the_alarm_counts_days_as_people_do(newest: int, told: str) -> None:
     assert found == Problem(ProblemKind.NO_BACKUP, f"No new backup has been made for {told}")
 
 
+def test_a_date_in_the_future_silences_no_alarm() -> None:
+    future = remote(20, day=36500, uploaded=20)
+    assert kind(replace(FINE, ours=[future])) is ProblemKind.NO_BACKUP
+    assert alarm(replace(FINE, ours=[remote(29, day=36500, uploaded=29)])) is None
+
+
 def test_a_house_without_any_backup_alarms_too() -> None:
     assert kind(replace(FINE, ours=[])) is ProblemKind.NO_BACKUP
     assert alarm(replace(FINE, ours=[], watching_since=NOW - DAY)) is None
@@ -222,7 +228,11 @@ def test_the_alarm_ages_while_home_assistant_is_down_and_never_goes_without_a_ba
 
 def _made_at(date: datetime) -> RemoteBackup:
     made = remote(1)
-    return replace(made, backup=replace(made.backup, date=date.isoformat()))
+    return replace(
+        made,
+        backup=replace(made.backup, date=date.isoformat()),
+        file=replace(made.file, uploaded=date),
+    )
 
 
 @pytest.mark.parametrize(

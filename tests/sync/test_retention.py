@@ -3,7 +3,8 @@
 from hypothesis import given, strategies as st
 import pytest
 
-from custom_components.dropbox_backup.sync.models import RemoteBackup, date_of
+from custom_components.dropbox_backup.sync.models import RemoteBackup, _age
+from custom_components.dropbox_backup.sync.names import is_our_name
 from custom_components.dropbox_backup.sync.retention import judge
 
 from .backups import THEM, US, folders, remote
@@ -44,6 +45,21 @@ from .backups import THEM, US, folders, remote
             1,
             {1: "older than the newest 1", 2: "one of the newest 1"},
         ),
+        (
+            [remote(1, called="KEEP ME.tar"), remote(2), remote(3, called="KEEP ME TOO.tar")],
+            1,
+            {
+                1: "somebody's own copy, by its name",
+                2: "one of the newest 1",
+                3: "somebody's own copy, by its name",
+            },
+        ),
+        # Made by a clock that was wrong: it counts as of its upload.
+        (
+            [remote(1, day=36500, uploaded=1), remote(2), remote(3)],
+            2,
+            {1: "older than the newest 2", 2: "one of the newest 2", 3: "one of the newest 2"},
+        ),
         # The number is not the order: what counts is when a backup was made.
         (
             [remote(1, day=9), remote(2, day=1)],
@@ -67,14 +83,15 @@ def test_only_what_is_provably_ours_unpinned_and_replaced_is_deleted(
         assert keep > 0
         assert verdict.backup.owner == US
         assert not verdict.backup.pinned
+        assert is_our_name(verdict.backup.file.name, verdict.backup.backup)
         newer = [
             one
             for one in folder
             if one.owner == US
             and one.verified
             and not one.pinned
-            and (date_of(one.backup), one.file.name)
-            > (date_of(verdict.backup.backup), verdict.backup.file.name)
+            and is_our_name(one.file.name, one.backup)
+            and _age(one) > _age(verdict.backup)
         ]
         assert len(newer) >= keep
 
@@ -85,7 +102,7 @@ def test_the_newest_good_backup_always_stays(folder: list[RemoteBackup], keep: i
     if not good:
         return
     kept = [verdict.backup for verdict in judge(folder, keep, US) if verdict.keep]
-    assert max(good, key=lambda one: (date_of(one.backup), one.file.name)) in kept
+    assert max(good, key=_age) in kept
 
 
 @given(folders, st.integers(0, 12))

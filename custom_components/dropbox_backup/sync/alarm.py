@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from .manners import Hours
-from .models import LocalBackup, Missed, RemoteBackup, date_of
+from .models import LocalBackup, Missed, RemoteBackup
 from .plan import Skipped
 from .state import AWAY, Problem, ProblemKind, Space
 
@@ -78,11 +78,7 @@ def _failure(at: Situation) -> Problem | None:
 def _missed(at: Situation) -> Problem | None:
     """Return that a backup was made for Dropbox and is not there: there may be no other copy."""
     missed = at.missed
-    if (
-        missed is None
-        or at.ours is None
-        or any(date_of(one.backup) >= missed.made for one in at.ours)
-    ):
+    if missed is None or at.ours is None or any(one.date >= missed.made for one in at.ours):
         return None
     return Problem(
         ProblemKind.UPLOAD_FAILED,
@@ -94,7 +90,7 @@ def _overdue(at: Situation) -> Problem | None:
     """Return that no backup has arrived for too long, and whether any was made."""
     if at.after is None or at.ours is None:
         return None
-    newest = max((date_of(one.backup) for one in at.ours), default=None)
+    newest = max((one.date for one in at.ours), default=None)
     safe_until = max(newest or at.watching_since, at.watching_since)
     if at.now - safe_until < at.after:
         return None
@@ -118,7 +114,7 @@ def _overdue(at: Situation) -> Problem | None:
 
 def _nothing_waits(at: Situation, newest: datetime | None, days: str) -> Problem:
     """Return that no backup was made for so many days, or that nobody wanted those uploaded."""
-    count = sum(newest is None or date_of(one.backup) > newest for one in at.not_wanted)
+    count = sum(newest is None or one.date > newest for one in at.not_wanted)
     if not count:
         return Problem(ProblemKind.NO_BACKUP, f"No new backup has been made for {days}")
     made = "1 newer backup was" if count == 1 else f"{count} newer backups were"
@@ -165,7 +161,7 @@ def _almost_full(at: Situation) -> Problem | None:
     """Return that the next backup will probably not fit."""
     if at.space is None or not at.ours:
         return None
-    needed = max(at.ours, key=lambda one: date_of(one.backup)).file.size
+    needed = max(at.ours, key=lambda one: one.date).file.size
     if at.space.free >= needed:
         return None
     return Problem(

@@ -1,7 +1,7 @@
 """What must survive a restart of Home Assistant, in one file of its storage per account."""
 
-from collections.abc import Callable, Set as AbstractSet
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterable, Set as AbstractSet
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from ..dropbox_api.upload import UploadSession
 from ..untrusted import UntrustedError
 from .consent import Answer, Revision
 from .encryption import Root
-from .models import BackupId, Missed
+from .models import BackupId, LocalBackup, Missed, date_of, id_of, made_at
 from .storage import StorageFile
 
 _SAVE_DELAY = 1.0
@@ -58,6 +58,7 @@ class Notes:
     `missed`: what Home Assistant made for Dropbox and could not be uploaded, until a newer one is.
     `folder_was_missing`: it vanished, and the user has not said yet that they know.
     `paused`: the user has paused the uploads.
+    `first_seen`: when local backups were seen first whose own date lies in the future.
     `wanted`: backups that a person asked for and that are still to be uploaded.
     `everything_wanted`: so are all others.
     `folder`: where the backups go, to suggest it if the account is removed and added again.
@@ -75,6 +76,7 @@ class Notes:
     folder_seen: bool = False
     folder_was_missing: bool = False
     paused: bool = False
+    first_seen: dict[BackupId, datetime] = field(default_factory=dict)
     wanted: set[BackupId] = field(default_factory=set)
     everything_wanted: bool = False
     folder: str | None = None
@@ -89,8 +91,35 @@ class Notes:
         self.missed = None
         self.folder_seen = self.folder_was_missing = False
         self.paused = False
+        self.newly_verified.clear()
+        self.approved = None
         self.wanted.clear()
         self.everything_wanted = False
+
+    def dated(self, local: Iterable[LocalBackup], now: datetime) -> tuple[LocalBackup, ...]:
+        """Return the local backups so that none counts as made in the future, but as when it was
+        seen first.
+        """
+        return tuple(self._dated(one, now) for one in local)
+
+    def _dated(self, one: LocalBackup, now: datetime) -> LocalBackup:
+        backup_id = id_of(one.backup)
+        if made_at(one.backup, now) == date_of(one.backup):
+            self.first_seen.pop(backup_id, None)
+            return one
+        return replace(one, known_since=self.first_seen.setdefault(backup_id, now))
+
+    def take_back_what_is_to_come(self, now: datetime) -> None:
+        """Let nothing have happened in the future: a clock that was wrong once would silence an
+        alarm for as long.
+        """
+        results = self.results
+        for item in fields(Results):
+            when = getattr(results, item.name)
+            if when is not None and when > now:
+                setattr(results, item.name, now)
+        if self.missed is not None and self.missed.made > now:
+            self.missed = replace(self.missed, made=now)
 
     def prune(self, here: AbstractSet[BackupId], there: AbstractSet[BackupId]) -> None:
         """Forget what can't matter any more: what is neither here nor in Dropbox, and what is being
@@ -102,6 +131,8 @@ class Notes:
         for backup_id in self.uploaded.keys() - here - there:
             del self.uploaded[backup_id]
         self.newly_verified &= here | there
+        for backup_id in self.first_seen.keys() - here:
+            del self.first_seen[backup_id]
         for backup_id in self.sessions.keys() - (here - there):
             del self.sessions[backup_id]
 
@@ -192,6 +223,7 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "folder_seen": untrusted.flag,
     "folder_was_missing": untrusted.flag,
     "paused": untrusted.flag,
+    "first_seen": _ids_with(untrusted.date),
     "wanted": _all_of(untrusted.exact),
     "everything_wanted": untrusted.flag,
     "folder": partial(untrusted.exact, longest=_LONGEST_PATH),
@@ -229,6 +261,7 @@ def parse_notes(data: object) -> Notes:
         folder_seen=values["folder_seen"] is True,
         folder_was_missing=values["folder_was_missing"] is True,
         paused=values["paused"] is True,
+        first_seen={BackupId(key): value for key, value in values["first_seen"]},
         wanted={BackupId(one) for one in values["wanted"]},
         everything_wanted=values["everything_wanted"] is True,
         folder=values["folder"],
@@ -262,6 +295,9 @@ def write_notes(notes: Notes) -> dict[str, Any]:
         "folder_seen": notes.folder_seen,
         "folder_was_missing": notes.folder_was_missing,
         "paused": notes.paused,
+        "first_seen": [
+            [backup_id, seen.isoformat()] for backup_id, seen in sorted(notes.first_seen.items())
+        ],
         "wanted": sorted(notes.wanted),
         "everything_wanted": notes.everything_wanted,
         "folder": notes.folder,

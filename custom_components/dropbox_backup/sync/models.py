@@ -17,6 +17,8 @@ BackupId = NewType("BackupId", str)
 
 # Backups are compared by date again and again, also every second during an upload.
 _DATES = 4096
+# Dropbox keeps whole seconds.
+DROPBOX_ROUNDS_BY = timedelta(seconds=1)
 
 
 def id_of(backup: AgentBackup) -> BackupId:
@@ -29,6 +31,16 @@ def date_of(backup: AgentBackup) -> datetime:
     date at all.
     """
     return read_date(backup.date) or untrusted.EARLIEST
+
+
+def made_at(backup: AgentBackup, known_since: datetime) -> datetime:
+    """Return when the backup counts as made, for all that compares it with others or with now.
+
+    What its archive says is not trusted where it is impossible: what lay there at `known_since` was
+    not made after it. Of clocks that differ a little, that changes a date a little: no tolerance is
+    needed, and with one the order would depend on which side of it a date lies.
+    """
+    return min(date_of(backup), known_since)
 
 
 def read_date(value: object) -> datetime | None:
@@ -71,10 +83,18 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class LocalBackup:
-    """A backup that lies on this Home Assistant, with the agent that has it."""
+    """A backup that lies on this Home Assistant, with the agent that has it. `known_since`: when
+    it was seen first, if its own date lies in the future.
+    """
 
     backup: AgentBackup
     agent_id: str
+    known_since: datetime = untrusted.LATEST
+
+    @property
+    def date(self) -> datetime:
+        """When it counts as made."""
+        return made_at(self.backup, self.known_since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +155,18 @@ class RemoteBackup:
     unknown: Mapping[str, object] = field(default_factory=dict)
     protection: Protection = Protection.UNKNOWN
 
+    @property
+    def date(self) -> datetime:
+        """When it counts as made: it was not after Dropbox had it, by Dropbox's clock."""
+        return made_at(self.backup, self.file.uploaded + DROPBOX_ROUNDS_BY)
+
 
 def newest_first(backups: Iterable[RemoteBackup]) -> tuple[RemoteBackup, ...]:
-    """Return them by the date when they were made; of one date, by the name of the file."""
-    return tuple(
-        sorted(backups, key=lambda one: (date_of(one.backup), one.file.name), reverse=True)
-    )
+    """Return them by when they count as made; of one time, by what they say themselves, and by the
+    name of the file.
+    """
+    return tuple(sorted(backups, key=_age, reverse=True))
+
+
+def _age(one: RemoteBackup) -> tuple[datetime, datetime, str]:
+    return one.date, date_of(one.backup), one.file.name

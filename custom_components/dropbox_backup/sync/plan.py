@@ -9,6 +9,7 @@ from homeassistant.util import dt as dt_util
 
 from .consent import Revision
 from .models import (
+    DROPBOX_ROUNDS_BY,
     BackupId,
     LocalBackup,
     Policy,
@@ -81,7 +82,7 @@ def make_plan(
     conflicts: list[Skipped] = []
     candidates: list[LocalBackup] = []
     verify: list[LocalBackup] = []
-    for one in sorted(local, key=lambda one: date_of(one.backup), reverse=True):
+    for one in sorted(local, key=lambda one: one.date, reverse=True):
         backup_id = id_of(one.backup)
         if (there := in_dropbox.get(backup_id)) is not None:
             if not same_backup(one.backup, there.backup):
@@ -176,6 +177,10 @@ def _as_if_verified(one: RemoteBackup) -> RemoteBackup:
 def _as_if_uploaded(local: LocalBackup, instance_id: str) -> RemoteBackup:
     backup = local.backup
     file = RemoteFile(
-        name=file_name(backup), rev="", size=backup.size, content_hash="", uploaded=_SOON
+        name=file_name(backup),
+        rev="",
+        size=backup.size,
+        content_hash="",
+        uploaded=local.known_since - DROPBOX_ROUNDS_BY,
     )
     return RemoteBackup(backup, file, owner_of(backup, instance_id), verified=_SOON)

@@ -221,6 +221,7 @@ class Publisher:
     def _situation(self, state: State) -> Situation:
         results = self._journal.notes.results
         now = dt_util.utcnow()
+        self._journal.notes.take_back_what_is_to_come(now)
         newest = list(islice((one for one in state.backups if one.owner == state.instance_id), 1))
         return Situation(
             now=now,

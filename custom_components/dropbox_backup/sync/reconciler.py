@@ -190,7 +190,7 @@ class Reconciler:
         """Return what a run would do now. Raises `DropboxError`."""
         await self.refresh()
         found = await self._local.list()
-        plan = await self._plan(found.good)
+        plan = await self._plan(self._journal.notes.dated(found.good, dt_util.utcnow()))
         return replace(plan, conflicts=(*found.bad, *plan.conflicts))
 
     async def apply_retention(self, *, consent: bool) -> Pruning:
@@ -345,7 +345,7 @@ class Reconciler:
         wishes, self._wishes = self._wishes, []
         run.wishes += wishes
         found = await self._local.list()
-        run.local = found.good
+        run.local = self._journal.notes.dated(found.good, dt_util.utcnow())
         run.damaged = found.bad
         notes = self._journal.notes
         for wish in wishes:

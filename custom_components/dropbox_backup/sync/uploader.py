@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 import logging
 
 from homeassistant.components.backup import AgentBackup
+from homeassistant.util import dt as dt_util
 
 from ..dropbox_api.client import DropboxClient
 from ..dropbox_api.errors import CorruptError, DropboxError
@@ -14,7 +15,7 @@ from .handed_out import upload_whole
 from .journal import Journal
 from .local import LocalBackups
 from .manners import Asker
-from .models import LocalBackup, Missed, RemoteBackup, date_of, id_of
+from .models import LocalBackup, Missed, RemoteBackup, id_of, made_at
 from .problems import no_room, problem_of, text_of
 from .publisher import BackupEvent, EventKind, Publisher
 from .remote import BackupFolder
@@ -127,7 +128,9 @@ class Uploader:
         except DropboxError as err:
             self.failed(backup, err)
             # Should Home Assistant have no other copy, nothing else would remember it.
-            self._journal.notes.missed = Missed(backup.name, date_of(backup), text_of(err))
+            self._journal.notes.missed = Missed(
+                backup.name, made_at(backup, dt_util.utcnow()), text_of(err)
+            )
             self._publisher.take_problem(problem_of(err))
             raise
         self._publisher.tell(EventKind.UPLOADED, remote)

@@ -8,7 +8,7 @@ from datetime import datetime
 from homeassistant.components.backup import AgentBackup
 
 from ..dropbox_api.errors import FullError
-from .models import BackupId, LocalBackup, RemoteBackup, date_of, id_of
+from .models import BackupId, LocalBackup, RemoteBackup, id_of
 from .plan import Skipped
 from .problems import no_room
 from .remote import BackupFolder
@@ -35,12 +35,12 @@ class Selection:
 
     def of(self, local: Iterable[LocalBackup]) -> set[BackupId]:
         """Return the ids of what was asked for by name: these are uploaded in any case."""
-        backups = [one.backup for one in local]
+        local = tuple(local)
         chosen = set(self.ids)
-        if self.latest and backups:
-            chosen.add(id_of(max(backups, key=date_of)))
+        if self.latest and local:
+            chosen.add(id_of(max(local, key=lambda one: one.date).backup))
         if self.since is not None:
-            chosen |= {id_of(one) for one in backups if date_of(one) >= self.since}
+            chosen |= {id_of(one.backup) for one in local if one.date >= self.since}
         return chosen
 
 
