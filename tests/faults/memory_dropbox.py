@@ -128,8 +128,10 @@ class _Stream:
     def __init__(self, data: bytes) -> None:
         self._data = data
 
-    async def read(self) -> bytes:
-        return self._data
+    async def read(self, size: int = -1) -> bytes:
+        size = len(self._data) if size < 0 else size
+        piece, self._data = self._data[:size], self._data[size:]
+        return piece
 
     async def iter_any(self) -> AsyncIterator[bytes]:
         yield self._data
