@@ -113,7 +113,7 @@ SENSORS = (
     DropboxBackupSensorDescription(
         key="newest_backup",
         device_class=SensorDeviceClass.TIMESTAMP,
-        value_fn=lambda state: date_of(state.newest.backup) if state.newest else None,
+        value_fn=lambda state: state.newest.date if state.newest else None,
     ),
     DropboxBackupSensorDescription(
         key="last_backup",
