@@ -24,6 +24,7 @@ from .packing import async_begin_packing, async_end_packing
 from .sync.archive import presentable
 from .sync.models import BackupId, RemoteBackup, read_date
 from .sync.reconciler import Reconciler
+from .sync.upload_notes import DeletedMeanwhileError
 
 _LISTENERS: HassKey[list[Callable[[], None]]] = HassKey(f"{DOMAIN}_backup_agent_listeners")
 
@@ -98,6 +99,10 @@ def _in_home_assistants_words(agent: DropboxBackupAgent) -> Generator[None]:
     """Turn our errors into those that Home Assistant's backup page shows."""
     try:
         yield
+    except DeletedMeanwhileError as err:
+        raise BackupAgentError(
+            translation_domain=DOMAIN, translation_key="deleted_meanwhile"
+        ) from err
     except NotFoundError as err:
         raise BackupNotFound(translation_domain=DOMAIN, translation_key="backup_not_found") from err
     except SignInError as err:
@@ -178,7 +183,7 @@ class DropboxBackupAgent(BackupAgent):
     async def async_delete_backup(self, backup_id: str, **kwargs: Any) -> None:
         """Delete a backup."""
         with _in_home_assistants_words(self):
-            await self._reconciler.keeper.delete([BackupId(backup_id)])
+            await self._reconciler.delete([BackupId(backup_id)])
 
 
 def _for_the_page(one: RemoteBackup) -> AgentBackup:

@@ -30,6 +30,14 @@ def remote_backup(one: RemoteBackup, reconciler: Reconciler) -> JsonObjectType:
         "database_included": backup.database_included,
         "folders": [folder.value for folder in backup.folders],
         "addons": [addon.name or addon.slug for addon in backup.addons],
+        "bad_copies": [
+            {
+                "path": reconciler.folder.path_of(copy.file.name),
+                "size": copy.file.size,
+                "why": copy.why.value,
+            }
+            for copy in one.bad_copies
+        ],
     }
 
 

@@ -75,6 +75,10 @@ def _described(one: RemoteBackup) -> dict[str, Any]:
         "encrypted": one.protection,
         "verified": one.verified is not None,
         "pinned": one.pinned,
+        "bad_copies": [
+            {"name": copy.file.name, "size": copy.file.size, "why": copy.why.value}
+            for copy in one.bad_copies
+        ],
     }
 
 

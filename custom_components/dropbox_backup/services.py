@@ -112,7 +112,8 @@ async def _list_backups(reconciler: Reconciler, call: ServiceCall) -> ServiceRes
 async def _delete(reconciler: Reconciler, call: ServiceCall) -> ServiceResponse:
     ids = _backup_ids(call)
     there = {backup_id: reconciler.folder.get(backup_id) for backup_id in ids}
-    if unknown := [backup_id for backup_id, one in there.items() if one is None]:
+    under_way = reconciler.uploader.under_way
+    if unknown := [one for one in ids if there[one] is None and one not in under_way]:
         _raise_unknown(unknown)
     if pinned := [one.backup.name for one in there.values() if one is not None and one.pinned]:
         raise ServiceValidationError(
@@ -121,7 +122,7 @@ async def _delete(reconciler: Reconciler, call: ServiceCall) -> ServiceResponse:
             translation_placeholders={"backups": ", ".join(sorted(pinned))},
         )
     try:
-        deleted = await reconciler.keeper.delete(ids)
+        deleted = await reconciler.delete(ids)
     except NotFoundError:  # somebody was faster
         _raise_unknown(ids)
     return {"deleted": [responses.remote_backup(one, reconciler) for one in deleted]}

@@ -76,6 +76,34 @@ def test_another_backup_with_the_same_id_is_an_error_that_is_seen() -> None:
     ]
 
 
+def test_an_unverified_copy_of_another_size_counts_for_nothing() -> None:
+    copy = remote(1, verified=False)
+    cut_off = replace(copy, file=replace(copy.file, size=500))
+    plan = make_plan([local(1)], [cut_off], Policy(keep=1), US)
+    assert (uploads(plan), plan.verify) == ([1], ())
+    assert [one.backup.file.size for one in plan.expected_verdicts] == [1001]
+
+
+def test_what_was_compared_and_is_something_else_is_uploaded() -> None:
+    copies = [remote(1, verified=False), remote(2, verified=False)]
+    unlike = {BackupId("00000001")}
+    plan = make_plan([local(1), local(2)], copies, Policy(), US, unproven=unlike, unlike=unlike)
+    assert uploads(plan) == [1]
+    assert [one.backup.backup_id for one in plan.verify] == ["00000002"]
+
+
+def test_an_unverified_copy_does_not_bring_back_what_was_deleted_on_purpose() -> None:
+    copy = remote(1, verified=False)
+    cut_off = replace(copy, file=replace(copy.file, size=500))
+    plan = make_plan([local(1)], [cut_off], Policy(), US, dismissed={BackupId("00000001")})
+    assert uploads(plan) == []
+
+
+def test_an_unverified_file_with_the_same_id_and_another_date_stands_in_nobodys_way() -> None:
+    plan = make_plan([local(1, day=5)], [remote(1, verified=False)], Policy(), US)
+    assert uploads(plan) == [1]
+
+
 def test_a_backup_of_another_house_is_uploaded_but_takes_no_place() -> None:
     plan = make_plan([local(1, owner=THEM), local(2)], [remote(0)], Policy(keep=1), US)
     assert uploads(plan) == [2, 1]
@@ -137,13 +165,15 @@ def test_every_local_backup_is_accounted_for_once(
     wanted: frozenset[BackupId],
 ) -> None:
     plan = make_plan(here, there, policy, US, dismissed=dismissed, wanted=wanted)
-    in_dropbox = {id_of(one.backup) for one in there}
+    in_dropbox = {id_of(one.backup) for one in there if one.verified}
+    verify = {id_of(one.backup) for one in plan.verify}
     planned = [id_of(one.backup) for one in plan.upload]
     skipped = [id_of(one.local.backup) for one in plan.skipped]
     assert len(planned) == len(set(planned))
     assert not set(planned) & in_dropbox
-    assert {id_of(one.backup) for one in here} - in_dropbox == {*planned, *skipped}
+    assert {id_of(one.backup) for one in here} - in_dropbox == {*planned, *skipped, *verify}
     assert not set(planned) & set(skipped)
+    assert not verify & {*planned, *skipped}
 
 
 @given(locals_, folders, policies, ids, ids)

@@ -12,8 +12,9 @@ from custom_components.dropbox_backup.const import (
     DEFAULT_FOLDER,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
+from custom_components.dropbox_backup.sync.models import WhyNot
 from custom_components.dropbox_backup.sync.names import file_name
-from custom_components.dropbox_backup.sync.state import ProblemKind, Status
+from custom_components.dropbox_backup.sync.state import Status
 from tests.dropbox_server import DropboxServer
 from tests.world import (
     LOCAL_AGENT,
@@ -76,22 +77,22 @@ async def test_a_copy_with_a_name_of_its_own_is_kept_on_top_of_the_others(
     assert all(one.verified for one in state_of(entry).backups)
 
 
-async def test_a_copy_that_can_not_be_proven_keeps_no_other_from_dropbox(
+async def test_a_copy_that_is_something_else_keeps_the_backup_from_nothing(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
     entry = await uploads_one_of(hass, dropbox_server, flip=MIB // 2)
-    names = {one.backup.name: one.verified for one in state_of(entry).backups}
-    assert list(names) == ["Newer", "Older"]
-    assert names["Newer"] is None
-    assert names["Older"], "the only one that is known to be good"
-    problem = state_of(entry).problem
-    assert problem is not None
-    assert problem.kind is ProblemKind.UPLOAD_FAILED
-
+    name = file_name(state_of(entry).backups[0].backup)
     for _ in range(2):  # nor does that change
+        [backup] = state_of(entry).backups
+        assert backup.backup.name == "Newer"
+        assert backup.verified
+        assert [(one.file.name, one.why) for one in backup.bad_copies] == [
+            (name, WhyNot.OTHER_CONTENT)
+        ]
+        assert state_of(entry).status is Status.UP_TO_DATE
+        assert len(archives(dropbox_server)) == 2
         reconciler_of(entry).request("a minute later")
         await wait_until_idle(hass, entry)
-        assert len(archives(dropbox_server)) == 2
 
 
 async def test_a_plain_copy_is_proven_although_backups_are_encrypted_on_their_way(

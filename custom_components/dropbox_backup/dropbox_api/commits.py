@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+import logging
 
 from .calls import Retries
 from .client import ClosedSession, DropboxClient, FileMetadata, UploadCommit
@@ -14,6 +15,8 @@ from .errors import (
     RefusedError,
     UnreachableError,
 )
+
+_LOGGER = logging.getLogger(__name__)
 
 # Dropbox's own limit for one call.
 _LARGEST_BATCH = 1000
@@ -141,5 +144,8 @@ async def verified(
     if metadata.content_hash == expected:
         return metadata
     # We just made this very revision, and it is damaged: it must not be taken for a backup.
-    await client.delete(commit.path, metadata.rev)
+    try:
+        await client.delete(commit.path, metadata.rev)
+    except DropboxError as err:
+        _LOGGER.warning("A damaged file could not be removed from Dropbox: %s", err)
     raise CorruptError("Dropbox stored something else than what was sent")

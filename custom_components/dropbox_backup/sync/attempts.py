@@ -6,15 +6,16 @@ from typing import Any
 
 from homeassistant.components.backup import BackupNotFound
 
-from ..dropbox_api.errors import FullError, StoppedError
+from ..dropbox_api.errors import FullError, NotFoundError, StoppedError
 from .gate import Gate
 from .journal import Journal
 from .manners import Asker
 from .models import LocalBackup, RemoteBackup, id_of
 from .problems import away_of, concerns_all, problem_of, text_of
 from .publisher import Publisher
+from .upload_notes import DeletedMeanwhileError
 from .uploader import Uploader
-from .wishes import Outcome, Run
+from .wishes import DELETED_MEANWHILE, Outcome, Run
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -37,7 +38,23 @@ class Attempts:
 
     async def verify(self, run: Run, one: LocalBackup) -> None:
         """Prove that what is in Dropbox is what lies here, or note that it is unproven."""
-        if not await self._attempt(run, one, self._uploader.verify(one)):
+        verified = False
+
+        async def verify() -> RemoteBackup | None:
+            nonlocal verified
+            try:
+                remote = await self._uploader.verify(one)
+            except NotFoundError as err:
+                _LOGGER.debug("%s went while it was compared: %s", one.backup.name, err)
+                remote = None
+            if remote is None:
+                _LOGGER.info("What is in Dropbox as %s is not what is here", one.backup.name)
+                run.unlike.add(id_of(one.backup))
+            verified = remote is not None
+            return remote
+
+        await self._attempt(run, one, verify())
+        if not verified:
             run.unproven.add(id_of(one.backup))
 
     async def upload(self, run: Run, patience: float, one: LocalBackup) -> None:
@@ -47,6 +64,9 @@ class Attempts:
         """
         backup_id, name = id_of(one.backup), one.backup.name
         asker = Asker.PERSON if self._journal.notes.is_wanted(backup_id) else Asker.WORKER
+        if asker is Asker.WORKER and backup_id in self._journal.notes.dismissed:
+            run.take(backup_id, Outcome(name, error=DELETED_MEANWHILE))
+            return
         if self._gate.hold_of(asker) is not None:
             run.take(backup_id, Outcome(name, error=_HELD_BACK))
             return
@@ -59,7 +79,7 @@ class Attempts:
             self._publisher.publish(waiting=waiting)
 
     async def _attempt(
-        self, run: Run, one: LocalBackup, work: Coroutine[Any, Any, RemoteBackup]
+        self, run: Run, one: LocalBackup, work: Coroutine[Any, Any, RemoteBackup | None]
     ) -> bool:
         """Do the work on one backup; return whether nothing more is to be done about it."""
         backup_id, name = id_of(one.backup), one.backup.name
@@ -69,9 +89,9 @@ class Attempts:
             _LOGGER.debug("The upload of %s was stopped; it goes on later", name)
             run.take(backup_id, Outcome(name, error=_HELD_BACK))
             return False
-        except BackupNotFound, FileNotFoundError:
+        except BackupNotFound, FileNotFoundError, DeletedMeanwhileError:
             _LOGGER.info("%s is gone: it was deleted before it was uploaded", name)
-            run.take(backup_id, Outcome(name, error="it was deleted meanwhile"))
+            run.take(backup_id, Outcome(name, error=DELETED_MEANWHILE))
         except FullError:
             err = run.room.refused(one.backup)
             run.take(backup_id, Outcome(name, error=text_of(err)))
@@ -92,7 +112,7 @@ class Attempts:
             self._uploader.failed(one.backup, err)
             run.problem = problem_of(err)
             return False
-        else:
+        if remote is not None:
             run.take(backup_id, Outcome(name, remote))
             run.room.takes(remote.file.size)
             self._journal.notes.wanted.discard(backup_id)

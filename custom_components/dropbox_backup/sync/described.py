@@ -5,7 +5,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from .catalog import Catalog, CatalogEntry
-from .models import BackupId, RemoteBackup, RemoteFile, id_of, newest_first
+from .models import (
+    BackupId,
+    BadCopy,
+    RemoteBackup,
+    RemoteFile,
+    WhyNot,
+    id_of,
+    newest_first,
+)
 from .names import is_our_name
 
 
@@ -39,22 +47,43 @@ def backups_of(
     archives: Iterable[RemoteFile], catalog: Catalog, proof: Proof
 ) -> dict[BackupId, RemoteBackup]:
     """Return the backups by id, newest first. Takes milliseconds for a thousand."""
-    backups: dict[BackupId, RemoteBackup] = {}
+    copies: dict[BackupId, list[RemoteBackup]] = {}
     for file in archives:
         entry = catalog.get(file.name)
         backup = proof.added_to(entry).describe(file) if entry else None
-        if backup is None:
-            continue
-        there = backups.setdefault(id_of(backup.backup), backup)
-        if there is not backup:
-            backups[id_of(backup.backup)] = min(there, backup, key=_stands_for_its_id)
-    return {id_of(one.backup): one for one in newest_first(backups.values())}
+        if backup is not None:
+            copies.setdefault(id_of(backup.backup), []).append(backup)
+    backups = (_best_of(of_one_id) for of_one_id in copies.values())
+    return {id_of(one.backup): one for one in newest_first(backups)}
 
 
-def _stands_for_its_id(backup: RemoteBackup) -> tuple[bool, bool, datetime, str]:
-    """Of two files with one id, the one that was verified comes first, then the one that is not
-    somebody's own copy, or else the older one.
+def _best_of(copies: list[RemoteBackup]) -> RemoteBackup:
+    """Return the one that stands for an id everywhere."""
+    best, *others = copies
+    if not others:
+        return best
+    best = min(copies, key=_stands_for_its_id)
+    reasons = ((copy.file, _why_not(copy, best)) for copy in copies)
+    bad = tuple(BadCopy(file, why) for file, why in reasons if why is not None)
+    return replace(best, bad_copies=bad)
+
+
+def _stands_for_its_id(copy: RemoteBackup) -> tuple[bool, bool, float, str]:
+    """Order the copies of one backup: what was verified comes first, and of that what lies under a
+    name that we gave; else the newest.
     """
-    file = backup.file
-    copied = not is_our_name(file.name, backup.backup)
-    return backup.verified is None, copied, file.uploaded, file.name
+    named_by_us = is_our_name(copy.file.name, copy.backup)
+    return copy.verified is None, not named_by_us, -copy.file.uploaded.timestamp(), copy.file.name
+
+
+def _why_not(copy: RemoteBackup, best: RemoteBackup) -> WhyNot | None:
+    """Return why a copy is not the verified backup; None if it is, or nobody knows."""
+    if best.verified is None or copy.verified is not None:
+        return None
+    if copy.file.content_hash == best.file.content_hash:
+        return None
+    if copy.backup.protected != best.backup.protected:
+        return WhyNot.NOT_COMPARABLE
+    if copy.file.size != best.file.size:
+        return WhyNot.OTHER_SIZE
+    return WhyNot.NOT_COMPARABLE if copy.backup.protected else WhyNot.OTHER_CONTENT

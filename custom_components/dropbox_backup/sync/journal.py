@@ -40,6 +40,23 @@ class Results:
     watching_since: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A file that was about to be made, `noted` before Dropbox was asked for it: what lies under
+    that name and has the size and the time that we gave it is our own work, whatever its content.
+
+    `content_hash` is what it should be, `modified` in whole seconds. `unwanted`: the backup was
+    deleted while it was on its way.
+    """
+
+    name: str
+    content_hash: str
+    size: int
+    modified: datetime
+    noted: datetime
+    unwanted: bool = False
+
+
 @dataclass(slots=True)
 class Notes:
     """Everything the journal holds.
@@ -54,6 +71,7 @@ class Notes:
     deleted last: as many of these may go without asking.
     `approved`: deletions that were decided and are still to be carried out.
     `declined`: what a person chose to keep when they were asked about its deletion.
+    `commits`: files that were about to be made, until it is known what became of them.
     `folder_seen`: the backup folder was there once, so that its absence is news.
     `missed`: what Home Assistant made for Dropbox and could not be uploaded, until a newer one is.
     `folder_was_missing`: it vanished, and the user has not said yet that they know.
@@ -72,6 +90,7 @@ class Notes:
     newly_verified: set[BackupId] = field(default_factory=set)
     approved: Answer | None = None
     declined: Answer | None = None
+    commits: dict[BackupId, Commit] = field(default_factory=dict)
     missed: Missed | None = None
     folder_seen: bool = False
     folder_was_missing: bool = False
@@ -184,6 +203,18 @@ _SESSION = vol.Schema(
     },
     extra=vol.REMOVE_EXTRA,
 )
+_COMMIT = vol.Schema(
+    {
+        vol.Required("backup_id"): untrusted.exact,
+        vol.Required("name"): untrusted.exact,
+        vol.Required("content_hash"): untrusted.exact,
+        vol.Required("size"): untrusted.size,
+        vol.Required("modified"): untrusted.date,
+        vol.Required("noted"): untrusted.date,
+        vol.Required("unwanted"): untrusted.flag,
+    },
+    extra=vol.REMOVE_EXTRA,
+)
 _MISSED = vol.Schema(
     {
         vol.Required("name"): untrusted.text,
@@ -215,6 +246,7 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "uploaded": _ids_with(untrusted.exact),
     "dismissed": _all_of(untrusted.exact),
     "sessions": _all_of(_by(_SESSION)),
+    "commits": _all_of(_by(_COMMIT)),
     "key_root": _by(vol.Schema(vol.Match(r"^[0-9a-f]*\Z"))),
     "newly_verified": _all_of(untrusted.exact),
     "approved": _answer,
@@ -257,6 +289,17 @@ def parse_notes(data: object) -> Notes:
         newly_verified={BackupId(one) for one in values["newly_verified"]},
         approved=values["approved"],
         declined=values["declined"],
+        commits={
+            BackupId(one["backup_id"]): Commit(
+                one["name"],
+                one["content_hash"],
+                one["size"],
+                one["modified"],
+                one["noted"],
+                one["unwanted"],
+            )
+            for one in values["commits"]
+        },
         missed=Missed(**values["missed"]) if values["missed"] else None,
         folder_seen=values["folder_seen"] is True,
         folder_was_missing=values["folder_was_missing"] is True,
@@ -291,6 +334,15 @@ def write_notes(notes: Notes) -> dict[str, Any]:
         "newly_verified": sorted(notes.newly_verified),
         "approved": _answer_as_json(notes.approved),
         "declined": _answer_as_json(notes.declined),
+        "commits": [
+            {
+                "backup_id": backup_id,
+                **asdict(commit),
+                "modified": commit.modified.isoformat(),
+                "noted": commit.noted.isoformat(),
+            }
+            for backup_id, commit in notes.commits.items()
+        ],
         "missed": _missed_as_json(notes.missed),
         "folder_seen": notes.folder_seen,
         "folder_was_missing": notes.folder_was_missing,

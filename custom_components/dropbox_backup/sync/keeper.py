@@ -10,6 +10,7 @@ from ..dropbox_api.threads import in_thread
 from .consent import Answer, Revision, decide, revision_of
 from .journal import Journal
 from .models import BackupId, Policy, RemoteBackup, id_of
+from .names import is_our_name
 from .publisher import EventKind, Publisher
 from .remote import BackupFolder
 from .retention import Verdict, counts, judge
@@ -128,6 +129,7 @@ class Keeper:
             try:
                 for one in backups:
                     await self._delete(one, "asked for")
+                await self._delete_copies(ids)
             finally:
                 await self._deleted(backups)
             return backups
@@ -160,6 +162,16 @@ class Keeper:
             deleted = await self._prune(decision.approved)
             self._carried_out(answered)
             return Pruning(verdicts, deleted, decision.unconfirmed)
+
+    async def _delete_copies(self, backup_ids: Iterable[BackupId]) -> None:
+        """Delete what else lies under a name that we gave to these backups: who deletes one must
+        not find a cut-off copy of it in its place. What a person has named stays.
+        """
+        for backup_id in backup_ids:
+            while (copy := self._folder.get(backup_id)) is not None:
+                if copy.pinned or not is_our_name(copy.file.name, copy.backup):
+                    break
+                await self._delete(copy, "asked for")
 
     async def _prune(self, approved: tuple[RemoteBackup, ...]) -> tuple[RemoteBackup, ...]:
         """Delete those of the approved that are still to be deleted by the listing right before,

@@ -111,7 +111,7 @@ def changes_of(entries: Iterable[Metadata]) -> dict[str, RemoteFile | None]:
     return {entry.name.lower(): file_of(entry) for entry in entries}
 
 
-def file_of(metadata: Metadata) -> RemoteFile | None:
+def file_of(metadata: Metadata | None) -> RemoteFile | None:
     """Return the file that Dropbox tells of, None for a folder, for what is gone, and for what
     can't be shown.
     """

@@ -138,6 +138,23 @@ class Protection(StrEnum):
         }.get(self)
 
 
+class WhyNot(StrEnum):
+    """Why a file that says that it is a backup is not taken for it."""
+
+    OTHER_SIZE = "other_size"
+    OTHER_CONTENT = "other_content"
+    NOT_COMPARABLE = "not_comparable"
+    """It is encrypted and the verified one is not, or each with other keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadCopy:
+    """A file with the id of a backup that lies in Dropbox verified, and that is not that one."""
+
+    file: RemoteFile
+    why: WhyNot
+
+
 @dataclass(frozen=True, slots=True)
 class RemoteBackup:
     """A backup that lies in the backup folder.
@@ -145,6 +162,7 @@ class RemoteBackup:
     `owner` is the id of the Home Assistant it belongs to, if that is proven. `verified` is when its
     content hash in Dropbox was found equal to that of the local archive. `unknown` is what a newer
     version of this integration noted in the catalog. `protection` is known of what we uploaded.
+    `bad_copies` have its id, and are not it.
     """
 
     backup: AgentBackup
@@ -154,6 +172,7 @@ class RemoteBackup:
     verified: datetime | None = None
     unknown: Mapping[str, object] = field(default_factory=dict)
     protection: Protection = Protection.UNKNOWN
+    bad_copies: tuple[BadCopy, ...] = ()
 
     @property
     def date(self) -> datetime:

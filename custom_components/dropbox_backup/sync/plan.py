@@ -22,6 +22,7 @@ from .models import (
 from .names import file_name
 from .retention import Verdict, judge
 
+DISMISSED = "it was deleted from Dropbox on purpose"
 NOT_AUTOMATIC = "new backups are not uploaded automatically"
 
 
@@ -64,6 +65,7 @@ def make_plan(
     *,
     dismissed: AbstractSet[BackupId] = frozenset(),
     unproven: AbstractSet[BackupId] = frozenset(),
+    unlike: AbstractSet[BackupId] = frozenset(),
     wanted: AbstractSet[BackupId] = frozenset(),
     begun: AbstractSet[BackupId] = frozenset(),
     declined: AbstractSet[Revision] = frozenset(),
@@ -72,10 +74,10 @@ def make_plan(
 
     A person chose to keep the `declined`, however old.
     `dismissed` were deleted from Dropbox by the user and are not uploaded again. `unproven` could
-    not be verified, so that they take the place of no other. `wanted` are uploaded in any case, and
-    before all others: a person asked for them. `begun` come next, then the newest: if there is
-    never time for a whole backup before the next one is made, what was begun today is done
-    tomorrow.
+    not be verified, so that they take the place of no other; `unlike` were compared, and what is in
+    Dropbox is not what lies here. `wanted` are uploaded in any case, and before all others: a
+    person asked for them. `begun` come next, then the newest: if there is never time for a whole
+    backup before the next one is made, what was begun today is done tomorrow.
     """
     in_dropbox = {id_of(backup.backup): backup for backup in remote}
     skipped: list[Skipped] = []
@@ -84,60 +86,67 @@ def make_plan(
     verify: list[LocalBackup] = []
     for one in sorted(local, key=lambda one: one.date, reverse=True):
         backup_id = id_of(one.backup)
-        if (there := in_dropbox.get(backup_id)) is not None:
+        there = in_dropbox.get(backup_id)
+        if there is not None and there.verified is not None:
             if not same_backup(one.backup, there.backup):
                 conflicts.append(
                     Skipped(one, "another backup with the same id is in Dropbox already")
                 )
-            elif there.verified is None and there.file.size == one.backup.size:
-                verify.append(one)
-        elif backup_id in wanted:
+        elif there is not None and backup_id not in unlike and _may_be(one, there):
+            verify.append(one)
+        elif backup_id in wanted or (policy.upload_automatically and backup_id not in dismissed):
             candidates.append(one)
-        elif not policy.upload_automatically:
-            skipped.append(Skipped(one, NOT_AUTOMATIC))
-        elif backup_id in dismissed:
-            skipped.append(Skipped(one, "it was deleted from Dropbox on purpose"))
         else:
-            candidates.append(one)
+            automatic = policy.upload_automatically
+            skipped.append(Skipped(one, DISMISSED if automatic else NOT_AUTOMATIC))
 
     # What is going to be verified takes its place among the newest as well: an older one that is
     # uploaded on its account would be deleted at once.
     proven = {id_of(one.backup) for one in verify} - unproven
     verdicts = judge(remote, policy.keep, instance_id, declined)
-    there_then = _there_then(remote, proven, candidates, instance_id)
     # Mostly nothing is missing, and one judgement is enough.
-    expected = (
-        judge(there_then, policy.keep, instance_id, declined) if proven or candidates else verdicts
-    )
+    expected = verdicts
+    if proven or candidates:
+        expected = judge(
+            _there_then(remote, proven, candidates, instance_id), policy.keep, instance_id, declined
+        )
     reasons = {id_of(verdict.backup.backup): verdict for verdict in expected}
-    upload = []
+    upload: list[LocalBackup] = []
     for one in candidates:
         verdict = reasons[id_of(one.backup)]
         if verdict.keep or id_of(one.backup) in wanted:
             upload.append(one)
         else:
             skipped.append(Skipped(one, f"it would be deleted at once: {verdict.reason}"))
-    uploaded = {id_of(one.backup) for one in upload} | set(in_dropbox)
+    if len(upload) < len(candidates):
+        expected = judge(
+            _there_then(remote, proven, upload, instance_id), policy.keep, instance_id, declined
+        )
     return Plan(
         upload=_in_order(upload, wanted, begun),
         verify=tuple(verify),
         skipped=tuple(skipped),
         conflicts=tuple(conflicts),
         verdicts=verdicts,
-        expected_verdicts=tuple(
-            verdict for verdict in expected if id_of(verdict.backup.backup) in uploaded
-        ),
+        expected_verdicts=expected,
     )
 
 
 def _there_then(
     remote: Iterable[RemoteBackup],
     proven: AbstractSet[BackupId],
-    candidates: Iterable[LocalBackup],
+    candidates: Collection[LocalBackup],
     instance_id: str,
 ) -> list[RemoteBackup]:
-    """Return what will be in Dropbox if all candidates get there."""
-    there = [_as_if_verified(one) if id_of(one.backup) in proven else one for one in remote]
+    """Return what will be in Dropbox if all candidates get there. What is taken for one of them
+    now, and is not, stands for nothing any more then.
+    """
+    uploaded = {id_of(one.backup) for one in candidates}
+    there = [
+        _as_if_verified(one) if id_of(one.backup) in proven else one
+        for one in remote
+        if id_of(one.backup) not in uploaded
+    ]
     return [*there, *(_as_if_uploaded(one, instance_id) for one in candidates)]
 
 
@@ -150,6 +159,11 @@ def _in_order(
         return id_of(one.backup) not in wanted, id_of(one.backup) not in begun
 
     return tuple(sorted(backups, key=rank))
+
+
+def _may_be(local: LocalBackup, there: RemoteBackup) -> bool:
+    """Tell whether it is worth comparing a file in Dropbox with a local backup."""
+    return there.file.size == local.backup.size and same_backup(local.backup, there.backup)
 
 
 def same_backup(one: AgentBackup, other: AgentBackup) -> bool:

@@ -20,7 +20,7 @@ from .plan import NOT_AUTOMATIC, Skipped
 from .remote import BackupFolder
 from .state import Problem, ProblemKind, Progress, State, Status
 from .throughput import Throughput
-from .transfers import Transfer
+from .upload_notes import Transfer
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -222,7 +222,9 @@ class Publisher:
         results = self._journal.notes.results
         now = dt_util.utcnow()
         self._journal.notes.take_back_what_is_to_come(now)
-        newest = list(islice((one for one in state.backups if one.owner == state.instance_id), 1))
+        # What is not verified counts for nothing.
+        ours = (one for one in state.backups if one.owner == state.instance_id and one.verified)
+        newest = list(islice(ours, 1))
         return Situation(
             now=now,
             after=self._gate.policy.alarm_after,

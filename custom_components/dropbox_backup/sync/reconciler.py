@@ -1,7 +1,7 @@
 """The one worker that makes the plan true: list, plan, upload, apply retention, publish."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence, Set as AbstractSet
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 import logging
@@ -20,9 +20,9 @@ from .journal import Journal
 from .keeper import Keeper, Pruning
 from .local import LocalBackups
 from .manners import Hold
-from .models import BackupId, LocalBackup, Policy, id_of
+from .models import BackupId, LocalBackup, Policy, RemoteBackup, id_of
 from .plan import Plan, make_plan
-from .problems import problem_of, silence_of
+from .problems import problem_of, silence_of, text_of
 from .publisher import Publisher
 from .remote import BackupFolder, FolderMissingError
 from .schedule import Schedule
@@ -193,6 +193,16 @@ class Reconciler:
         plan = await self._plan(self._journal.notes.dated(found.good, dt_util.utcnow()))
         return replace(plan, conflicts=(*found.bad, *plan.conflicts))
 
+    async def delete(self, backup_ids: Collection[BackupId]) -> list[RemoteBackup]:
+        """Delete backups on a person's behalf, and stop their uploads; return what was in Dropbox.
+        They are not uploaded again by themselves.
+
+        Raises as `Keeper.delete`; what is on its way need not be there.
+        """
+        stopped = await self.uploader.drop(backup_ids)
+        there = [one for one in backup_ids if one not in stopped or self._folder.get(one)]
+        return await self.keeper.delete(there) if there else []
+
     async def apply_retention(self, *, consent: bool) -> Pruning:
         """Delete what retention says, on a person's behalf; return what became of it. `consent`:
         however many that are.
@@ -313,7 +323,7 @@ class Reconciler:
             _LOGGER.exception("Unexpected error while checking the backups")
             run.problem = Problem(ProblemKind.UPLOAD_FAILED, "unexpected error, see the log")
         try:
-            self._answer(run, run.wishes)
+            await self._answer(run, run.wishes)
             self._finish(run)
         except Exception:
             self._interrupt(run.wishes)
@@ -322,6 +332,7 @@ class Reconciler:
     async def _carry_out(self, run: Run) -> None:
         silent = await self._look_for_work(run)
         await self.refresh()
+        await self.uploader.remove_leftovers()
         if silent:
             run.problem = silence_of(silent)
         else:
@@ -362,7 +373,7 @@ class Reconciler:
         that are made meanwhile, come in between: after the upload that is under way.
         """
         while True:
-            plan = await self._plan(run.local, run.unproven)
+            plan = await self._plan(run.local, run)
             self.publisher.refuse((*run.damaged, *plan.conflicts))
             verify = [one for one in plan.verify if id_of(one.backup) not in run.outcomes]
             upload = [one for one in plan.upload if id_of(one.backup) not in run.tried]
@@ -395,17 +406,29 @@ class Reconciler:
             if self._has_news:
                 return
             await self._attempts.verify(run, one)
-            self._answer(run, [wish for wish in run.wishes if run.settled(wish.selection)])
+            await self._answer(run, [wish for wish in run.wishes if run.settled(wish.selection)])
 
     async def _upload(self, run: Run, one: LocalBackup) -> None:
         await self._attempts.upload(run, _PATIENCE, one)
-        self._answer(run, [wish for wish in run.wishes if run.settled(wish.selection)])
+        await self._answer(run, [wish for wish in run.wishes if run.settled(wish.selection)])
 
-    def _answer(self, run: Run, wishes: Sequence[Wish]) -> None:
-        """Tell what became of the backups to those who asked for them."""
+    async def _answer(self, run: Run, wishes: Sequence[Wish]) -> None:
+        """Tell what became of the backups to those who asked for them: of what is said to be in
+        Dropbox, Dropbox is asked right before.
+        """
+        if not wishes:
+            return
         run.wishes = [wish for wish in run.wishes if wish not in wishes]
+        unsure = None
+        try:
+            await self._folder.refresh(_PATIENCE_OF_A_PERSON, adopt=False)
+        except DropboxError as err:
+            unsure = text_of(err)
+        except BaseException:
+            self._interrupt(wishes)
+            raise
         for wish in wishes:
-            wish.answer(outcomes_of(wish.selection, run, self._folder, self.state))
+            wish.answer(outcomes_of(wish.selection, run, self._folder, self.state, unsure))
 
     async def _make_room(self, run: Run) -> None:
         """Delete what retention deletes in any case: then more may fit."""
@@ -439,9 +462,7 @@ class Reconciler:
 
     # Deciding
 
-    async def _plan(
-        self, local: Sequence[LocalBackup], unproven: AbstractSet[BackupId] = frozenset()
-    ) -> Plan:
+    async def _plan(self, local: Sequence[LocalBackup], run: Run | None = None) -> Plan:
         """Return what to do now. With a thousand backups that takes a moment of a small board, so
         it is a thread's.
         """
@@ -461,7 +482,8 @@ class Reconciler:
                 policy,
                 self._instance_id,
                 dismissed=frozenset(notes.dismissed),
-                unproven=frozenset(unproven),
+                unproven=frozenset(run.unproven if run else ()),
+                unlike=frozenset(run.unlike if run else ()),
                 wanted=frozenset(notes.wanted),
                 begun=begun,
                 declined=self.keeper.declined,

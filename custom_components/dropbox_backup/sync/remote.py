@@ -1,7 +1,7 @@
 """The backup folder in Dropbox: what lies there, and the catalog beside it."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 import logging
@@ -9,7 +9,7 @@ from typing import Any
 
 from homeassistant.components.backup import AgentBackup
 
-from ..dropbox_api.client import DropboxClient, Metadata, UploadCommit
+from ..dropbox_api.client import DropboxClient, FileMetadata, Metadata, UploadCommit
 from ..dropbox_api.content_hash import block_digests, content_hash
 from ..dropbox_api.download import read_range
 from ..dropbox_api.errors import (
@@ -33,7 +33,7 @@ from .catalog import (
 from .described import Proof, backups_of, entries_of
 from .listing import Listing, ListingCache, Snapshot, changes_of, file_of
 from .models import BackupId, RemoteBackup, RemoteFile, made_by
-from .names import CATALOG_NAME, file_name
+from .names import CATALOG_NAME, file_name, file_names
 from .remote_archive import ArchiveReader
 from .shared_write import SharedWrite
 
@@ -219,17 +219,44 @@ class BackupFolder:
         """
         return await self._ask(self._client.with_patience(patience), file)
 
+    async def look(self, name: str, patience: float = 60.0) -> FileMetadata | None:
+        """Ask Dropbox which file is under a name now, take note of it, and return its
+        `files.FileMetadata`; None if there is none. Raises `DropboxError`.
+        """
+        return await self._look(self._client.with_patience(patience), name)
+
+    def free_name(self, backup: AgentBackup, taken: Collection[str] = ()) -> str:
+        """Return the best name for a backup under which nothing lies as far as is known; `taken`
+        are not free either. Raises `RefusedError` if there is none.
+        """
+        there = self._listing.files if self._listing else {}
+        for name in file_names(backup):
+            if name not in taken and name.lower() not in there:
+                return name
+        raise RefusedError("there are too many files with the name of this backup")
+
+    def file(self, name: str) -> RemoteFile | None:
+        """Return the file under a name as far as is known."""
+        return self._listing.files.get(name.lower()) if self._listing else None
+
     async def delete(self, backup: RemoteBackup) -> None:
         """Delete a backup, only with the content it had when it was judged. It being gone already
         is fine. The catalog is to be saved afterwards.
 
         Raises `RefusedError` if another file has taken its place.
         """
+        await self.delete_file(backup.file)
+
+    async def delete_file(self, file: RemoteFile) -> None:
+        """Delete a file in this very revision. It being gone already is fine.
+
+        Raises `RefusedError` if another one has taken its place.
+        """
         try:
-            await self._client.delete(self.path_of(backup.file.name), backup.file.rev)
+            await self._client.delete(self.path_of(file.name), file.rev)
         except NotFoundError:
-            _LOGGER.debug("%s was deleted by somebody else", backup.file.name)
-        self._forget(backup)
+            _LOGGER.debug("%s was deleted by somebody else", file.name)
+        self._forget(file)
 
     async def save_catalog(self) -> None:
         """Write what is known into the catalog, if Dropbox lets us: it only saves work, because
@@ -278,6 +305,7 @@ class BackupFolder:
             try:
                 result = await client.list_folder(self.path)
             except NotFoundError as err:
+                self._forget_all()
                 raise FolderMissingError(err.reason, err.request_id) from err
             try:
                 await self._take_pages(client, listing, result)
@@ -293,19 +321,27 @@ class BackupFolder:
             await self._ask(client, file)
 
     async def _ask(self, client: DropboxClient, file: RemoteFile) -> bool:
-        try:
-            found = file_of(await client.get_metadata(self.path_of(file.name)))
-        except NotFoundError:
-            found = None
+        found = await self._look(client, file.name)
         if found is not None and (found.rev, found.content_hash) == (file.rev, file.content_hash):
             return True
-        # What we put there ourselves meanwhile is newer than this answer.
-        if self._listing is not None and self._listing.has(file):
-            self._listing.remove(file)
-            if found is not None:
-                self._listing.insert(found)
         self._update()
         return False
+
+    async def _look(self, client: DropboxClient, name: str) -> FileMetadata | None:
+        before = self.file(name)
+        try:
+            metadata = await client.get_metadata(self.path_of(name))
+        except NotFoundError:
+            metadata = None
+        found = file_of(metadata)
+        # What we put there ourselves meanwhile, or deleted, is newer than this answer.
+        if self._listing is not None and self.file(name) == before:
+            if before is not None and (found is None or found.rev != before.rev):
+                self._listing.remove(before)
+            if found is not None and not self._listing.has(found):
+                self._listing.insert(found)
+                self._update()
+        return metadata if found is not None else None
 
     async def _take_pages(self, client: DropboxClient, listing: Listing, result: Any) -> None:
         while True:
@@ -481,9 +517,16 @@ class BackupFolder:
             )
             self._cache.remember(known)
 
-    def _forget(self, backup: RemoteBackup) -> None:
+    def _forget_all(self) -> None:
+        """Take note that there is no folder."""
         if self._listing is not None:
-            self._listing.remove(backup.file)
+            for file in list(self._listing.files.values()):
+                self._listing.remove(file)
+        self._update()
+
+    def _forget(self, file: RemoteFile) -> None:
+        if self._listing is not None:
+            self._listing.remove(file)
         self._update()
 
 

@@ -4,7 +4,8 @@ twice.
 
 import asyncio
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 import logging
 from weakref import WeakValueDictionary
 
@@ -12,27 +13,28 @@ from homeassistant.components.backup import AgentBackup
 from homeassistant.util import dt as dt_util
 
 from ..dropbox_api.chunks import digests_of
-from ..dropbox_api.client import DropboxClient, UploadCommit
+from ..dropbox_api.client import DropboxClient, FileMetadata, UploadCommit
 from ..dropbox_api.content_hash import content_hash
 from ..dropbox_api.errors import DropboxError, NotFoundError, RefusedError
-from ..dropbox_api.upload import Source, UploadLimits, UploadSession, upload
+from ..dropbox_api.upload import Source, UploadLimits, upload
 from .journal import Journal
+from .leftovers import Leftovers
 from .listing import remote_file
-from .models import BackupId, RemoteBackup, date_of, id_of
+from .models import BackupId, RemoteBackup, id_of
 from .plan import owner_of, same_backup
 from .remote import BackupFolder
 from .sources import EncryptedSource, arrived
+from .upload_notes import DeletedMeanwhileError, Transfer, UploadNotes
 
 _LOGGER = logging.getLogger(__name__)
 
-
-@dataclass(slots=True)
-class Transfer:
-    """An upload in progress: `sent` of `size` bytes."""
-
-    backup: AgentBackup
-    size: int
-    sent: int = 0
+# Something else may lie under a name, and under the next one, without our knowing.
+_TRIES_OF_NAMES = 5
+# What lies in Dropbox may go away, or change, while it is compared.
+_TRIES_OF_FILES = 3
+# Seconds for which who deletes a backup waits for its upload to end. Longer is not a matter of a
+# moment, and is done all the same.
+_PATIENCE_OF_A_PERSON = 5.0
 
 
 class Transfers:
@@ -52,8 +54,10 @@ class Transfers:
         self._journal = journal
         self._instance_id = instance_id
         self._on_change = on_change
+        self._leftovers = Leftovers(folder, journal)
         self._locks: WeakValueDictionary[BackupId, asyncio.Lock] = WeakValueDictionary()
         self._active: dict[BackupId, Transfer] = {}
+        self._called: set[Transfer] = set()
 
     @property
     def active(self) -> Collection[Transfer]:
@@ -69,91 +73,230 @@ class Transfers:
         patience: float,
         on_progress: Callable[[int], None] = lambda _: None,
     ) -> RemoteBackup:
-        """Upload a backup unless it is there already; return it as it lies in Dropbox, verified.
+        """Upload a backup unless it is there already; return it as it lies in Dropbox now,
+        verified.
 
         `patience`: for how many seconds a call that fails is tried again. Raises `DropboxError`
-        (`StoppedError` if the limits are stopped), and what the source raises.
+        (`StoppedError` if the limits are stopped), `DeletedMeanwhileError`, and what the source
+        raises.
         """
-        backup_id = id_of(backup)
-        async with self._locks.setdefault(backup_id, asyncio.Lock()):
-            if (there := await self._find(backup_id, patience)) is not None:
-                return await self._compare(backup, source, there)
-            transfer = self._active[backup_id] = Transfer(backup, source.size)
+        if isinstance(source, EncryptedSource):
+            source.root = self._journal.notes.key_root
+        transfer = Transfer(backup, source.size)
+        self._called.add(transfer)
+        try:
+            async with transfer.stop, self._lock_of(id_of(backup)):
+                if (there := await self._proven(backup, source, patience)) is not None:
+                    return there
+                return await self._begin(transfer, source, limits, patience, on_progress)
+        except Exception as err:
+            if not transfer.unwanted:
+                raise
+            self._forget_session(id_of(backup))
+            raise DeletedMeanwhileError from err
+        finally:
+            self._called.discard(transfer)
+            transfer.ended.set()
 
-            def progressed(sent: int) -> None:
-                transfer.sent = sent
-                on_progress(sent)
-                self._on_change(self.active)
+    async def drop(self, backup_ids: Collection[BackupId]) -> set[BackupId]:
+        """Stop what is on its way of these backups: a person deletes them; return which were.
 
+        What is a file already is deleted when Dropbox has said so, if need be after a restart.
+        """
+        dropped = [one for one in self._called if id_of(one.backup) in backup_ids]
+        ids = {id_of(one.backup) for one in dropped}
+        notes = self._journal.notes
+        for backup_id in ids:
+            notes.dismissed.add(backup_id)
+            notes.wanted.discard(backup_id)
+            self._forget_session(backup_id)
+            if (commit := notes.commits.get(backup_id)) is not None:
+                notes.commits[backup_id] = replace(commit, unwanted=True)
+        for one in dropped:
+            # Nobody could say what becomes of a call that makes a file and is broken off.
+            if not (one.unwanted or one.committing):
+                one.stop.reschedule(asyncio.get_running_loop().time())
+            one.unwanted = True
+        if dropped:
+            await self._journal.save()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE_OF_A_PERSON):
+                    for one in dropped:
+                        await one.ended.wait()
+        return ids
+
+    async def verify(self, backup: AgentBackup, source: Source) -> RemoteBackup | None:
+        """Compare a backup that is in Dropbox with `source`; return it, verified, or None if it is
+        another content.
+
+        Raises `NotFoundError` if it is gone, or another file has taken its place meanwhile, and
+        what the source raises.
+        """
+        async with self._lock_of(id_of(backup)):
+            there = self._folder.find(id_of(backup))
+            if await _hash_of(source) != there.file.content_hash:
+                return None
+            return await self._verified(there, backup)
+
+    async def remove_leftovers(self) -> None:
+        """Remove from Dropbox what uploads that ended badly have left there."""
+        for backup_id in list(self._journal.notes.commits):
+            if not self._lock_of(backup_id).locked():
+                async with self._lock_of(backup_id):
+                    await self._leftovers.remove(backup_id)
+
+    def _forget_session(self, backup_id: BackupId) -> None:
+        self._journal.notes.sessions.pop(backup_id, None)
+        self._journal.changed()
+
+    @property
+    def under_way(self) -> set[BackupId]:
+        """The backups that are being uploaded, compared, or wait for their turn."""
+        return {id_of(one.backup) for one in self._called}
+
+    def _lock_of(self, backup_id: BackupId) -> asyncio.Lock:
+        return self._locks.setdefault(backup_id, asyncio.Lock())
+
+    # What is there
+
+    async def _proven(
+        self, backup: AgentBackup, source: Source, patience: float
+    ) -> RemoteBackup | None:
+        """Return the backup if Dropbox says that it is there now, and if it is proven to be this
+        one. What is there unproven counts for nothing.
+        """
+        for _ in range(_TRIES_OF_FILES):
+            if (there := await self._find(id_of(backup), patience)) is None:
+                break
+            if not same_backup(backup, there.backup):
+                if there.verified is None:
+                    return None
+                raise RefusedError("another backup with the same id is in Dropbox already")
+            # Home Assistant draws new keys whenever it encrypts: the same backup then never gives
+            # the same bytes again.
+            if there.verified is not None and (backup.protected or there.backup.protected):
+                return there
+            if there.file.size != source.size:
+                return None
+            if await _hash_of(source) != there.file.content_hash:
+                return None
             try:
-                self._on_change(self.active)
-                return await self._upload(backup, source, limits, patience, progressed)
-            finally:
-                del self._active[backup_id]
-                self._on_change(self.active)
-
-    async def verify(self, backup: AgentBackup, source: Source) -> RemoteBackup:
-        """Compare a backup that is in Dropbox with `source`; return it, verified.
-
-        Raises `NotFoundError` if it is gone, `RefusedError` if it is another one, and what the
-        source raises.
-        """
-        backup_id = id_of(backup)
-        async with self._locks.setdefault(backup_id, asyncio.Lock()):
-            return await self._compare(backup, source, self._folder.find(backup_id))
+                return await self._verified(there, backup, patience)
+            except NotFoundError:
+                continue  # it went while it was compared, or was replaced
+        return None
 
     async def _find(self, backup_id: BackupId, patience: float) -> RemoteBackup | None:
-        """Return the backup if it is in Dropbox. What is only remembered may be gone by now."""
-        if self._folder.get(backup_id) is not None and self._folder.cursor is None:
+        """Return the backup that stands for an id, if Dropbox says that its file is there now."""
+        if self._folder.cursor is None:
             try:
                 await self._folder.refresh(patience, adopt=False)
             except NotFoundError:
                 return None  # it went with the whole folder
-        return self._folder.get(backup_id)
+        while (there := self._folder.get(backup_id)) is not None:
+            if await self._folder.ask(there.file, patience):
+                break
+        return there
 
-    async def _upload(
+    async def _verified(
+        self, there: RemoteBackup, backup: AgentBackup, patience: float = 60.0
+    ) -> RemoteBackup:
+        """Note that what lies in Dropbox is the backup. Comparing took its time: raises
+        `NotFoundError` if that very file is there no more.
+        """
+        if await self._folder.ask(there.file, patience):
+            if there.verified is not None:
+                return there
+            owner = there.owner or owner_of(backup, self._instance_id)
+            there = replace(there, verified=dt_util.utcnow(), owner=owner)
+            if await self._annotate(there):
+                self._journal.notes.newly_verified.add(id_of(backup))
+                self._journal.changed()
+                return there
+        raise NotFoundError(f"{there.file.name} is gone, or was replaced")
+
+    async def _annotate(self, there: RemoteBackup) -> bool:
+        try:
+            return await self._folder.annotate(
+                there.file, verified=there.verified, owner=there.owner
+            )
+        except DropboxError as err:
+            _tell_unwritten(err)
+            return True
+
+    # Uploading
+
+    async def _begin(
         self,
-        backup: AgentBackup,
+        transfer: Transfer,
         source: Source,
         limits: UploadLimits,
         patience: float,
         on_progress: Callable[[int], None],
     ) -> RemoteBackup:
+        backup_id = id_of(transfer.backup)
+
+        def progressed(sent: int) -> None:
+            transfer.sent = sent
+            on_progress(sent)
+            self._on_change(self.active)
+
+        self._active[backup_id] = transfer
+        try:
+            self._on_change(self.active)
+            metadata = await self._upload(transfer, source, limits, patience, progressed)
+            return await self._take_in(transfer, source, metadata)
+        finally:
+            del self._active[backup_id]
+            self._on_change(self.active)
+
+    async def _upload(
+        self,
+        transfer: Transfer,
+        source: Source,
+        limits: UploadLimits,
+        patience: float,
+        on_progress: Callable[[int], None],
+    ) -> FileMetadata:
+        """Upload a backup under the best name that is free."""
+        backup_id = id_of(transfer.backup)
+        await self._leftovers.remove(backup_id)
+        notes = UploadNotes(self._journal, transfer, source)
+        taken: set[str] = set()
+        while True:
+            name = self._folder.free_name(transfer.backup, taken)
+            notes.name = name
+            try:
+                return await upload(
+                    self._client.with_patience(patience),
+                    source,
+                    UploadCommit(
+                        self._folder.path_of(name),
+                        # Dropbox keeps whole seconds, in UTC.
+                        client_modified=notes.modified.replace(tzinfo=None),
+                    ),
+                    limits=limits,
+                    session=notes.session,
+                    on_progress=on_progress,
+                    on_session=notes.keep_session,
+                    on_expected=notes.expect,
+                )
+            except RefusedError as err:
+                if not _is_taken(err) or len(taken) == _TRIES_OF_NAMES:
+                    raise
+            # Something lies there that no listing has told of.
+            await self._folder.look(name, patience)
+            if not await self._leftovers.remove(backup_id):
+                _LOGGER.info("Another file is in Dropbox as %s", name)
+                taken.add(name)
+            transfer.committing = False
+
+    async def _take_in(
+        self, transfer: Transfer, source: Source, metadata: FileMetadata
+    ) -> RemoteBackup:
+        """Take note of the file that an upload has become, unless it is not wanted any more."""
+        backup, protection = arrived(transfer.backup, source)
         backup_id = id_of(backup)
-        notes = self._journal.notes
-
-        if isinstance(source, EncryptedSource):
-            source.root = notes.key_root
-
-        async def keep_session(session: UploadSession | None) -> None:
-            if session is None:
-                notes.sessions.pop(backup_id, None)
-                self._journal.changed()
-            else:
-                notes.sessions[backup_id] = session
-                await self._journal.save()
-
-        async def expect(expected: str) -> None:
-            # Should the answer get lost together with us, this proves whose the file is.
-            notes.uploaded[backup_id] = expected
-            notes.newly_verified.add(backup_id)
-            await self._journal.save()
-
-        metadata = await upload(
-            self._client.with_patience(patience),
-            source,
-            UploadCommit(
-                self._folder.path_for(backup),
-                # Dropbox keeps whole seconds, in UTC.
-                client_modified=date_of(backup).astimezone(dt_util.UTC).replace(tzinfo=None),
-            ),
-            limits=limits,
-            session=notes.sessions.get(backup_id),
-            on_progress=on_progress,
-            on_session=keep_session,
-            on_expected=expect,
-        )
-        backup, protection = arrived(backup, source)
         remote = RemoteBackup(
             backup=replace(backup, size=metadata.size),
             file=remote_file(metadata),
@@ -161,37 +304,33 @@ class Transfers:
             verified=dt_util.utcnow(),
             protection=protection,
         )
+        notes = self._journal.notes
+        if transfer.unwanted:
+            await self._folder.delete_file(remote.file)
+            notes.commits.pop(backup_id, None)
+            self._journal.changed()
+            raise DeletedMeanwhileError
+        notes.commits.pop(backup_id, None)
         notes.dismissed.discard(backup_id)
         notes.results.last_upload = dt_util.utcnow()
         self._journal.changed()
-        await self._record(remote)
-        return remote
-
-    async def _compare(
-        self, backup: AgentBackup, source: Source, there: RemoteBackup
-    ) -> RemoteBackup:
-        """Return the backup that is in Dropbox if it is the same as the one to be uploaded."""
-        if not same_backup(backup, there.backup):
-            raise RefusedError("another backup with the same id is in Dropbox already")
-        if await _hash_of(source) == there.file.content_hash:
-            if there.verified is None:
-                owner = there.owner or owner_of(backup, self._instance_id)
-                there = replace(there, verified=dt_util.utcnow(), owner=owner)
-                self._journal.notes.newly_verified.add(id_of(backup))
-                self._journal.changed()
-                await self._record(there)
-            return there
-        # Encrypting draws new keys every time: the same backup never gives the same bytes again.
-        if (backup.protected or there.backup.protected) and there.verified is not None:
-            return there
-        raise RefusedError("the same backup with other content is in Dropbox already")
-
-    async def _record(self, remote: RemoteBackup) -> None:
         try:
             await self._folder.insert(remote)
         except DropboxError as err:
-            # The backup itself is safe; the next check finds it and writes the catalog.
-            _LOGGER.info("The catalog could not be written, it will be later: %s", err)
+            _tell_unwritten(err)
+        if transfer.unwanted:
+            raise DeletedMeanwhileError
+        return remote
+
+
+def _is_taken(err: RefusedError) -> bool:
+    """Tell whether something else lies in the place of the file."""
+    return err.reason.endswith(("conflict/file", "conflict/folder"))
+
+
+def _tell_unwritten(err: DropboxError) -> None:
+    # The backup itself is safe; the next check finds it and writes the catalog.
+    _LOGGER.info("The catalog could not be written, it will be later: %s", err)
 
 
 async def _hash_of(source: Source) -> str:

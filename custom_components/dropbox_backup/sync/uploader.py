@@ -15,13 +15,14 @@ from .handed_out import upload_whole
 from .journal import Journal
 from .local import LocalBackups
 from .manners import Asker
-from .models import LocalBackup, Missed, RemoteBackup, id_of, made_at
+from .models import BackupId, LocalBackup, Missed, RemoteBackup, id_of, made_at
 from .problems import no_room, problem_of, text_of
 from .publisher import BackupEvent, EventKind, Publisher
 from .remote import BackupFolder
 from .sources import OpenStream
 from .state import Status
-from .transfers import Transfer, Transfers
+from .transfers import Transfers
+from .upload_notes import Transfer
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -60,6 +61,11 @@ class Uploader:
         """The uploads in progress."""
         return self._transfers.active
 
+    @property
+    def under_way(self) -> set[BackupId]:
+        """The backups that are being uploaded, compared, or wait for their turn."""
+        return self._transfers.under_way
+
     async def prepare(self) -> None:
         """Open a session ahead of time: a backup is being made that will probably be uploaded.
 
@@ -78,36 +84,48 @@ class Uploader:
 
         `patience`: for how many seconds a call that fails is tried again. `free`: how many bytes
         Dropbox has left, if it says so. Raises `StoppedError` when it is to be held back from now
-        on, other `DropboxError`s, and what reading the backup raises.
+        on, `DeletedMeanwhileError`, other `DropboxError`s, and what reading the backup raises.
         """
-        known = self._folder.get(id_of(one.backup)) is not None
+        known = self._folder.get(id_of(one.backup))
         password = self._local.password_for(self._agent_id)
         backup, source = await self._local.source(one, password)
-        if not known:
+        if known is None or known.verified is None:
             _check_room(backup.size, free)
             self._publisher.publish(working=Status.UPLOADING)
         remote = await self._transfers.upload(
             backup, source, limits=self._gate.limits_of(asker), patience=patience
         )
-        self._publisher.tell(EventKind.VERIFIED if known else EventKind.UPLOADED, remote)
+        there = known is not None and known.file == remote.file
+        self._publisher.tell(EventKind.VERIFIED if there else EventKind.UPLOADED, remote)
         return remote
 
-    async def verify(self, one: LocalBackup) -> RemoteBackup:
-        """Prove that what lies in Dropbox is the local backup as it lies here.
+    async def verify(self, one: LocalBackup) -> RemoteBackup | None:
+        """Prove that what lies in Dropbox is the local backup as it lies here; None: it is not.
 
-        Raises `DropboxError`, also if it is not, and what reading the backup raises.
+        Raises `NotFoundError` if it is there no more, other `DropboxError`s, and what reading the
+        backup raises.
         """
         backup, source = await self._local.source(one, None)
-        remote = await self._transfers.verify(backup, source)
-        self._publisher.tell(EventKind.VERIFIED, remote)
+        if (remote := await self._transfers.verify(backup, source)) is not None:
+            self._publisher.tell(EventKind.VERIFIED, remote)
         return remote
+
+    async def drop(self, backup_ids: Collection[BackupId]) -> set[BackupId]:
+        """Stop the uploads of backups that a person deletes; return which were under way. They are
+        not uploaded again by themselves.
+        """
+        return await self._transfers.drop(backup_ids)
+
+    async def remove_leftovers(self) -> None:
+        """Remove from Dropbox what uploads that ended badly have left there."""
+        await self._transfers.remove_leftovers()
 
     async def upload_for_home_assistant(
         self, backup: AgentBackup, open_stream: OpenStream, on_progress: Callable[[int], None]
     ) -> RemoteBackup:
         """Upload what Home Assistant hands out: the user chose Dropbox as a location.
 
-        Raises `DropboxError`.
+        Raises `DropboxError`, and `DeletedMeanwhileError` if somebody deletes it meanwhile.
         """
 
         async def upload(backup: AgentBackup, source: Source) -> RemoteBackup:

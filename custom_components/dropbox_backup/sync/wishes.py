@@ -14,6 +14,8 @@ from .problems import no_room
 from .remote import BackupFolder
 from .state import Problem, State
 
+DELETED_MEANWHILE = "it was deleted meanwhile"
+
 # Dropbox has no room though it said it had: after so many it is believed, whatever it says.
 _MOST_REFUSALS = 3
 
@@ -130,8 +132,9 @@ class Run:
     `local` are the backups that lie here, `damaged` those that can't be uploaded. `wishes` have no
     answer yet. `planned`: it got as far as to know what to do. `pending`: what is still to be done.
     `tried` failed for a reason of their own, and are not tried again in this run. `unproven`: what
-    is in Dropbox and could not be verified. `stopped_by`: the backup and the trouble with it that
-    stops all. `not_before`: seconds that Dropbox wants to rest.
+    is in Dropbox and could not be verified, `unlike` that of it which is not what lies here.
+    `stopped_by`: the backup and the trouble with it that stops all. `not_before`: seconds that
+    Dropbox wants to rest.
     """
 
     wishes: list[Wish] = field(default_factory=list)
@@ -142,6 +145,7 @@ class Run:
     outcomes: Outcomes = field(default_factory=dict)
     tried: set[BackupId] = field(default_factory=set)
     unproven: set[BackupId] = field(default_factory=set)
+    unlike: set[BackupId] = field(default_factory=set)
     room: Room = field(default_factory=Room)
     problem: Problem | None = None
     stopped_by: tuple[AgentBackup, Exception] | None = None
@@ -165,8 +169,12 @@ class Run:
         return self.pending.isdisjoint(selection.of(self.local))
 
 
-def outcomes_of(selection: Selection, run: Run, folder: BackupFolder, state: State) -> Outcomes:
-    """Return what became of the backups that somebody asked for."""
+def outcomes_of(
+    selection: Selection, run: Run, folder: BackupFolder, state: State, unsure: str | None
+) -> Outcomes:
+    """Return what became of the backups that somebody asked for. `unsure`: why it is not known what
+    is in Dropbox now; then only what was uploaded in this run counts as being there.
+    """
     names = {id_of(one.backup): one.backup.name for one in run.local}
     chosen = selection.of(run.local)
     if selection.everything:
@@ -174,9 +182,15 @@ def outcomes_of(selection: Selection, run: Run, folder: BackupFolder, state: Sta
     refused = {id_of(one.local.backup): one for one in state.refused}
 
     def outcome(backup_id: BackupId) -> Outcome:
+        remote = folder.get(backup_id)
         if (found := run.outcomes.get(backup_id)) is not None:
-            return found
-        if (remote := folder.get(backup_id)) is not None:
+            there = remote is not None and remote.verified is not None
+            if found.remote is None or there or unsure is not None:
+                return found
+            return Outcome(found.name, error=DELETED_MEANWHILE)
+        if remote is not None and remote.verified is not None:
+            if unsure is not None:
+                return Outcome(remote.backup.name, error=unsure)
             return Outcome(remote.backup.name, remote)
         if (skipped := refused.get(backup_id)) is not None:
             return Outcome(skipped.local.backup.name, error=skipped.reason)

@@ -1,0 +1,410 @@
+"""What is in Dropbox is what we say, also when somebody acts between any two of our requests."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from homeassistant.components.backup import (
+    AgentBackup,
+    BackupAgent,
+    BackupAgentError,
+    async_get_manager,
+)
+from homeassistant.core import HomeAssistant
+import pytest
+
+from custom_components.dropbox_backup.const import (
+    CONF_KEEP,
+    CONF_UPLOAD_AUTOMATICALLY,
+    DEFAULT_FOLDER,
+    DOMAIN,
+)
+from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
+from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
+from custom_components.dropbox_backup.dropbox_api.content_hash import block_digests, content_hash
+from custom_components.dropbox_backup.sync import transfers
+from custom_components.dropbox_backup.sync.models import WhyNot
+from custom_components.dropbox_backup.sync.names import file_name
+from custom_components.dropbox_backup.sync.state import Status
+
+from .acts import Between
+from .backup_page import own_agents
+from .dropbox_server import DropboxServer, Fault, FaultKind
+from .world import (
+    LOCAL_AGENT,
+    MIB,
+    archives,
+    make_backup,
+    reconciler_of,
+    set_up_entry,
+    state_of,
+    wait_until,
+    wait_until_idle,
+)
+
+pytestmark = pytest.mark.usefixtures("quick_worker")
+
+MANUAL = {CONF_UPLOAD_AUTOMATICALLY: False}
+APPEND = "files/upload_session/append_v2"
+FINISH = "files/upload_session/finish"
+SEVERAL_CHUNKS = 9 * MIB
+
+
+@pytest.fixture
+def between(monkeypatch: pytest.MonkeyPatch) -> Between:
+    return Between(monkeypatch)
+
+
+async def content_of(hass: HomeAssistant, made: AgentBackup) -> bytes:
+    agent = async_get_manager(hass).local_backup_agents[LOCAL_AGENT]
+    path: Path = agent.get_backup_path(made.backup_id)
+    return await asyncio.to_thread(path.read_bytes)
+
+
+def place_of(made: AgentBackup) -> str:
+    return f"{DEFAULT_FOLDER}/{file_name(made)}"
+
+
+def in_dropbox(server: DropboxServer) -> dict[str, bytes]:
+    """Return the archives in Dropbox by name."""
+    return {path.rpartition("/")[2]: server.account.files.read(path) for path in archives(server)}
+
+
+def our_agent(hass: HomeAssistant) -> BackupAgent:
+    [agent_id] = own_agents(hass)
+    return async_get_manager(hass).backup_agents[agent_id]
+
+
+async def upload_as_home_assistant(hass: HomeAssistant, made: AgentBackup) -> None:
+    """Hand a backup out as Home Assistant does when Dropbox is one of its locations."""
+    content = await content_of(hass, made)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(content), MIB):
+            yield content[start : start + MIB]
+
+    async def open_stream() -> AsyncIterator[bytes]:
+        return pieces()
+
+    await our_agent(hass).async_upload_backup(
+        open_stream=open_stream, backup=made, on_progress=lambda **_: None
+    )
+
+
+def once_compared(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Act when a local archive has been read for comparing, once."""
+    hash_of = transfers._hash_of
+    left = [act]
+
+    async def hashed(source: Any) -> str:
+        result = await hash_of(source)
+        if left:
+            left.pop()()
+        return result
+
+    monkeypatch.setattr(transfers, "_hash_of", hashed)
+
+
+async def turn_on(hass: HomeAssistant, entry: DropboxBackupConfigEntry, **options: object) -> None:
+    """Let everything be uploaded from now on."""
+    hass.config_entries.async_update_entry(entry, options=options)
+    await hass.config_entries.async_reload(entry.entry_id)
+    await wait_until_idle(hass, entry)
+
+
+def assert_all_is_well(
+    entry: DropboxBackupConfigEntry, server: DropboxServer, made: AgentBackup, content: bytes
+) -> None:
+    """Check that the backup is in Dropbox whole, and that it is the one that is shown."""
+    shown = {one.backup.backup_id: one for one in state_of(entry).backups}[made.backup_id]
+    assert shown.verified
+    assert in_dropbox(server)[shown.file.name] == content
+    assert state_of(entry).problem is None
+    assert state_of(entry).alarm is None
+    assert state_of(entry).status is Status.UP_TO_DATE
+
+
+# While it is compared
+
+
+@pytest.mark.parametrize("becomes", ["gone", "cut off"])
+async def test_a_copy_that_goes_while_it_is_compared_is_no_backup(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    monkeypatch: pytest.MonkeyPatch,
+    becomes: str,
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
+    older, newer = await make_backup(hass, "Older"), await make_backup(hass, "Newer", MIB)
+    content = await content_of(hass, newer)
+    files = dropbox_server.account.files
+    files.put(place_of(newer), content)
+    once_compared(
+        monkeypatch,
+        lambda: (
+            files.delete(place_of(newer))
+            if becomes == "gone"
+            else files.put(place_of(newer), content[: MIB // 2])
+        ),
+    )
+    await turn_on(hass, entry, **{CONF_KEEP: 2})
+    assert_all_is_well(entry, dropbox_server, newer, content)
+    assert_all_is_well(entry, dropbox_server, older, await content_of(hass, older))
+
+
+# Copies that are not the backup
+
+
+@pytest.mark.parametrize("place", ["by_hand.tar", "ours"])
+async def test_a_copy_of_another_size_is_shown_for_what_it_is(
+    hass: HomeAssistant, dropbox_server: DropboxServer, place: str
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
+    made = await make_backup(hass, size=MIB)
+    content = await content_of(hass, made)
+    name = file_name(made) if place == "ours" else place
+    dropbox_server.account.files.put(f"{DEFAULT_FOLDER}/{name}", content[: MIB // 2])
+    answer = await hass.services.async_call(
+        DOMAIN, "upload", {"latest": True}, blocking=True, return_response=True
+    )
+    assert isinstance(answer, dict)
+    told = answer["backups"][0]  # type: ignore[index]  # JSON
+    path = told["path"]  # type: ignore[call-overload, index]  # JSON
+    assert dropbox_server.account.files.read(str(path)) == content
+    await turn_on(hass, entry)
+    assert_all_is_well(entry, dropbox_server, made, content)
+    [backup] = state_of(entry).backups
+    assert [(one.file.name, one.why) for one in backup.bad_copies] == [(name, WhyNot.OTHER_SIZE)]
+    assert in_dropbox(dropbox_server)[name] == content[: MIB // 2], "it may be somebody's"
+    assert backup.file.name == (
+        file_name(made).replace(".tar", "_2.tar") if place == "ours" else file_name(made)
+    )
+
+
+async def test_a_person_who_deletes_a_backup_does_not_find_its_bad_copy_in_its_place(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
+    made = await make_backup(hass, size=MIB)
+    content = await content_of(hass, made)
+    dropbox_server.account.files.put(place_of(made), content[: MIB // 2])
+    await turn_on(hass, entry)
+    assert len(archives(dropbox_server)) == 2
+    await our_agent(hass).async_delete_backup(made.backup_id)
+    assert archives(dropbox_server) == []
+    reconciler_of(entry).request("test")
+    await wait_until_idle(hass, entry)
+    assert archives(dropbox_server) == [], "and it does not come back"
+
+
+async def test_any_file_may_lie_where_a_backup_belongs(
+    hass: HomeAssistant, dropbox_server: DropboxServer, between: Between
+) -> None:
+    """Somebody puts it there when the upload is almost done."""
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
+    made = await make_backup(hass, size=SEVERAL_CHUNKS)
+    letter = b"dear"
+    between.before(
+        "upload_session_finish",
+        lambda: dropbox_server.account.files.put(place_of(made), letter),
+    )
+    await turn_on(hass, entry)
+    assert_all_is_well(entry, dropbox_server, made, await content_of(hass, made))
+    assert in_dropbox(dropbox_server)[file_name(made)] == letter
+
+
+# From memory
+
+
+async def test_home_assistant_is_not_told_from_memory_that_a_backup_is_there(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    made = await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    [path] = archives(dropbox_server)
+    dropbox_server.account.files.delete(path)
+    await upload_as_home_assistant(hass, made)
+    assert in_dropbox(dropbox_server) == {file_name(made): await content_of(hass, made)}
+    await wait_until_idle(hass, entry)
+
+
+async def test_an_action_is_not_told_from_memory_that_a_backup_is_there(
+    hass: HomeAssistant, dropbox_server: DropboxServer, between: Between
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    made = await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    [path] = archives(dropbox_server)
+    between.before("get_space_usage", lambda: dropbox_server.account.files.delete(path))
+    answer = await hass.services.async_call(
+        DOMAIN,
+        "upload",
+        {"backup_ids": [made.backup_id]},
+        blocking=True,
+        return_response=True,
+    )
+    assert isinstance(answer, dict)
+    told = answer["backups"][0]  # type: ignore[index]  # JSON
+    assert "error" in told  # type: ignore[operator]  # JSON
+    await wait_until_idle(hass, entry)
+
+
+# Deleted while it is on its way
+
+
+async def delete_at(
+    hass: HomeAssistant,
+    server: DropboxServer,
+    made: AgentBackup,
+    route: str,
+    uploading: Callable[[], Awaitable[None]],
+) -> BaseException | None:
+    """Delete a backup on Home Assistant's page while Dropbox has such a request of its upload;
+    return how the upload ended.
+    """
+    stall = Fault(FaultKind.STALL, route=route, seconds=0.5, when="after", skip=route == APPEND)
+    server.faults.add(stall)
+    task = asyncio.ensure_future(uploading())
+    await wait_until(lambda: stall.applied)
+    await our_agent(hass).async_delete_backup(made.backup_id)
+    await asyncio.wait([task])
+    return task.exception()
+
+
+@pytest.mark.parametrize("route", [APPEND, FINISH])
+async def test_a_backup_deleted_while_the_worker_uploads_it_stays_away(
+    hass: HomeAssistant, dropbox_server: DropboxServer, route: str
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
+    made = await make_backup(hass, size=SEVERAL_CHUNKS)
+    other = await make_backup(hass, "Another")
+
+    await delete_at(hass, dropbox_server, made, route, lambda: turn_on(hass, entry))
+    await asyncio.sleep(1)  # what Dropbox is still busy with
+    for _ in range(2):
+        reconciler_of(entry).request("test")
+        await wait_until_idle(hass, entry)
+        assert list(in_dropbox(dropbox_server)) == [file_name(other)]
+        assert [one.backup.backup_id for one in state_of(entry).backups] == [other.backup_id]
+    assert state_of(entry).status is Status.UP_TO_DATE
+    assert state_of(entry).alarm is None
+
+
+@pytest.mark.parametrize("route", [APPEND, FINISH])
+async def test_a_backup_deleted_while_home_assistant_uploads_it_ends_in_an_error_without_alarm(
+    hass: HomeAssistant, dropbox_server: DropboxServer, route: str
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
+    made = await make_backup(hass, size=SEVERAL_CHUNKS)
+    error = await delete_at(
+        hass, dropbox_server, made, route, lambda: upload_as_home_assistant(hass, made)
+    )
+    assert isinstance(error, BackupAgentError)
+    assert error.translation_key == "deleted_meanwhile"
+    await asyncio.sleep(1)
+    await turn_on(hass, entry)
+    assert archives(dropbox_server) == []
+    assert state_of(entry).alarm is None
+    assert state_of(entry).problem is None
+
+
+async def test_a_backup_deleted_while_it_becomes_a_file_stays_away_over_a_restart(
+    hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    monkeypatch.setattr(transfers, "_PATIENCE_OF_A_PERSON", 0.1)
+    stall = Fault(FaultKind.STALL, route=FINISH, seconds=1, when="after")
+    dropbox_server.faults.add(stall)
+    made = await make_backup(hass, size=SEVERAL_CHUNKS)
+    await wait_until(lambda: stall.applied)
+    await our_agent(hass).async_delete_backup(made.backup_id)
+    await hass.config_entries.async_unload(entry.entry_id)
+    await asyncio.sleep(1)
+    assert len(archives(dropbox_server)) == 1, "nobody could prevent it"
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_idle(hass, entry)
+    assert archives(dropbox_server) == []
+    assert state_of(entry).backups == ()
+    assert state_of(entry).status is Status.NO_BACKUPS
+
+
+# Damaged on its way
+
+
+@pytest.fixture
+def damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Damage the first chunk after its hash was computed, as a bad memory does: Dropbox makes a
+    file of it.
+    """
+    append = DropboxClient.upload_session_append
+    left = [1]
+
+    async def damaged(
+        self: DropboxClient, session_id: str, offset: int, data: Any, _: str, **more: Any
+    ) -> None:
+        data = bytes(data)
+        if left and offset == 0:
+            left.clear()
+            data = data[:MIB] + bytes([data[MIB] ^ 1]) + data[MIB + 1 :]
+        await append(self, session_id, offset, data, content_hash(block_digests(data)), **more)
+
+    monkeypatch.setattr(DropboxClient, "upload_session_append", damaged)
+
+
+@pytest.mark.usefixtures("damage")
+async def test_our_own_damaged_file_is_removed_although_the_first_deletion_failed(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    refused = {".tag": "path_lookup", "path_lookup": {".tag": "restricted_content"}}
+    dropbox_server.faults.add(Fault(FaultKind.STATUS, "files/delete_v2", status=409, error=refused))
+    made = await make_backup(hass, size=SEVERAL_CHUNKS)
+    await wait_until_idle(hass, entry)
+    problem = state_of(entry).problem
+    assert problem is not None
+    assert "Dropbox stored something else" in problem.detail
+    reconciler_of(entry).request("a minute later")
+    await wait_until_idle(hass, entry)
+    assert_all_is_well(entry, dropbox_server, made, await content_of(hass, made))
+    assert list(in_dropbox(dropbox_server)) == [file_name(made)]
+
+
+@pytest.mark.usefixtures("damage")
+async def test_our_own_damaged_file_is_removed_after_a_restart_before_the_answer(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    stall = Fault(FaultKind.STALL, route=FINISH, seconds=1, when="after")
+    dropbox_server.faults.add(stall)
+    made = await make_backup(hass, size=SEVERAL_CHUNKS)
+    await wait_until(lambda: stall.applied)
+    await hass.config_entries.async_unload(entry.entry_id)
+    await asyncio.sleep(1)
+    assert len(archives(dropbox_server)) == 1
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_idle(hass, entry)
+    assert_all_is_well(entry, dropbox_server, made, await content_of(hass, made))
+    assert list(in_dropbox(dropbox_server)) == [file_name(made)]
+
+
+@pytest.mark.usefixtures("damage")
+async def test_a_persons_file_in_the_place_of_a_damaged_one_is_not_deleted(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    stall = Fault(FaultKind.STALL, route=FINISH, seconds=1, when="after")
+    dropbox_server.faults.add(stall)
+    made = await make_backup(hass, size=SEVERAL_CHUNKS)
+    await wait_until(lambda: stall.applied)
+    await hass.config_entries.async_unload(entry.entry_id)
+    await asyncio.sleep(1)
+    content = await content_of(hass, made)
+    theirs = bytes([content[0] ^ 1]) + content[1:]
+    dropbox_server.account.files.delete(place_of(made))
+    dropbox_server.account.files.put(place_of(made), theirs)
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_idle(hass, entry)
+    assert_all_is_well(entry, dropbox_server, made, content)
+    assert in_dropbox(dropbox_server)[file_name(made)] == theirs
