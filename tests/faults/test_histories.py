@@ -159,8 +159,9 @@ class House:
         self._worker.publisher.subscribe(self._heard)
 
     def stop(self) -> None:
-        """Leave no timer behind."""
+        """Leave no timer and no task behind."""
         self._worker._schedule.cancel()
+        self._folder.stop()
 
     # What can happen
 
@@ -379,8 +380,9 @@ class House:
         files = {one.content_hash for one in self._tars()}
         assert {one.file.content_hash for one in self._folder.backups} <= files
         skipped = {id_of(one.local.backup) for one in state.plan.skipped}
+        proven = {id_of(one.backup) for one in self._folder.backups if one.verified}
         for made in self._shelf.made.values():
-            assert (id_of(made.backup) in there) != (id_of(made.backup) in skipped)
+            assert (id_of(made.backup) in proven) != (id_of(made.backup) in skipped)
         for one in self._folder.backups:
             same = one.file.content_hash in self._all
             here = one.backup.backup_id in self._shelf.made
