@@ -194,7 +194,9 @@ class House:
 
     async def damage(self, which: int) -> None:
         """Replace an archive by a damaged one of the same length, as a broken client would."""
-        if tars := [one for one in self._tars() if len(one.data) > _SMALL]:
+        # Damaged twice it would be good again.
+        good = [one for one in self._tars() if one.content_hash not in self._damaged]
+        if tars := [one for one in good if len(one.data) > _SMALL]:
             tar = _one_of(tars, which)
             spoilt = bytearray(tar.data)
             spoilt[2000] ^= 0xFF  # behind backup.json: it still says whose it is
