@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import json
 
 from hypothesis import HealthCheck, given, settings, strategies as st
+import pytest
 
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
 from custom_components.dropbox_backup.dropbox_api.content_hash import block_digests, content_hash
@@ -90,6 +91,7 @@ CALLS: list[Callable[[DropboxClient], Awaitable[object]]] = [
 async def test_any_answer_is_a_result_or_one_of_our_errors(
     client: DropboxClient,
     dropbox_server: DropboxServer,
+    monkeypatch: pytest.MonkeyPatch,
     status: int,
     body: str,
     headers: dict[str, str],
@@ -107,6 +109,8 @@ async def test_any_answer_is_a_result_or_one_of_our_errors(
             content_type="application/json" if json_type else "text/html",
         )
     )
+    # A download waits as long as Dropbox asks for: how long is tested elsewhere (`test_download`).
+    monkeypatch.setattr(f"{download.__module__}._LONGEST_WAIT", 0)
     try:
         async with asyncio.timeout(20):
             # A wait that an earlier answer asked for is that client's.

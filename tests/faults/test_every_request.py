@@ -24,7 +24,7 @@ from custom_components.dropbox_backup.dropbox_api import calls
 from custom_components.dropbox_backup.sync import reconciler
 from custom_components.dropbox_backup.sync.names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.state import Status
-from tests.dropbox_server import DropboxServer, Fault, FaultKind, hash_bytes
+from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind, hash_bytes
 from tests.world import (
     LOCAL_AGENT,
     MIB,
@@ -82,6 +82,7 @@ class Life:
         self._hass = hass
         self._server = server
         self._us = us
+        self._lives = 0
         self._small: Local
         self._large: Local
 
@@ -109,10 +110,13 @@ class Life:
         return requests
 
     def _begin(self) -> None:
+        # One that comes back within weeks would still know what was deleted on purpose.
+        for account in self._server.accounts.values():
+            account.close()
+        self._server.accounts.clear()
+        self._lives += 1
+        self._server.add_account(DropboxAccount(email=f"ada{self._lives}@example.com"))
         files = self._server.account.files
-        if files.exists(DEFAULT_FOLDER):
-            files.delete(DEFAULT_FOLDER)
-            files.purge()
         put_backup(self._server, "Old", instance_id=self._us, date="2025-01-01T00:00:00+00:00")
         put_backup(self._server, "Neighbours", instance_id="other")
         put_backup(self._server, "Nobody knows")
