@@ -12,9 +12,14 @@ from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
 import pytest
 
-from custom_components.dropbox_backup.const import DOMAIN
+from custom_components.dropbox_backup.const import (
+    CONF_UPLOAD_AUTOMATICALLY,
+    DEFAULT_FOLDER,
+    DOMAIN,
+)
 from custom_components.dropbox_backup.sync.contents import examine
 from custom_components.dropbox_backup.sync.models import Protection
+from custom_components.dropbox_backup.sync.wishes import Selection
 
 from .dropbox_server import DropboxServer
 from .supervisor import Contents, archives as making
@@ -116,3 +121,43 @@ async def test_what_others_uploaded_is_unknown(
     await wait_until_idle(hass, entry)
     [shown] = reconciler_of(entry).folder.backups
     assert shown.protection is Protection.UNKNOWN
+
+
+@pytest.mark.parametrize("flagged", [True, False])
+@pytest.mark.parametrize(("parts_of", "told"), [(READABLE, "not_encrypted"), (MIXED, "partly")])
+@pytest.mark.parametrize("asked", [True, False])
+async def test_what_others_uploaded_is_known_once_it_was_compared_with_what_lies_here(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    tmp_path: Path,
+    parts_of: dict[str, str | None],
+    told: str,
+    flagged: bool,
+    asked: bool,
+) -> None:
+    parts = {name: part(tmp_path, name, of) for name, of in parts_of.items()}
+    archive = archive_of(parts, flagged=flagged)
+    dropbox_server.account.files.put(f"{DEFAULT_FOLDER}/theirs.tar", archive)
+    assert await async_setup_component(hass, "backup", {})
+    await hass.async_block_till_done()
+    folder = Path(hass.config.path("backups"))
+    folder.mkdir(exist_ok=True)
+    (folder / "made.tar").write_bytes(archive)
+
+    entry = await set_up_entry(
+        hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: not asked}
+    )
+    await wait_until_idle(hass, entry)
+    if asked:
+        await reconciler_of(entry).request("a person asks", Selection(latest=True))
+        await wait_until_idle(hass, entry)
+
+    [_] = archives(dropbox_server)
+    response: Any = await hass.services.async_call(
+        DOMAIN, "list_backups", {}, blocking=True, return_response=True
+    )
+    [listed] = response["backups"]
+    assert listed["verified"]
+    assert listed["encrypted"] == told
+    [shown] = reconciler_of(entry).folder.backups
+    assert shown.backup.protected == Protection(told).as_flag

@@ -32,7 +32,7 @@ from .catalog import (
 )
 from .described import Proof, backups_of, entries_of
 from .listing import Listing, ListingCache, Snapshot, changes_of, file_of
-from .models import BackupId, RemoteBackup, RemoteFile, made_by
+from .models import BackupId, Protection, RemoteBackup, RemoteFile, made_by
 from .names import CATALOG_NAME, file_name, file_names
 from .remote_archive import ArchiveReader
 from .shared_write import SharedWrite
@@ -191,9 +191,12 @@ class BackupFolder:
         verified: datetime | None = None,
         owner: str | None = None,
         pinned: bool | None = None,
+        protection: Protection = Protection.UNKNOWN,
     ) -> bool:
         """Add to what is known of the backup that is in this very revision of a file, if that is
         still what lies there; tell whether it is. An annotation never creates a file.
+
+        `protection`: what its bytes are, whatever it says of itself.
 
         Returns when that has been written. Raises `DropboxError`.
         """
@@ -202,8 +205,11 @@ class BackupFolder:
             return False
         if entry is None or entry.content_hash != file.content_hash:
             return False
+        flag = protection.as_flag
         annotated = replace(
             entry,
+            backup=entry.backup if flag is None else replace(entry.backup, protected=flag),
+            protection=entry.protection if protection is Protection.UNKNOWN else protection,
             verified=entry.verified if verified is None else verified,
             owner=entry.owner if owner is None else owner,
             pinned=entry.pinned if pinned is None else pinned,

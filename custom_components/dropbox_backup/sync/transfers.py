@@ -136,7 +136,7 @@ class Transfers:
             there = self._folder.find(id_of(backup))
             if await _hash_of(source) != there.file.content_hash:
                 return None
-            return await self._verified(there, backup)
+            return await self._verified(there, backup, source)
 
     async def remove_leftovers(self) -> None:
         """Remove from Dropbox what uploads that ended badly have left there."""
@@ -181,7 +181,7 @@ class Transfers:
             if await _hash_of(source) != there.file.content_hash:
                 return None
             try:
-                return await self._verified(there, backup, patience)
+                return await self._verified(there, backup, source, patience)
             except NotFoundError:
                 continue  # it went while it was compared, or was replaced
         return None
@@ -199,16 +199,19 @@ class Transfers:
         return there
 
     async def _verified(
-        self, there: RemoteBackup, backup: AgentBackup, patience: float = 60.0
+        self, there: RemoteBackup, backup: AgentBackup, source: Source, patience: float = 60.0
     ) -> RemoteBackup:
-        """Note that what lies in Dropbox is the backup. Comparing took its time: raises
-        `NotFoundError` if that very file is there no more.
+        """Note that what lies in Dropbox is the backup, and that its bytes are those of `source`.
+        Comparing took its time: raises `NotFoundError` if that very file is there no more.
         """
         if await self._folder.ask(there.file, patience):
             if there.verified is not None:
                 return there
             owner = there.owner or owner_of(backup, self._instance_id)
-            there = replace(there, verified=dt_util.utcnow(), owner=owner)
+            found, protection = arrived(there.backup, source)
+            there = replace(
+                there, backup=found, verified=dt_util.utcnow(), owner=owner, protection=protection
+            )
             if await self._annotate(there):
                 self._journal.notes.newly_verified.add(id_of(backup))
                 self._journal.changed()
@@ -218,7 +221,10 @@ class Transfers:
     async def _annotate(self, there: RemoteBackup) -> bool:
         try:
             return await self._folder.annotate(
-                there.file, verified=there.verified, owner=there.owner
+                there.file,
+                verified=there.verified,
+                owner=there.owner,
+                protection=there.protection,
             )
         except DropboxError as err:
             _tell_unwritten(err)
