@@ -92,6 +92,7 @@ class Attempts:
         except BackupNotFound, FileNotFoundError, DeletedMeanwhileError:
             _LOGGER.info("%s is gone: it was deleted before it was uploaded", name)
             run.take(backup_id, Outcome(name, error=DELETED_MEANWHILE))
+            return True
         except FullError:
             err = run.room.refused(one.backup)
             run.take(backup_id, Outcome(name, error=text_of(err)))
