@@ -1,5 +1,6 @@
 """What Home Assistant uploads itself arrives whole, and unreadable if a key is set."""
 
+import asyncio
 import io
 import json
 from pathlib import Path
@@ -8,19 +9,31 @@ import tarfile
 from homeassistant.components.backup import async_get_manager
 from homeassistant.components.backup.config import AgentParametersDict
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers import issue_registry as ir
 import pytest
 from pytest_homeassistant_custom_component.typing import (
     ClientSessionGenerator,
     WebSocketGenerator,
 )
 
+from custom_components.dropbox_backup.const import CONF_CHUNKS_AT_ONCE, DOMAIN
 from custom_components.dropbox_backup.sync.contents import examine
+from custom_components.dropbox_backup.sync.journal import _JOURNALS
 from custom_components.dropbox_backup.sync.models import Protection
+from custom_components.dropbox_backup.sync.state import ProblemKind
 
 from .backup_page import BackupPage, last_result, own_agents
-from .dropbox_server import DropboxServer
-from .supervisor import CLOUD, Contents, Supervisor, archives as making, parts
-from .world import archives, set_up_entry, wait_until_idle
+from .dropbox_server import DropboxServer, Line
+from .supervisor import CLOUD, Contents, Fault, Supervisor, archives as making, parts
+from .world import (
+    APPEND,
+    MIB,
+    archives,
+    set_up_entry,
+    state_of,
+    wait_until,
+    wait_until_idle,
+)
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
@@ -37,9 +50,12 @@ def protection(archive: bytes) -> Protection:
     return examine(io.BytesIO(archive)).protection
 
 
-def made(path: Path, *, password: str | None = None, flagged: bool = False) -> bytes:
+def made(
+    path: Path, *, password: str | None = None, flagged: bool = False, filling: int = 70_000
+) -> bytes:
     """Return an archive, readable or not, that may say of itself that it is encrypted."""
-    making.write(path, Contents(folders=("addons/local", "ssl"), filling=70_000, password=password))
+    folders = ("addons/local", "ssl")
+    making.write(path, Contents(folders=folders, filling=filling, password=password))
     if not flagged:
         return path.read_bytes()
     file = io.BytesIO()
@@ -150,3 +166,61 @@ async def test_what_is_encrypted_passes_as_it_is(
     await wait_until_idle(hass, entry)
 
     assert the_file(dropbox_server) == archive
+
+
+@pytest.mark.parametrize("key", [None, PASSWORD])
+@pytest.mark.parametrize("how", ["the stream breaks", "Supervisor dies"])
+async def test_what_breaks_while_home_assistant_hands_it_out_is_told_also_after_a_restart(
+    hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    hass_ws_client: WebSocketGenerator,
+    dropbox_server: DropboxServer,
+    supervisor: Supervisor,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    how: str,
+    key: str | None,
+) -> None:
+    """There is no other copy: nobody else would say it."""
+    # Supervisor's client in Home Assistant 2026.10 forgets to close what broke.
+    hass.loop.set_exception_handler(lambda *_: None)
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_CHUNKS_AT_ONCE: 2})
+    async_get_manager(hass).config.update(create_backup={"password": key})
+    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    archive = made(tmp_path / "made.tar", password=key, filling=5 * MIB)
+    if how == "the stream breaks":
+        supervisor.faults.append(Fault("backups/*/download", cut_after=9 * MIB, times=None))
+    else:
+        dropbox_server.line = Line(upload_total=4 * MIB * 8)  # a chunk a second
+
+    uploading = asyncio.create_task(page.upload(archive, *own_agents(hass)))
+    if how == "Supervisor dies":
+        await wait_until(lambda: dropbox_server.log.count(APPEND) > 1)
+        await supervisor.kill()
+        dropbox_server.line = Line()
+    await asyncio.gather(uploading, return_exceptions=True)
+
+    assert archives(dropbox_server) == []
+    alarm = state_of(entry).alarm
+    assert alarm is not None
+    assert alarm.kind is ProblemKind.UPLOAD_FAILED
+    assert "Nightly was made for Dropbox and did not get there" in alarm.detail
+    for raw in ("payload", "ContentLength", "ServerDisconnected"):
+        assert raw not in alarm.detail
+    assert f"Unexpected error for {own_agents(hass)[0]}" not in caplog.text
+    issue_id = f"{ProblemKind.UPLOAD_FAILED}_{entry.entry_id}"
+    assert ir.async_get(hass).async_get_issue(DOMAIN, issue_id)
+
+    # As after a restart.
+    if how == "Supervisor dies":
+        await supervisor.start()
+    await hass.config_entries.async_unload(entry.entry_id)
+    del hass.data[_JOURNALS]
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_idle(hass, entry)
+    assert state_of(entry).alarm == alarm
+    supervisor.faults.clear()
+    await supervisor.make_backup(Contents(name="Next", date="2026-11-06T04:45:00.000000+00:00"))
+    await wait_until(lambda: archives(dropbox_server))
+    await wait_until_idle(hass, entry)
+    assert state_of(entry).alarm is None

@@ -144,9 +144,7 @@ async def test_what_others_uploaded_is_known_once_it_was_compared_with_what_lies
     folder.mkdir(exist_ok=True)
     (folder / "made.tar").write_bytes(archive)
 
-    entry = await set_up_entry(
-        hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: not asked}
-    )
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: not asked})
     await wait_until_idle(hass, entry)
     if asked:
         await reconciler_of(entry).request("a person asks", Selection(latest=True))

@@ -13,10 +13,10 @@ from typing import IO, Any, Protocol, Self, cast, override
 
 from homeassistant.components.backup import AgentBackup, BackupAgent, BackupAgentError
 from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import HomeAssistantError
 from homeassistant.util.async_iterator import Abort, AsyncIteratorReader, AsyncIteratorWriter
 
 from ..dropbox_api.chunks import Buffer, FileSource, Source, memory_for
-from ..dropbox_api.errors import CorruptError
 from ..dropbox_api.threads import in_thread
 from .archive import ArchiveError
 from .contents import Contents, Watch, examine, needs_encryption
@@ -147,7 +147,7 @@ class LocalSource(Source):
             reading = file.read()
         else:
             reading = _read_stream(lambda: self.agent.async_download_backup(self.backup.backup_id))
-        async with aclosing(self._watched(reading)) as stream:
+        async with aclosing(reading) as stream:
             async for piece in stream:
                 yield piece
 
@@ -155,7 +155,7 @@ class LocalSource(Source):
     def chunks(self, chunk_size: int, buffer: Buffer = memory_for) -> AsyncGenerator[memoryview]:
         """Yield the archive in chunks. Raises as `read`, and `CorruptError`."""
         if (file := self._file) is not None:
-            return self._watched(file.chunks(chunk_size, buffer))
+            return file.chunks(chunk_size, buffer)
         return Source.chunks(self, chunk_size, buffer)
 
     async def contents(self) -> Contents:
@@ -174,19 +174,6 @@ class LocalSource(Source):
         if self.path is None:
             return None
         return FileSource(self.path, self.size, partial(_check_version, version=self.version))
-
-    async def _watched[T](self, reading: AsyncGenerator[T]) -> AsyncGenerator[T]:
-        try:
-            async with aclosing(reading) as stream:
-                async for piece in stream:
-                    yield piece
-        except BackupAgentError, CorruptError:
-            raise
-        except Exception as err:
-            if isinstance(err, OSError) and self.path is not None:
-                raise
-            # Supervisor's client lets errors of its own and of its connection through.
-            raise LocationAwayError(silence_reason(err)) from err
 
 
 @dataclass(slots=True)
@@ -386,6 +373,24 @@ def _check_version(file: io.BufferedReader, version: Version | None) -> None:
 
 
 async def _read_stream(open_stream: OpenStream) -> AsyncGenerator[bytes]:
+    """Yield what somebody hands out.
+
+    Raises `HomeAssistantError` as that does, and `LocationAwayError` for everything else:
+    Supervisor's client lets errors of its own and of its connection through.
+    """
+    try:
+        async with aclosing(_read_to_its_end(open_stream)) as stream:
+            async for piece in stream:
+                yield piece
+    except HomeAssistantError:
+        raise
+    except TimeoutError as err:
+        raise LocationAwayError("it stopped sending a backup") from err
+    except Exception as err:
+        raise LocationAwayError(silence_reason(err)) from err
+
+
+async def _read_to_its_end(open_stream: OpenStream) -> AsyncGenerator[bytes]:
     # Supervisor's streams have no timeout of their own: one that stands still would do so for ever.
     async with asyncio.timeout(_STALLED_AFTER):
         stream = await open_stream()
@@ -397,8 +402,6 @@ async def _read_stream(open_stream: OpenStream) -> AsyncGenerator[bytes]:
             if piece is None:
                 return
             yield piece
-    except TimeoutError as err:
-        raise LocationAwayError("it stopped sending a backup") from err
     finally:
         # Home Assistant 2026.10 leaves closing to the agent. Not every stream can be closed.
         if (close := getattr(stream, "aclose", None)) is not None:

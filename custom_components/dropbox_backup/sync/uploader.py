@@ -22,7 +22,7 @@ from .remote import BackupFolder
 from .sources import OpenStream
 from .state import Status
 from .transfers import Transfers
-from .upload_notes import Transfer
+from .upload_notes import DeletedMeanwhileError, Transfer
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -125,7 +125,8 @@ class Uploader:
     ) -> RemoteBackup:
         """Upload what Home Assistant hands out: the user chose Dropbox as a location.
 
-        Raises `DropboxError`, and `DeletedMeanwhileError` if somebody deletes it meanwhile.
+        Raises `DropboxError`, `DeletedMeanwhileError` if somebody deletes it meanwhile, and what
+        reading it raises.
         """
 
         async def upload(backup: AgentBackup, source: Source) -> RemoteBackup:
@@ -143,16 +144,25 @@ class Uploader:
                 self._publisher.publish(space=space)
                 _check_room(backup.size, space.free)
             remote = await upload_whole(self._local, backup, open_stream, password, upload)
+        except DeletedMeanwhileError:
+            raise
         except DropboxError as err:
-            self.failed(backup, err)
-            # Should Home Assistant have no other copy, nothing else would remember it.
-            self._journal.notes.missed = Missed(
-                backup.name, made_at(backup, dt_util.utcnow()), text_of(err)
-            )
+            self._missed(backup, err)
             self._publisher.take_problem(problem_of(err))
+            raise
+        except Exception as err:  # whoever hands it out has errors of its own
+            self._missed(backup, err)
             raise
         self._publisher.tell(EventKind.UPLOADED, remote)
         return remote
+
+    def _missed(self, backup: AgentBackup, err: Exception) -> None:
+        """Remember it: should Home Assistant have no other copy, nothing else would."""
+        self.failed(backup, err)
+        made = made_at(backup, dt_util.utcnow())
+        self._journal.notes.missed = Missed(backup.name, made, text_of(err))
+        self._journal.changed()
+        self._publisher.publish()
 
     def failed(self, backup: AgentBackup, err: Exception) -> None:
         """Tell that a backup was not uploaded, and why."""
