@@ -27,6 +27,7 @@ from tests.world import (
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
 DOWNLOAD = "files/download"
+LOOK = "files/list_folder/continue"
 
 
 def tar_of(members: int, size: int = 70_000) -> bytes:
@@ -90,6 +91,86 @@ async def test_one_that_can_not_be_read_stops_neither_uploads_nor_the_others(
     reconciler_of(entry).request("a new one")
     await wait_until_idle(hass, entry)
     assert {one.backup.name for one in state_of(entry).backups} == {"Good", "Theirs"}
+
+
+async def test_nothing_is_asked_again_and_again_for_an_archive_that_failed_once(
+    hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_archive, "_PATIENCE_FOR_A_CALL", 0.1)
+    monkeypatch.setattr(remote_archive, "_FIRST_RETRY", 0.5)
+    put(dropbox_server, "photos.tar", tar_of(1))
+    failed = dropbox_server.faults.add(
+        Fault(FaultKind.STATUS, DOWNLOAD, times=None, status=500, body="no")
+    )
+    entry = await set_up_entry(hass, dropbox_server)
+    await wait_until(lambda: failed.applied)
+    dropbox_server.faults.clear()
+    dropbox_server.log.clear()
+    await wait_until(lambda: dropbox_server.log.count(DOWNLOAD))
+    await wait_until_idle(hass, entry)
+    looks = dropbox_server.log.count(LOOK)
+    await asyncio.sleep(1)
+    assert dropbox_server.log.count(LOOK) <= looks + 2
+
+
+async def test_nothing_is_asked_again_and_again_while_an_archive_is_tried_once_more(
+    hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_archive, "_PATIENCE", 0.1)
+    monkeypatch.setattr(remote_archive, "_PATIENCE_FOR_A_CALL", 0.1)
+    monkeypatch.setattr(remote_archive, "_FIRST_RETRY", 0.5)
+    put_backup(dropbox_server, "Slow")
+    dropbox_server.faults.add(Fault(FaultKind.STATUS, DOWNLOAD, times=1, status=500, body="no"))
+    slow = dropbox_server.faults.add(Fault(FaultKind.STALL, DOWNLOAD, skip=1, seconds=2, times=1))
+    entry = await set_up_entry(hass, dropbox_server)
+    await wait_until(lambda: slow.applied)
+    dropbox_server.log.clear()
+    await wait_until(lambda: state_of(entry).backups)
+    await wait_until_idle(hass, entry)
+    assert dropbox_server.log.count(LOOK) <= 6
+
+
+async def test_a_backup_that_was_refused_once_is_found_later(
+    hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_archive, "_FIRST_RETRY", 0.5)
+    put_backup(dropbox_server, "Theirs")
+    refused = dropbox_server.faults.add(
+        Fault(
+            FaultKind.STATUS,
+            DOWNLOAD,
+            times=1,
+            status=409,
+            error={".tag": "path", "path": {".tag": "restricted_content"}},
+        )
+    )
+    entry = await set_up_entry(hass, dropbox_server)
+    await wait_until(lambda: refused.applied)
+    await wait_until(lambda: state_of(entry).backups)
+    await wait_until_idle(hass, entry)
+
+
+async def test_what_is_read_while_an_upload_runs_is_shown_afterwards(
+    hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_archive, "_PATIENCE", 0.1)
+    # Nobody else looks into the folder.
+    dropbox_server.faults.add(
+        Fault(FaultKind.STALL, "files/list_folder/longpoll", seconds=60, times=None)
+    )
+    put_backup(dropbox_server, "Theirs")
+    slow = dropbox_server.faults.add(Fault(FaultKind.STALL, DOWNLOAD, seconds=60, times=1))
+    upload = dropbox_server.faults.add(Fault(FaultKind.STALL, "files/upload", seconds=60, times=1))
+    entry = await set_up_entry(hass, dropbox_server)
+    await make_backup(hass, "Ours")
+    await wait_until(lambda: upload.applied)
+    slow.take_out()
+    reader = reconciler_of(entry).folder._archive_reader
+    await wait_until(lambda: not reader._tasks)
+    upload.take_out()
+    await wait_until_idle(hass, entry)
+    assert {one.backup.name for one in state_of(entry).backups} == {"Ours", "Theirs"}
+    dropbox_server.faults.clear()
 
 
 async def test_uploads_do_not_wait_for_an_archive_that_dropbox_is_slow_with(

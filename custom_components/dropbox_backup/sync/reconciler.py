@@ -100,6 +100,7 @@ class Reconciler:
             hass, policy.check_interval, partial(self.request, "time for a check")
         )
         self._requested = asyncio.Event()
+        self._folder_has_news = False
         self._wishes: list[Wish] = []
         self._closed = False
 
@@ -268,7 +269,7 @@ class Reconciler:
     async def run(self) -> None:
         """Work until cancelled."""
         unexpected = UnexpectedErrors("checking the backups")
-        self._folder.on_archives_read(partial(self.request, "archives in the folder were read"))
+        self._folder.on_archives_read(self._archives_were_read)
         stop_watching = (self.publisher.watch_time(), self.gate.watch())
         try:
             while True:
@@ -285,6 +286,10 @@ class Reconciler:
             for stop in (*stop_watching, self._schedule.cancel, self._folder.stop):
                 stop()
             self._interrupt(self._wishes)
+
+    def _archives_were_read(self) -> None:
+        self._folder_has_news = True
+        self.request("archives in the folder were read")
 
     async def _look(self) -> None:
         # While a backup is being made an idle event is sure to follow, and with it a request.
@@ -331,6 +336,7 @@ class Reconciler:
 
     async def _carry_out(self, run: Run) -> None:
         silent = await self._look_for_work(run)
+        self._folder_has_news = False
         await self.refresh()
         await self.uploader.remove_leftovers()
         if silent:
@@ -391,6 +397,9 @@ class Reconciler:
                 )
             if self._has_news:
                 await self._look_for_work(run)
+                if self._folder_has_news:
+                    self._folder_has_news = False
+                    await self.refresh()
             elif run.room.to_be_freed:
                 await self._make_room(run)
             elif not verify:

@@ -12,7 +12,7 @@ from homeassistant.components.backup import AgentBackup
 from .. import untrusted
 from ..dropbox_api.client import DropboxClient
 from ..dropbox_api.download import read_range
-from ..dropbox_api.errors import DropboxError, RefusedError, UnreachableError
+from ..dropbox_api.errors import DropboxError, UnreachableError
 from ..dropbox_api.threads import in_thread
 from .archive import LARGEST_METADATA, ArchiveError, backup_from_dict, read_metadata
 from .models import RemoteFile
@@ -70,7 +70,8 @@ class ArchiveReader:
             _, late = await asyncio.wait(begun, timeout=_PATIENCE)
             for task in late:
                 task.add_done_callback(self._tell)
-        self._retries.wake_up(self.on_news)
+        if not self._stopped:
+            self._retries.wake_up(self.on_news)
         found = [(file, self._found[file]) for file in archives if file in self._found]
         self._found.clear()
         return found
@@ -92,6 +93,7 @@ class ArchiveReader:
         )
 
     def _begin(self, file: RemoteFile, beside: Mapping[str, RemoteFile]) -> asyncio.Task[None]:
+        self._retries.begun(file.rev)
         task = asyncio.get_running_loop().create_task(self._read(file, beside))
         self._tasks[file] = task
         task.add_done_callback(lambda _: self._tasks.pop(file, None))
@@ -106,7 +108,7 @@ class ArchiveReader:
             async with self._limit, asyncio.timeout(_LONGEST_READING):
                 sidecar = await self._read_sidecar(file, beside)
                 self._found[file] = sidecar or await self._read_archive(file)
-        except (ArchiveError, RefusedError) as err:
+        except ArchiveError as err:
             _LOGGER.info("%s in the backup folder is left alone: %s", file.name, err)
             self.foreign |= {file.rev}
         except (DropboxError, TimeoutError) as err:
@@ -147,28 +149,33 @@ class _Retries:
     """When to try again what failed, by revision: later and later."""
 
     def __init__(self) -> None:
-        self._next: dict[str, tuple[float, float]] = {}
+        self._waits: dict[str, float] = {}
+        self._due: dict[str, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def keep(self, revisions: Collection[str]) -> None:
         """Forget all others."""
-        self._next = {rev: at for rev, at in self._next.items() if rev in revisions}
+        self._waits = {rev: wait for rev, wait in self._waits.items() if rev in revisions}
+        self._due = {rev: at for rev, at in self._due.items() if rev in revisions}
+
+    def begun(self, rev: str) -> None:
+        """Take note that it is being tried: it is not due any more."""
+        self._due.pop(rev, None)
 
     def failed(self, rev: str) -> None:
-        _, before = self._next.get(rev, (0.0, _FIRST_RETRY / 2))
-        wait = min(2 * before, _LONGEST_RETRY)
-        self._next[rev] = (asyncio.get_running_loop().time() + wait, wait)
+        wait = min(2 * self._waits.get(rev, _FIRST_RETRY / 2), _LONGEST_RETRY)
+        self._waits[rev] = wait
+        self._due[rev] = asyncio.get_running_loop().time() + wait
 
     def rests(self, rev: str) -> bool:
         """Tell whether it is too early to try again."""
-        return rev in self._next and self._next[rev][0] > asyncio.get_running_loop().time()
+        return rev in self._due and self._due[rev] > asyncio.get_running_loop().time()
 
     def wake_up(self, call: Callable[[], object]) -> None:
         """Call when the first of them is to be tried again."""
         self.stop()
-        if self._next:
-            at = min(at for at, _ in self._next.values())
-            self._timer = asyncio.get_running_loop().call_at(at, call)
+        if self._due:
+            self._timer = asyncio.get_running_loop().call_at(min(self._due.values()), call)
 
     def stop(self) -> None:
         if self._timer is not None:
