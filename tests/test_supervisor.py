@@ -31,6 +31,7 @@ from custom_components.dropbox_backup.sync.journal import _JOURNALS
 from custom_components.dropbox_backup.sync.models import BackupId
 from custom_components.dropbox_backup.sync.names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.state import ProblemKind, Status
+from custom_components.dropbox_backup.sync.wishes import Selection
 
 from .backup_page import BackupPage, last_result, own_agents
 from .dropbox_server import DropboxServer, Fault as DropboxFault, FaultKind, Line
@@ -662,6 +663,36 @@ async def test_a_supervisor_that_is_away_is_asked_again_within_minutes(
     await wait_until_idle(hass, entry)
     assert is_in_dropbox(dropbox_server, backup)
     assert state_of(entry).status is Status.UP_TO_DATE
+
+
+async def test_what_is_asked_for_outlives_a_supervisor_that_falls_silent_during_an_upload(
+    hass: HomeAssistant, dropbox_server: DropboxServer, supervisor: Supervisor
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    wanted = await supervisor.make_backup(Contents())
+    await wait_until_idle(hass, entry)
+    await reconciler_of(entry).keeper.delete([BackupId(wanted.slug)])
+
+    upload = dropbox_server.faults.add(
+        DropboxFault(FaultKind.STALL, "files/upload", seconds=60, times=1)
+    )
+    await supervisor.make_backup(Contents(name="Another"))
+    await wait_until(lambda: upload.applied)
+    supervisor.faults.append(Fault("backups", times=None))
+    selection = Selection(ids=frozenset({BackupId(wanted.slug)}))
+    asked = reconciler_of(entry).request("asked for", selection)
+    upload.take_out()
+    await wait_until_idle(hass, entry)
+    [outcome] = (await asked).values()
+    assert outcome.error
+    assert "This system" in outcome.error
+    assert state_of(entry).status is Status.RETRYING
+    assert len(archives(dropbox_server)) == 1
+
+    supervisor.faults.clear()
+    reconciler_of(entry).request("Supervisor is back")
+    await wait_until_idle(hass, entry)
+    assert len(archives(dropbox_server)) == 2
 
 
 async def test_a_silent_location_is_named_as_what_it_is_and_alarms_after_an_hour(

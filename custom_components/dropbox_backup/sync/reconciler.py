@@ -335,29 +335,25 @@ class Reconciler:
             raise
 
     async def _carry_out(self, run: Run) -> None:
-        silent = await self._look_for_work(run)
+        await self._look_for_work(run)
         self._folder_has_news = False
         await self.refresh()
         await self.uploader.remove_leftovers()
-        if silent:
-            run.problem = silence_of(silent)
-        else:
+        if not run.silent:
             self._prune_notes(run.local)
         await self._work_off(run)
         if run.room.first is not None:
             backup, err = run.room.first
             self.uploader.failed(backup, err)
             run.problem = problem_of(err)
-        self._forget_what_is_done(complete=not silent)
+        self._forget_what_is_done(complete=not run.silent)
         before = self._folder.backups
         await self.keeper.apply_retention()
         if self._folder.backups != before or run.outcomes:
             await self._ask_space()
 
-    async def _look_for_work(self, run: Run) -> dict[str, str]:
-        """List the local backups, and take note of who asked for which of them. Return the
-        locations that do not answer, with the reason.
-        """
+    async def _look_for_work(self, run: Run) -> None:
+        """List the local backups, and take note of who asked for which of them."""
         self._requested.clear()
         wishes, self._wishes = self._wishes, []
         run.wishes += wishes
@@ -372,7 +368,9 @@ class Reconciler:
             notes.everything_wanted |= wish.selection.everything
         if wishes:
             self._journal.changed()
-        return found.silent
+        run.silent = bool(found.silent)
+        if found.silent:
+            run.problem = silence_of(found.silent)
 
     async def _work_off(self, run: Run) -> None:
         """Verify and upload all that the plan wants. What somebody asks for meanwhile, and backups

@@ -129,10 +129,11 @@ class Room:
 class Run:
     """What one run of the worker found and did.
 
-    `local` are the backups that lie here, `damaged` those that can't be uploaded. `wishes` have no
-    answer yet. `planned`: it got as far as to know what to do. `pending`: what is still to be done.
-    `tried` failed for a reason of their own, and are not tried again in this run. `unproven`: what
-    is in Dropbox and could not be verified, `unlike` that of it which is not what lies here.
+    `local` are the backups that lie here, `damaged` those that can't be uploaded. `silent`: not all
+    locations of them answered when they were asked last. `wishes` have no answer yet. `planned`: it
+    got as far as to know what to do. `pending`: what is still to be done. `tried` failed for a
+    reason of their own, and are not tried again in this run. `unproven`: what is in Dropbox and
+    could not be verified, `unlike` that of it which is not what lies here.
     `stopped_by`: the backup and the trouble with it that stops all. `not_before`: seconds that
     Dropbox wants to rest.
     """
@@ -140,6 +141,7 @@ class Run:
     wishes: list[Wish] = field(default_factory=list)
     local: tuple[LocalBackup, ...] = ()
     damaged: tuple[Skipped, ...] = ()
+    silent: bool = False
     planned: bool = False
     pending: set[BackupId] = field(default_factory=set)
     outcomes: Outcomes = field(default_factory=dict)
