@@ -64,6 +64,15 @@ async def test_a_small_range_is_found_also_where_ranges_are_stripped(
         await read_range(client, metadata.rev, 1 << 30, (1 << 30) + 5)
 
 
+async def test_a_small_range_whose_answer_breaks_off_is_asked_for_again(
+    client: DropboxClient, dropbox_server: DropboxServer, metadata: FileMetadata
+) -> None:
+    broken = Fault(FaultKind.RESET_IN_RESPONSE, "files/download", after_bytes=3)
+    dropbox_server.faults.add(broken)
+    assert await read_range(client, metadata.rev, 10, 20) == DATA[10:20]
+    assert broken.applied == 1
+
+
 async def test_a_restore_waits_as_long_as_dropbox_asks_and_goes_on(
     client: DropboxClient,
     dropbox_server: DropboxServer,

@@ -280,7 +280,7 @@ async def test_of_two_archives_with_one_id_one_arrives(
     assert in_dropbox(entry) in ({"Good", "One"}, {"Good", "Two"})
 
 
-async def test_another_backup_with_the_id_of_one_in_dropbox_is_refused_and_overwrites_nothing(
+async def test_another_backup_with_the_id_of_one_here_keeps_it_from_nothing_and_is_left_alone(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
     there = archive(2000, name="Theirs", date="2025-06-07T08:09:10+00:00")
@@ -288,8 +288,11 @@ async def test_another_backup_with_the_id_of_one_in_dropbox_is_refused_and_overw
     put(hass, archive())
     put(hass, archive(slug="0good000", name="Good"), "good.tar")
     entry = await set_up_entry(hass, dropbox_server)
-    assert in_dropbox(entry) == {"Theirs", "Good"}
-    assert "same id" in refused(entry)[BAD_ID]
+    assert in_dropbox(entry) == {"Odd", "Good"}
+    assert refused(entry) == {}
+    [odd] = [one for one in state_of(entry).backups if one.backup.backup_id == BAD_ID]
+    assert odd.verified
+    assert [one.file.name for one in odd.bad_copies] == ["theirs.tar"]
     assert dropbox_server.account.files.read(f"{DEFAULT_FOLDER}/theirs.tar") == there
 
 

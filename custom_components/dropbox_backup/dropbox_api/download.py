@@ -69,7 +69,16 @@ async def read_range(client: DropboxClient, rev: str, start: int, end: int) -> b
     """
     if start >= end:
         return b""
-    path = f"rev:{rev}"
+    retries = client.retries()
+    while True:
+        try:
+            return await _read_range(client, f"rev:{rev}", start, end)
+        except (UnreachableError, RateLimitedError) as err:
+            # The call is repeated until its answer begins; this one broke off.
+            await retries.wait_after(err)
+
+
+async def _read_range(client: DropboxClient, path: str, start: int, end: int) -> bytes:
     try:
         async with client.download(path, start, end) as (_metadata, stream):
             return await _read(stream, end - start)
