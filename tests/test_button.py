@@ -1,9 +1,10 @@
 """The buttons make a backup, and upload what is missing, without waiting for it."""
 
+from homeassistant.auth.models import User
 from homeassistant.components.backup import async_get_manager
 from homeassistant.components.backup.manager import BlockedEvent
-from homeassistant.core import HomeAssistant
-from homeassistant.exceptions import HomeAssistantError
+from homeassistant.core import Context, HomeAssistant
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 import pytest
 
 from custom_components.dropbox_backup.const import CONF_UPLOAD_AUTOMATICALLY
@@ -25,9 +26,15 @@ from .world import (
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
 
-async def press(hass: HomeAssistant, entry: DropboxBackupConfigEntry, key: str) -> None:
+async def press(
+    hass: HomeAssistant,
+    entry: DropboxBackupConfigEntry,
+    key: str,
+    *,
+    context: Context | None = None,
+) -> None:
     data = {"entity_id": entity_id(hass, entry, "button", key)}
-    await hass.services.async_call("button", "press", data, blocking=True)
+    await hass.services.async_call("button", "press", data, blocking=True, context=context)
 
 
 async def test_back_up_now_makes_a_backup_here_and_in_dropbox(
@@ -98,3 +105,48 @@ async def test_back_up_now_is_not_forgotten_when_dropbox_is_away(
     reconciler_of(entry).request("Dropbox is back")
     await wait_until_idle(hass, entry)
     assert len(state_of(entry).backups) == 1
+
+
+async def test_upload_now_tells_a_person_that_there_is_nothing_to_upload(
+    hass: HomeAssistant, dropbox_server: DropboxServer, hass_admin_user: User
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    for name in ("One", "Two"):
+        await make_backup(hass, name)
+    await wait_until_idle(hass, entry)
+    person = Context(user_id=hass_admin_user.id)
+
+    with pytest.raises(ServiceValidationError, match=r"nothing to upload.* already: 2"):
+        await press(hass, entry, "upload_now", context=person)
+
+    # A script that presses it has not failed.
+    await press(hass, entry, "upload_now")
+    await press(hass, entry, "upload_now", context=Context(person.user_id, parent_id=person.id))
+
+
+async def test_upload_now_tells_a_person_nothing_while_it_uploads(
+    hass: HomeAssistant, dropbox_server: DropboxServer, hass_admin_user: User
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: False})
+    await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    held = Fault(FaultKind.STALL, "files/upload", seconds=60)
+    dropbox_server.faults.add(held)
+
+    await press(hass, entry, "upload_now", context=Context(user_id=hass_admin_user.id))
+
+    assert not state_of(entry).backups
+    dropbox_server.faults.clear()
+    await wait_until_idle(hass, entry)
+    assert len(state_of(entry).backups) == 1
+
+
+async def test_upload_now_tells_a_person_what_is_wrong(
+    hass: HomeAssistant, dropbox_server: DropboxServer, hass_admin_user: User
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    dropbox_server.tokens.revoke_all()
+
+    with pytest.raises(HomeAssistantError) as raised:
+        await press(hass, entry, "upload_now", context=Context(user_id=hass_admin_user.id))
+    assert raised.value.translation_key == "sign_in_needed"

@@ -9,6 +9,8 @@ from homeassistant.components.backup import async_get_manager
 from homeassistant.core import Context, HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError, Unauthorized
 from homeassistant.helpers import instance_id
+from homeassistant.helpers.service import async_get_all_descriptions
+from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import async_capture_events
 import voluptuous as vol
@@ -213,7 +215,7 @@ async def test_upload_of_an_unknown_backup_is_refused_before_anything_is_sent(
     entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
     backup = await make_backup(hass)
 
-    with pytest.raises(ServiceValidationError, match="no backup with this ID: 12345678"):
+    with pytest.raises(ServiceValidationError, match="no backup with this ID or name: 12345678"):
         await tell(hass, "upload", backup_ids=[backup.backup_id, "12345678"])
 
     await wait_until_idle(hass, entry)
@@ -239,7 +241,7 @@ async def test_upload_of_the_newest_says_that_there_is_none(
 
     with pytest.raises(HomeAssistantError, match="no backup on this Home Assistant"):
         await tell(hass, "upload", latest=True)
-    assert await ask(hass, "upload") == {"backups": []}
+    assert await ask(hass, "upload") == {"backups": [], "in_dropbox": 0}
 
 
 async def test_an_upload_that_is_interrupted_by_a_reload_says_so_and_goes_on_after_it(
@@ -298,7 +300,7 @@ async def test_list_backups_tells_everything_about_each(
     assert ours["verified"] is True
     assert ours["verified_at"] is not None
     assert ours["encrypted"] == "not_encrypted"
-    assert ours["pinned"] is False
+    assert "pinned" not in ours, "nothing can pin yet"
     assert ours["of_this_home_assistant"] is True
     assert ours["homeassistant_version"] == backup.homeassistant_version
     assert ours["keep"] is True
@@ -350,7 +352,7 @@ async def test_delete_of_an_unknown_backup_deletes_none(
     backup = await make_backup(hass)
     await wait_until_idle(hass, entry)
 
-    with pytest.raises(ServiceValidationError, match="no backup with this ID: 12345678"):
+    with pytest.raises(ServiceValidationError, match="no backup with this ID or name: 12345678"):
         await tell(hass, "delete", backup_ids=[backup.backup_id, "12345678"])
 
     assert len(state_of(entry).backups) == 1
@@ -478,6 +480,104 @@ async def test_apply_retention_deletes_what_the_dry_run_said_when_it_is_confirme
     assert "upload" not in response
     assert [one.backup.name for one in state_of(entry).backups] == ["New"]
     assert not state_of(entry).unconfirmed
+
+
+async def test_the_form_of_apply_retention_only_looks_and_asks_before_it_deletes_much(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    await set_up_entry(hass, dropbox_server)
+    described = (await async_get_all_descriptions(hass))[DOMAIN]["apply_retention"]["fields"]
+    assert described["dry_run"]["default"] is True
+    assert described["confirm"]["default"] is False
+
+
+# What people can read, and write
+
+
+async def test_dates_are_in_one_time_zone_and_sizes_can_be_read(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    await hass.config.async_set_time_zone("America/New_York")
+    ours = await instance_id.async_get(hass)
+    dates = {"UTC": "2026-01-02T03:04:05+00:00", "Tokyo": "2026-07-02T03:04:05+09:00"}
+    for name, date in dates.items():
+        put_backup(dropbox_server, name, date=date, instance_id=ours, size=5_000_000)
+    await set_up_entry(hass, dropbox_server, options={CONF_KEEP: 1})
+
+    listed = {one["name"]: one for one in (await ask(hass, "list_backups"))["backups"]}
+    judged = await ask(hass, "apply_retention", dry_run=True)
+
+    assert listed["UTC"]["date"] == "2026-01-01T22:04:05-05:00"
+    assert listed["UTC"]["date_text"] == "2026-01-01 22:04"
+    assert listed["Tokyo"]["date"] == "2026-07-01T14:04:05-04:00"
+    for one in (*listed.values(), *judged["keep"], *judged["delete"]):
+        assert one["size"] > 5_000_000
+        assert one["size_text"] == "5.01 MB"
+        assert one["date_text"]
+    uploaded = dt_util.parse_datetime(listed["UTC"]["uploaded"], raise_on_error=True)
+    assert uploaded.utcoffset() == dt_util.as_local(uploaded).utcoffset()
+
+
+async def test_upload_with_nothing_to_do_says_how_many_are_there(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    put_backup(dropbox_server, "Theirs", instance_id="another")
+    for name in ("One", "Two"):
+        await make_backup(hass, name)
+    await wait_until_idle(hass, entry)
+
+    assert await ask(hass, "upload") == {"backups": [], "in_dropbox": 2}
+
+
+async def test_backups_can_be_given_by_name(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
+    for name in ("Before the move", "Other"):
+        await make_backup(hass, name)
+
+    response = await ask(hass, "upload", backup_ids="Before the move")
+    assert [one["name"] for one in response["backups"]] == ["Before the move"]
+    assert [one.backup.name for one in state_of(entry).backups] == ["Before the move"]
+    with pytest.raises(ServiceValidationError, match="no backup with this ID or name: Other"):
+        await tell(hass, "delete", backup_ids=["Before the move", "Other"])
+    assert len(state_of(entry).backups) == 1, "that one is only here, so none was deleted"
+    response = await ask(hass, "delete", backup_ids=["Before the move"])
+    assert [one["name"] for one in response["deleted"]] == ["Before the move"]
+    assert not state_of(entry).backups
+
+
+@pytest.mark.parametrize("action", ["upload", "delete"])
+async def test_a_name_that_several_backups_have_is_not_guessed(
+    hass: HomeAssistant, dropbox_server: DropboxServer, action: str
+) -> None:
+    ours = await instance_id.async_get(hass)
+    ids = [
+        put_backup(dropbox_server, "Twice", date=f"2026-01-0{day}T12:00:00Z", instance_id=ours)
+        for day in (1, 2)
+    ]
+    entry = await set_up_entry(hass, dropbox_server)
+
+    with pytest.raises(ServiceValidationError) as raised:
+        await tell(hass, action, backup_ids=["Twice"])
+    assert raised.value.translation_key == "ambiguous_backup"
+    for backup_id, day in zip(ids, ("2026-01-01", "2026-01-02"), strict=True):
+        assert f"{backup_id} ({day} 04:00)" in str(raised.value)
+    assert len(state_of(entry).backups) == 2
+
+
+async def test_what_is_an_id_is_never_taken_for_a_name(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    ours = await instance_id.async_get(hass)
+    meant = put_backup(dropbox_server, "Meant", instance_id=ours)
+    put_backup(dropbox_server, meant, instance_id=ours)
+    entry = await set_up_entry(hass, dropbox_server)
+
+    await tell(hass, "delete", backup_ids=[meant])
+
+    assert [one.backup.name for one in state_of(entry).backups] == [meant]
 
 
 # All actions

@@ -50,10 +50,12 @@ async def set_up_entry(
     account: DropboxAccount | None = None,
     options: Mapping[str, Any] | None = None,
     folder: str = DEFAULT_FOLDER,
+    readable: bool = True,
 ) -> DropboxBackupConfigEntry:
     """Set up an entry that is signed in to the local Dropbox, and wait for its first check.
 
-    The entry may also fail to load: its state tells.
+    The entry may also fail to load: its state tells. `readable`: the user knows that without a key
+    backups are, and wants no word about it.
     """
     _let_clients_hang_up(hass.loop)
     account = account or server.account
@@ -84,6 +86,8 @@ async def set_up_entry(
     await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done()
     if entry.state is ConfigEntryState.LOADED:
+        if readable:
+            reconciler_of(entry).leave_readable()
         await wait_until_idle(hass, entry)
     return entry
 

@@ -1,34 +1,41 @@
 """Buttons for what a person may want done now."""
 
+import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, override
 
 from homeassistant.components.button import ButtonEntity, ButtonEntityDescription
-from homeassistant.core import HomeAssistant
-from homeassistant.exceptions import HomeAssistantError
+from homeassistant.core import Context, HomeAssistant
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .const import DOMAIN
-from .coordinator import DropboxBackupConfigEntry
+from .coordinator import DropboxBackupConfigEntry, DropboxBackupCoordinator
 from .entity import DropboxBackupEntity
-from .services import refuse_while_paused
-from .sync.reconciler import Reconciler
-from .sync.wishes import Selection
+from .services import error_of, refuse_while_paused
+from .sync.wishes import Outcomes, Selection
 
 PARALLEL_UPDATES = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class DropboxBackupButtonDescription(ButtonEntityDescription):
-    """What a button does. No button waits for an upload: that may take hours."""
+    """What a button does, and what a person is told when there is nothing to do. No button waits
+    for an upload: that may take hours.
+    """
 
-    press_fn: Callable[[Reconciler], Coroutine[Any, Any, None]]
+    press_fn: Callable[[DropboxBackupCoordinator, Context | None], Coroutine[Any, Any, None]]
 
 
-async def _back_up(reconciler: Reconciler) -> None:
+# Seconds that a person waits to be told that there is nothing to do: the check takes that long.
+_LOOK_FOR = 10.0
+
+
+async def _back_up(coordinator: DropboxBackupCoordinator, _asker: Context | None) -> None:
     try:
-        await reconciler.back_up()
+        await coordinator.reconciler.back_up()
     except HomeAssistantError as err:
         raise HomeAssistantError(
             translation_domain=DOMAIN,
@@ -37,9 +44,41 @@ async def _back_up(reconciler: Reconciler) -> None:
         ) from err
 
 
-async def _upload(reconciler: Reconciler) -> None:
+async def _upload(coordinator: DropboxBackupCoordinator, asker: Context | None) -> None:
+    reconciler = coordinator.reconciler
     refuse_while_paused(reconciler)
-    reconciler.request("the button was pressed", Selection())
+    uploading = reconciler.request("the button was pressed", Selection())
+    # An automation goes on in any case: for it, nothing has failed.
+    by_person = asker is not None and asker.user_id is not None and asker.parent_id is None
+    if not by_person or not await _is_over(coordinator, uploading) or uploading.result():
+        return
+    if (problem := reconciler.state.problem) is not None:
+        raise error_of(problem)
+    raise ServiceValidationError(
+        translation_domain=DOMAIN,
+        translation_key="nothing_to_upload",
+        translation_placeholders={"count": str(reconciler.state.good)},
+    )
+
+
+async def _is_over(
+    coordinator: DropboxBackupCoordinator, uploading: asyncio.Future[Outcomes]
+) -> bool:
+    """Wait until it is known whether there is something to upload; tell whether all is done."""
+    begun = asyncio.Event()
+
+    def look(*_: object) -> None:
+        if coordinator.reconciler.state.waiting or uploading.done():
+            begun.set()
+
+    stop = coordinator.async_add_listener(look)
+    uploading.add_done_callback(look)
+    look()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LOOK_FOR):
+            await begun.wait()
+    stop()
+    return uploading.done() and not uploading.cancelled()
 
 
 BUTTONS = (
@@ -67,4 +106,4 @@ class DropboxBackupButton(DropboxBackupEntity, ButtonEntity):
     @override
     async def async_press(self) -> None:
         """Do it."""
-        await self.entity_description.press_fn(self.coordinator.reconciler)
+        await self.entity_description.press_fn(self.coordinator, self._context)

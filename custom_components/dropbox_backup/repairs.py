@@ -3,23 +3,25 @@
 That somebody has to sign in again, Home Assistant says itself.
 """
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+import re
 from typing import Any
 
+from homeassistant.components.backup import AgentBackup
 from homeassistant.components.repairs import RepairsFlow, RepairsFlowResult
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
-from homeassistant.util import dt as dt_util
 import voluptuous as vol
 
-from .const import CONF_FOLDER, DOMAIN
+from .const import CONF_FOLDER, DOMAIN, ROOT_FOLDER
 from .coordinator import DropboxBackupConfigEntry
+from .responses import date_text
 from .sync.alarm import size_text
+from .sync.backup_settings import Encryption
 from .sync.consent import Answer
-from .sync.models import RemoteBackup, date_of
+from .sync.models import date_of
 from .sync.reconciler import Reconciler
 from .sync.state import ProblemKind, State
 
@@ -31,22 +33,24 @@ type Placeholders = dict[str, str]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issue:
     """One kind of issue: when it is there, and how it is fixed, if that can be done here: by
-    agreeing, or by one of two choices.
+    agreeing (`fix`), or by one of several `choices`, which are steps of its flow.
 
-    `about` fills in the texts, beside the name of the account and the backup folder.
+    `about` fills in the texts, beside the name of the account and the backup folder. `text` tells
+    which texts these are, if not those of its kind.
     """
 
     kind: str
     severity: ir.IssueSeverity = ir.IssueSeverity.ERROR
     cause: Callable[[State], bool]
     about: Callable[[State], Placeholders] | None = None
+    text: Callable[[State], str] | None = None
     fix: Callable[[Reconciler], None] | None = None
-    choice: bool = False
+    choices: Callable[[State], list[str]] | None = None
 
     @property
     def fixable(self) -> bool:
         """Tell whether it can be fixed here."""
-        return self.fix is not None or self.choice
+        return self.fix is not None or self.choices is not None
 
 
 def _has(kind: ProblemKind) -> Callable[[State], bool]:
@@ -54,51 +58,84 @@ def _has(kind: ProblemKind) -> Callable[[State], bool]:
 
 
 def _unconfirmed(state: State) -> Placeholders:
-    listed = [
-        f"- {one.backup.name}, {_day(one)}, {size_text(one.file.size)}"
-        for one in state.unconfirmed[:_LISTED_NAMES]
-    ]
-    if (more := len(state.unconfirmed) - _LISTED_NAMES) > 0:
-        listed.append(f"- … (+{more})")
-    return {
-        "count": str(len(state.unconfirmed)),
-        "size": size_text(sum(one.file.size for one in state.unconfirmed)),
-        "backups": "\n".join(listed),
+    return _listed((one.backup, one.file.size) for one in state.unconfirmed) | {
+        "size": size_text(sum(one.file.size for one in state.unconfirmed))
     }
 
 
-def _day(one: RemoteBackup) -> str:
-    """Return when a backup was made, as Home Assistant's own page shows it."""
-    date = date_of(one.backup)
-    with suppress(OverflowError):  # whatever its archive says
-        date = dt_util.as_local(date)
-    return date.strftime("%Y-%m-%d %H:%M")
+def _waiting(state: State) -> Placeholders:
+    return _detail(state) | _listed((one.backup, one.backup.size) for one in state.waiting)
+
+
+def _refused(state: State) -> Placeholders:
+    backups = [(one.local.backup, one.local.backup.size) for one in state.refused]
+    return _listed(backups, [one.reason for one in state.refused])
+
+
+def _listed(
+    backups: Iterable[tuple[AgentBackup, int]], reasons: Sequence[str] = ()
+) -> Placeholders:
+    """Return how many these are, and a list: three equal names alone are none."""
+    lines = [
+        f"- {in_markdown(backup.name)}, {date_text(date_of(backup))}, {size_text(size)}"
+        for backup, size in backups
+    ]
+    for number, reason in enumerate(reasons):
+        lines[number] += f": {in_markdown(reason)}"
+    shown = lines[:_LISTED_NAMES]
+    if (more := len(lines) - _LISTED_NAMES) > 0:
+        shown.append(f"- … (+{more})")
+    return {"count": str(len(lines)), "backups": "\n".join(shown)}
+
+
+def in_markdown(text: str) -> str:
+    """Return a text on one line that means nothing in Markdown: archives name themselves."""
+    return re.sub(r"([\\`*_\[\]<>#|~])", r"\\\1", " ".join(text.split()))
 
 
 def _detail(state: State) -> Placeholders:
-    return {"detail": state.alarm.detail if state.alarm else ""}
+    return {"detail": in_markdown(state.alarm.detail).rstrip(".") if state.alarm else ""}
 
 
-def _alarm(kind: ProblemKind) -> Issue:
+def _space(state: State) -> Placeholders:
+    return _detail(state) | {"free": size_text(state.space.free) if state.space else "?"}
+
+
+def _alarm(kind: ProblemKind, about: Callable[[State], Placeholders] = _detail) -> Issue:
     """Return the issue of an alarm that says itself what is the matter."""
-    return Issue(kind=kind.value, cause=_has(kind), about=_detail)
+    return Issue(kind=kind.value, cause=_has(kind), about=about)
+
+
+def _has_key(state: State) -> bool:
+    return state.settings is not None and state.settings.encryption is not Encryption.NO_KEY
+
+
+def _limits(state: State) -> Placeholders:
+    if (settings := state.settings) is None:
+        return {}
+    return {"copies": str(settings.copies), "days": str(settings.days)}
+
+
+def _retention_text(state: State) -> str:
+    by_age = state.settings is not None and state.settings.by_age
+    return "retention_by_age" if by_age else "retention_by_count"
 
 
 ISSUES = (
-    _alarm(ProblemKind.OVERDUE),
+    _alarm(ProblemKind.OVERDUE, _waiting),
     _alarm(ProblemKind.NO_BACKUP),
     _alarm(ProblemKind.AUTOMATIC_OFF),
     _alarm(ProblemKind.UNREACHABLE),
     _alarm(ProblemKind.LOCATION_UNREACHABLE),
     _alarm(ProblemKind.UPLOAD_FAILED),
     _alarm(ProblemKind.VERIFICATION_FAILED),
-    _alarm(ProblemKind.REFUSED),
+    _alarm(ProblemKind.REFUSED, _refused),
     _alarm(ProblemKind.DISK),
-    _alarm(ProblemKind.ALMOST_FULL),
+    _alarm(ProblemKind.ALMOST_FULL, _space),
     Issue(
         kind=ProblemKind.PAUSED_TOO_LONG.value,
         cause=_has(ProblemKind.PAUSED_TOO_LONG),
-        about=_detail,
+        about=_waiting,
         fix=lambda reconciler: reconciler.resume_uploads(),
     ),
     Issue(kind="dropbox_full", cause=_has(ProblemKind.FULL), about=_detail),
@@ -114,7 +151,22 @@ ISSUES = (
         severity=ir.IssueSeverity.WARNING,
         cause=lambda state: bool(state.unconfirmed),
         about=_unconfirmed,
-        choice=True,
+        choices=lambda _: ["delete", "keep"],
+    ),
+    Issue(
+        kind=ProblemKind.NOT_ENCRYPTED.value,
+        severity=ir.IssueSeverity.WARNING,
+        cause=_has(ProblemKind.NOT_ENCRYPTED),
+        text=lambda state: "encryption_off" if _has_key(state) else "not_encrypted",
+        choices=lambda state: ["encrypt" if _has_key(state) else "check", "leave_readable"],
+    ),
+    Issue(
+        kind="home_assistant_retention",
+        severity=ir.IssueSeverity.WARNING,
+        cause=lambda state: state.beaten,
+        about=_limits,
+        text=_retention_text,
+        choices=lambda _: ["keep_for_ever", "leave_retention"],
     ),
 )
 
@@ -133,7 +185,7 @@ def async_update_issues(hass: HomeAssistant, entry: DropboxBackupConfigEntry, st
             data={"entry_id": entry.entry_id, "kind": issue.kind},
             is_fixable=issue.fixable,
             severity=issue.severity,
-            translation_key=issue.kind,
+            translation_key=issue.text(state) if issue.text else issue.kind,
             translation_placeholders=_placeholders(issue, entry, state),
         )
 
@@ -151,7 +203,7 @@ def _id_of(issue: Issue, entry: DropboxBackupConfigEntry) -> str:
 
 def _placeholders(issue: Issue, entry: DropboxBackupConfigEntry, state: State) -> Placeholders:
     about = issue.about(state) if issue.about else {}
-    folder = entry.data[CONF_FOLDER] or "/"
+    folder = entry.data[CONF_FOLDER] or ROOT_FOLDER
     return {"account": entry.title, "folder": folder, **about}
 
 
@@ -161,8 +213,11 @@ async def async_create_fix_flow(
     """Return the flow that fixes an issue."""
     data = data or {}
     issue = next(one for one in ISSUES if one.kind == data.get("kind"))
-    flow = DeletionsFlow if issue.choice else ConfirmFlow
-    return flow(issue, str(data.get("entry_id")))
+    entry_id = str(data.get("entry_id"))
+    if issue.fix is not None:
+        return ConfirmFlow(issue, entry_id)
+    flow = DeletionsFlow if issue.kind == "confirm_retention" else SettingsFlow
+    return flow(issue, entry_id)
 
 
 class _Flow(RepairsFlow):
@@ -181,6 +236,9 @@ class _Flow(RepairsFlow):
             self._entry_id
         )
         return entry if entry and entry.state is ConfigEntryState.LOADED else None
+
+    def _choices(self, state: State) -> list[str]:
+        return self._issue.choices(state) if self._issue.choices else []
 
 
 class ConfirmFlow(_Flow):
@@ -222,7 +280,7 @@ class DeletionsFlow(_Flow):
         self._shown = reconciler.keeper.answer_about(reconciler.state.unconfirmed)
         return self.async_show_menu(
             step_id="init",
-            menu_options=["delete", "keep"],
+            menu_options=self._choices(reconciler.state),
             description_placeholders=_placeholders(self._issue, entry, reconciler.state),
         )
 
@@ -239,4 +297,55 @@ class DeletionsFlow(_Flow):
             return self.async_abort(reason="not_loaded")
         if not answer(entry.runtime_data.reconciler, self._shown):
             return self.async_abort(reason="changed_meanwhile")
+        return self.async_create_entry(data={})
+
+
+class SettingsFlow(_Flow):
+    """Says what Home Assistant's own settings do to backups in Dropbox: change them, or not."""
+
+    async def async_step_init(self, _: dict[str, Any] | None = None) -> RepairsFlowResult:
+        """Show what is the matter as of now."""
+        if (entry := self._entry) is None:
+            return self.async_abort(reason="not_loaded")
+        state = entry.runtime_data.reconciler.state
+        if not self._issue.cause(state):
+            return self.async_create_entry(data={})
+        return self.async_show_menu(
+            step_id="init",
+            menu_options=self._choices(state),
+            description_placeholders=_placeholders(self._issue, entry, state),
+        )
+
+    async def async_step_check(self, _: dict[str, Any] | None = None) -> RepairsFlowResult:
+        """Look whether Home Assistant has a key by now."""
+        if (entry := self._entry) is None:
+            return self.async_abort(reason="not_loaded")
+        reconciler = entry.runtime_data.reconciler
+        reconciler.publisher.publish()
+        if self._issue.cause(reconciler.state):
+            return self.async_abort(reason="no_key_yet")
+        return self.async_create_entry(data={})
+
+    async def async_step_encrypt(self, _: dict[str, Any] | None = None) -> RepairsFlowResult:
+        """Encrypt what goes to Dropbox from now on."""
+        return self._do(Reconciler.encrypt)
+
+    async def async_step_leave_readable(self, _: dict[str, Any] | None = None) -> RepairsFlowResult:
+        """Don't ask again."""
+        return self._do(Reconciler.leave_readable)
+
+    async def async_step_keep_for_ever(self, _: dict[str, Any] | None = None) -> RepairsFlowResult:
+        """Let our own rules decide alone."""
+        return self._do(Reconciler.keep_for_ever)
+
+    async def async_step_leave_retention(
+        self, _: dict[str, Any] | None = None
+    ) -> RepairsFlowResult:
+        """Don't ask again."""
+        return self._do(Reconciler.leave_retention)
+
+    def _do(self, what: Callable[[Reconciler], None]) -> RepairsFlowResult:
+        if (entry := self._entry) is None:
+            return self.async_abort(reason="not_loaded")
+        what(entry.runtime_data.reconciler)
         return self.async_create_entry(data={})

@@ -1,10 +1,14 @@
 """Backups and plans as plain data, for the responses of actions and for diagnostics."""
 
 from collections.abc import Collection, Iterable
+from contextlib import suppress
+from datetime import datetime
 
 from homeassistant.components.backup import AgentBackup
+from homeassistant.util import dt as dt_util
 from homeassistant.util.json import JsonObjectType, JsonValueType
 
+from .sync.alarm import size_text
 from .sync.models import LocalBackup, RemoteBackup, date_of
 from .sync.plan import Plan, Skipped
 from .sync.reconciler import Reconciler
@@ -16,14 +20,14 @@ def remote_backup(one: RemoteBackup, reconciler: Reconciler) -> JsonObjectType:
     backup = one.backup
     return {
         **_named(backup),
-        "size": one.file.size,
+        **_sized(one.file.size),
         "path": reconciler.folder.path_of(one.file.name),
         "content_hash": one.file.content_hash,
-        "uploaded": one.file.uploaded.isoformat(),
+        "uploaded": _local_time(one.file.uploaded).isoformat(),
+        "uploaded_text": date_text(one.file.uploaded),
         "verified": one.verified is not None,
-        "verified_at": one.verified.isoformat() if one.verified else None,
+        "verified_at": _local_time(one.verified).isoformat() if one.verified else None,
         "encrypted": one.protection,
-        "pinned": one.pinned,
         "of_this_home_assistant": one.owner == reconciler.state.instance_id,
         "automatic": backup.extra_metadata.get("with_automatic_settings") is True,
         "homeassistant_version": backup.homeassistant_version,
@@ -56,7 +60,11 @@ def retention(
 
 def verdict(one: Verdict) -> JsonObjectType:
     """Return what retention says of a backup in Dropbox."""
-    return {**_named(one.backup.backup), "size": one.backup.file.size, "reason": one.reason}
+    return {
+        **_named(one.backup.backup),
+        **_sized(one.backup.file.size),
+        "reason": one.reason,
+    }
 
 
 def uploads(plan: Plan) -> JsonObjectType:
@@ -67,8 +75,23 @@ def uploads(plan: Plan) -> JsonObjectType:
     }
 
 
+def date_text(date: datetime) -> str:
+    """Return a date as people read it, in Home Assistant's time zone."""
+    return _local_time(date).strftime("%Y-%m-%d %H:%M")
+
+
+def _local_time(date: datetime) -> datetime:
+    with suppress(OverflowError):  # whatever an archive says
+        return dt_util.as_local(date)
+    return date
+
+
+def _sized(size: int) -> JsonObjectType:
+    return {"size": size, "size_text": size_text(size)}
+
+
 def _local(one: LocalBackup) -> JsonObjectType:
-    return {**_named(one.backup), "size": one.backup.size}
+    return {**_named(one.backup), **_sized(one.backup.size)}
 
 
 def _skipped(one: Skipped) -> JsonObjectType:
@@ -79,5 +102,6 @@ def _named(backup: AgentBackup) -> JsonObjectType:
     return {
         "backup_id": backup.backup_id,
         "name": backup.name,
-        "date": date_of(backup).isoformat(),
+        "date": _local_time(date_of(backup)).isoformat(),
+        "date_text": date_text(date_of(backup)),
     }

@@ -51,11 +51,15 @@ def _waiting(state: State) -> int | None:
 
 
 def _status(state: State) -> dict[str, Any]:
-    """Return until when the status lasts, if only the clock ends it, and when all is looked at
-    again.
+    """Return until when the status lasts, if only the clock ends it, when all is looked at again,
+    and whether new backups are encrypted.
     """
     waits = state.status in {Status.WAITING_FOR_HOURS, Status.RETRYING}
-    return {"until": state.next_check if waits else None, "next_check": state.next_check}
+    return {
+        "until": state.next_check if waits else None,
+        "next_check": state.next_check,
+        "encryption": state.settings.encryption if state.settings else None,
+    }
 
 
 def _newest_name(state: State) -> str | None:
@@ -74,7 +78,6 @@ def _described(one: RemoteBackup) -> dict[str, Any]:
         "size": one.file.size,
         "encrypted": one.protection,
         "verified": one.verified is not None,
-        "pinned": one.pinned,
         "bad_copies": [
             {"name": copy.file.name, "size": copy.file.size, "why": copy.why.value}
             for copy in one.bad_copies

@@ -29,8 +29,9 @@ from .dropbox_api.errors import (
     SignInError,
     UnreachableError,
 )
+from .sync.lookup import Meant
 from .sync.manners import Hold
-from .sync.models import BackupId
+from .sync.models import BackupId, date_of
 from .sync.reconciler import Reconciler
 from .sync.state import Problem, ProblemKind
 from .sync.wishes import Outcome, Outcomes, Selection
@@ -49,14 +50,13 @@ type Handler = Callable[[Reconciler, ServiceCall], Coroutine[Any, Any, ServiceRe
 
 
 async def _upload(reconciler: Reconciler, call: ServiceCall) -> ServiceResponse:
-    ids = _backup_ids(call)
-    if ids and call.data[CONF_LATEST]:
+    given = call.data.get(CONF_BACKUP_IDS, [])
+    if given and call.data[CONF_LATEST]:
         raise ServiceValidationError(
             translation_domain=DOMAIN, translation_key="backup_ids_or_latest"
         )
     refuse_while_paused(reconciler)
-    if unknown := await reconciler.unknown(ids):
-        _raise_unknown(unknown)
+    ids = _ids_of(await reconciler.look_up(given))
     selection = Selection(frozenset(ids), latest=call.data[CONF_LATEST])
     uploading = reconciler.request("an action asked for it", selection)
     if not call.data[CONF_WAIT]:
@@ -70,7 +70,7 @@ async def _upload(reconciler: Reconciler, call: ServiceCall) -> ServiceResponse:
 
 def _uploaded(outcomes: Outcomes, reconciler: Reconciler, call: ServiceCall) -> ServiceResponse:
     if not outcomes and (problem := reconciler.state.problem) is not None:
-        raise _error_of(problem)
+        raise error_of(problem)
     if not outcomes and call.data[CONF_LATEST]:
         raise HomeAssistantError(translation_domain=DOMAIN, translation_key="no_local_backup")
     failed = [one for one in outcomes.values() if one.error is not None]
@@ -86,7 +86,9 @@ def _uploaded(outcomes: Outcomes, reconciler: Reconciler, call: ServiceCall) -> 
         "backups": [
             _outcome(backup_id, one, reconciler)
             for backup_id, one in sorted(outcomes.items(), key=lambda item: item[1].name)
-        ]
+        ],
+        # Who finds nothing in that list wants to know why.
+        "in_dropbox": reconciler.state.good,
     }
 
 
@@ -110,12 +112,9 @@ async def _list_backups(reconciler: Reconciler, call: ServiceCall) -> ServiceRes
 
 
 async def _delete(reconciler: Reconciler, call: ServiceCall) -> ServiceResponse:
-    ids = _backup_ids(call)
-    there = {backup_id: reconciler.folder.get(backup_id) for backup_id in ids}
-    under_way = reconciler.uploader.under_way
-    if unknown := [one for one in ids if there[one] is None and one not in under_way]:
-        _raise_unknown(unknown)
-    if pinned := [one.backup.name for one in there.values() if one is not None and one.pinned]:
+    ids = _ids_of(reconciler.look_up_in_dropbox(call.data[CONF_BACKUP_IDS]))
+    there = map(reconciler.folder.get, ids)
+    if pinned := [one.backup.name for one in there if one is not None and one.pinned]:
         raise ServiceValidationError(
             translation_domain=DOMAIN,
             translation_key="backups_pinned",
@@ -222,12 +221,28 @@ def refuse_while_paused(reconciler: Reconciler) -> None:
         raise ServiceValidationError(translation_domain=DOMAIN, translation_key="uploads_paused")
 
 
-def _backup_ids(call: ServiceCall) -> list[BackupId]:
-    """Return the ids that were given, each once."""
-    return [BackupId(one) for one in dict.fromkeys(call.data.get(CONF_BACKUP_IDS, []))]
+def _ids_of(meant: Meant) -> tuple[BackupId, ...]:
+    """Return the ids of what was found. Raises `ServiceValidationError` if anything was not, or if
+    it could be several.
+    """
+    if meant.unknown:
+        _raise_unknown(meant.unknown)
+    for name, backups in meant.ambiguous:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key="ambiguous_backup",
+            translation_placeholders={
+                "name": name,
+                "backups": ", ".join(
+                    f"{one.backup_id} ({responses.date_text(date_of(one))})"
+                    for one in sorted(backups, key=date_of, reverse=True)
+                ),
+            },
+        )
+    return meant.ids
 
 
-def _raise_unknown(backup_ids: Iterable[BackupId]) -> Never:
+def _raise_unknown(backup_ids: Iterable[str]) -> Never:
     raise ServiceValidationError(
         translation_domain=DOMAIN,
         translation_key="unknown_backup",
@@ -249,7 +264,8 @@ _KEYS_OF_PROBLEMS = {
 }
 
 
-def _error_of(problem: Problem) -> HomeAssistantError:
+def error_of(problem: Problem) -> HomeAssistantError:
+    """Return what to tell who asked for what this problem stops."""
     return _error(_KEYS_OF_PROBLEMS.get(problem.kind, "dropbox_error"), problem.detail)
 
 

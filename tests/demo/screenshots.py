@@ -68,7 +68,7 @@ async def _live_a_little(running: World) -> None:
     # Or the Backups page offers to set up backups, and nothing else.
     await running.backups.configure(
         automatic_backups_configured=True,
-        create_backup={"agent_ids": [LOCAL]},
+        create_backup={"agent_ids": [LOCAL], "password": "a key of nobody"},
         schedule={"recurrence": "daily"},
     )
     for name, length in BACKUPS:

@@ -188,6 +188,7 @@ class Story:
         if not rows:
             raise DemoError("the integration has no entities")
         self._say.table(("Name", "State", "Entity"), rows)
+        self._say.note("Problem is on: this Home Assistant has no key to encrypt backups with")
 
     async def _has_settled(self) -> bool:
         count = self._entities.get("backups_in_dropbox")

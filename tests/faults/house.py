@@ -263,13 +263,15 @@ class House:
 
     async def _settled(self, archive: Archive) -> None:
         shown: dict[str, Any] = {}
+        fine: set[tuple[str, str | None]] = {("up_to_date", None)}
+        if not self._encrypts:  # which is known of what was uploaded in one go
+            fine.add(("needs_attention", "not_encrypted"))
 
         async def sensors_are_right() -> bool:
             with contextlib.suppress(aiohttp.ClientError):
                 shown.update(await self._sensors())
             return (
-                shown.get("status") == "up_to_date"
-                and shown["problem"] == "off"
+                (shown.get("status"), shown["problem_kind"]) in fine
                 and shown["waiting"] == "0"
                 and float(shown["upload_progress"]) == 0
                 and shown["backups_in_dropbox"] == "1"
@@ -293,7 +295,10 @@ class House:
             if entity in states
         }
         listed = states[self._entities["backups_in_dropbox"]]["attributes"].get("backups", [])
-        return found | {"backups": {one["backup_id"]: one["verified"] for one in listed}}
+        return found | {
+            "problem_kind": states[self._entities["problem"]]["attributes"].get("kind"),
+            "backups": {one["backup_id"]: one["verified"] for one in listed},
+        }
 
     # What the local Dropbox has seen
 

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from .backup_settings import Encryption
 from .manners import Hours
 from .models import LocalBackup, Missed, RemoteBackup
 from .plan import Skipped
@@ -32,7 +33,8 @@ class Situation:
     automatic. `watching_since`: when the integration was set up. `failing_since`: since when no
     check has succeeded. `moved`: when bytes were sent last. `moving_since`: when they were sent
     first since a backup arrived. `writable`: what is to survive a restart can be written. `paused`:
-    the user has paused the uploads. `hours`: when they may run.
+    the user has paused the uploads. `hours`: when they may run. `readable`: why backups go to
+    Dropbox readable, None if they don't, or if the user wants it so.
     """
 
     now: datetime
@@ -52,6 +54,7 @@ class Situation:
     paused: bool
     hours: Hours | None
     space: Space | None
+    readable: Encryption | None = None
 
 
 def alarm(situation: Situation) -> Problem | None:
@@ -64,6 +67,7 @@ def alarm(situation: Situation) -> Problem | None:
         or _refused(situation)
         or _unconfirmed(situation)
         or _almost_full(situation)
+        or _readable(situation)
     )
 
 
@@ -168,6 +172,17 @@ def _almost_full(at: Situation) -> Problem | None:
         ProblemKind.ALMOST_FULL,
         f"The next backup needs about {size_text(needed)}, and {size_text(at.space.free)} are free",
     )
+
+
+def _readable(at: Situation) -> Problem | None:
+    """Return that whoever gets into this Dropbox can read the backups."""
+    if at.readable is None:
+        return None
+    why = {
+        Encryption.NO_KEY: "Home Assistant has no encryption key",
+        Encryption.OFF: "encryption is off for this location",
+    }[at.readable]
+    return Problem(ProblemKind.NOT_ENCRYPTED, f"Backups go to Dropbox readable: {why}")
 
 
 def size_text(size: int) -> str:

@@ -79,6 +79,8 @@ class Notes:
     `first_seen`: when local backups were seen first whose own date lies in the future.
     `wanted`: backups that a person asked for and that are still to be uploaded.
     `everything_wanted`: so are all others.
+    `acknowledged`: which of Home Assistant's settings a person leaves as they are though they were
+    told what these do to backups in Dropbox.
     `folder`: where the backups go, to suggest it if the account is removed and added again.
     """
 
@@ -98,6 +100,7 @@ class Notes:
     first_seen: dict[BackupId, datetime] = field(default_factory=dict)
     wanted: set[BackupId] = field(default_factory=set)
     everything_wanted: bool = False
+    acknowledged: set[str] = field(default_factory=set)
     folder: str | None = None
 
     def is_wanted(self, backup_id: BackupId) -> bool:
@@ -113,6 +116,7 @@ class Notes:
         self.newly_verified.clear()
         self.approved = None
         self.wanted.clear()
+        self.acknowledged.clear()
         self.everything_wanted = False
 
     def dated(self, local: Iterable[LocalBackup], now: datetime) -> tuple[LocalBackup, ...]:
@@ -258,6 +262,7 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "first_seen": _ids_with(untrusted.date),
     "wanted": _all_of(untrusted.exact),
     "everything_wanted": untrusted.flag,
+    "acknowledged": _all_of(untrusted.exact),
     "folder": partial(untrusted.exact, longest=_LONGEST_PATH),
 }
 
@@ -307,6 +312,7 @@ def parse_notes(data: object) -> Notes:
         first_seen={BackupId(key): value for key, value in values["first_seen"]},
         wanted={BackupId(one) for one in values["wanted"]},
         everything_wanted=values["everything_wanted"] is True,
+        acknowledged=set(values["acknowledged"]),
         folder=values["folder"],
     )
 
@@ -352,6 +358,7 @@ def write_notes(notes: Notes) -> dict[str, Any]:
         ],
         "wanted": sorted(notes.wanted),
         "everything_wanted": notes.everything_wanted,
+        "acknowledged": sorted(notes.acknowledged),
         "folder": notes.folder,
     }
 

@@ -12,11 +12,13 @@ from homeassistant.components.backup import (
     Folder,
     LocalBackupAgent,
 )
+from homeassistant.components.backup.config import RetentionParametersDict
 from homeassistant.components.backup.manager import BackupManager, BackupManagerState
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.hassio import is_hassio
 
 from .archive import ArchiveError, check_whole, checked, presentable, read_metadata
+from .backup_settings import BackupSettings, Encryption, settings_of
 from .contents import Contents
 from .models import BackupId, LocalBackup, id_of
 from .plan import Skipped, same_backup
@@ -238,14 +240,25 @@ class LocalBackups:
         """Return the key to encrypt with when a backup goes to this agent, or None if it is to go
         as it is.
 
-        Home Assistant's own rule (`BackupManager._async_upload_backup`): encrypt if there is a key,
-        unless the user switched it off for the location.
+        Home Assistant's own rule: encrypt if there is a key, unless the user switched it off for
+        the location.
         """
-        config = self._manager.config.data
-        agent = config.agents.get(agent_id)
-        if agent is not None and not agent.protected:
+        if self.settings_for(agent_id).encryption is not Encryption.ON:
             return None
-        return config.create_backup.password
+        return self._manager.config.data.create_backup.password
+
+    def settings_for(self, agent_id: str) -> BackupSettings:
+        """Return Home Assistant's own settings for a location."""
+        return settings_of(self._manager.config.data, agent_id)
+
+    def encrypt_for(self, agent_id: str) -> None:
+        """Switch encryption on for a location, in Home Assistant's own settings."""
+        self._manager.config.update(agents={agent_id: {"protected": True}})
+
+    def keep_for_ever(self, agent_id: str) -> None:
+        """Have Home Assistant delete nothing in a location by its own rules."""
+        limits: RetentionParametersDict = {"copies": None, "days": None}
+        self._manager.config.update(agents={agent_id: {"retention": limits}})
 
     async def _check(self, agent: BackupAgent, backup: AgentBackup) -> int | None:
         """Raise `ArchiveError` if the archive is not whole; return its size in bytes, or None if it

@@ -13,9 +13,16 @@ from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.util import dt as dt_util
 
 from .alarm import Situation, alarm
+from .backup_settings import (
+    NOT_ENCRYPTED,
+    BackupSettings,
+    Encryption,
+    concerns,
+    retention_beats,
+)
 from .gate import Gate
 from .journal import Journal
-from .models import RemoteBackup, id_of
+from .models import Protection, RemoteBackup, id_of
 from .plan import NOT_AUTOMATIC, Skipped
 from .remote import BackupFolder
 from .state import Problem, ProblemKind, Progress, State, Status
@@ -27,6 +34,8 @@ _LOGGER = logging.getLogger(__name__)
 _PROGRESS_INTERVAL = 1.0
 # Alarms come with time, also when nothing happens.
 _ALARM_INTERVAL = timedelta(minutes=15)
+# Home Assistant does not tell when its settings for backups change.
+_SETTINGS_INTERVAL = timedelta(minutes=1)
 
 
 class EventKind(StrEnum):
@@ -59,6 +68,7 @@ class Publisher:
         folder: BackupFolder,
         journal: Journal,
         gate: Gate,
+        settings: Callable[[], BackupSettings],
         *,
         instance_id: str,
         on_change: Callable[[State], None],
@@ -69,6 +79,7 @@ class Publisher:
         self._folder = folder
         self._journal = journal
         self._gate = gate
+        self._settings = settings
         self._on_change = on_change
         self._on_sign_in_needed = on_sign_in_needed
         self._active: Collection[Transfer] = ()
@@ -81,13 +92,27 @@ class Publisher:
 
     @callback
     def watch_time(self) -> CALLBACK_TYPE:
-        """Look for alarms that come with time; return how to stop that."""
+        """Look for alarms that come with time, and for other settings of Home Assistant; return how
+        to stop that.
+        """
 
         @callback
         def time_passed(_now: datetime) -> None:
             self.publish()
 
-        return async_track_time_interval(self._hass, time_passed, _ALARM_INTERVAL)
+        @callback
+        def look_at_settings(_now: datetime) -> None:
+            if self._settings() != self.state.settings:
+                self.publish()
+
+        alarms = async_track_time_interval(self._hass, time_passed, _ALARM_INTERVAL)
+        settings = async_track_time_interval(self._hass, look_at_settings, _SETTINGS_INTERVAL)
+
+        def stop() -> None:
+            alarms()
+            settings()
+
+        return stop
 
     @callback
     def subscribe(self, listener: Callable[[BackupEvent], None]) -> CALLBACK_TYPE:
@@ -163,7 +188,10 @@ class Publisher:
     def publish(self, **changes: Any) -> None:  # Any: the fields of State
         """Publish a new snapshot."""
         self._published_at = self._hass.loop.time()
-        notes = self._journal.notes
+        notes, settings, keep = self._journal.notes, self._settings(), self._gate.policy.keep
+        if outdated := notes.acknowledged - concerns(settings, keep):
+            notes.acknowledged -= outdated
+            self._journal.changed()
         state = replace(
             self.state,
             backups=self._folder.backups,
@@ -174,6 +202,8 @@ class Publisher:
             last_check=notes.results.last_check,
             last_upload=notes.results.last_upload,
             folder_was_missing=notes.folder_was_missing,
+            settings=settings,
+            beaten=settings.beats(keep) and retention_beats(settings) not in notes.acknowledged,
             **changes,
         )
         self.state = replace(
@@ -248,4 +278,20 @@ class Publisher:
             paused=self._gate.paused,
             hours=self._gate.policy.hours,
             space=state.space,
+            readable=self._readable(state),
         )
+
+    def _readable(self, state: State) -> Encryption | None:
+        """Return why backups go to Dropbox readable, if nobody has said that this is right. The
+        bytes decide: they may be encrypted already where they are made.
+        """
+        if state.settings is None or NOT_ENCRYPTED in self._journal.notes.acknowledged:
+            return None
+        told = (
+            one.protection
+            for one in state.backups
+            if one.owner == state.instance_id and one.protection is not Protection.UNKNOWN
+        )
+        encryption = state.settings.encryption
+        goes_readable = next(told, Protection.ENCRYPTED) is not Protection.ENCRYPTED
+        return encryption if goes_readable and encryption is not Encryption.ON else None

@@ -14,11 +14,13 @@ from ..dropbox_api.download import download
 from ..dropbox_api.errors import DropboxError, UnreachableError
 from .account import ask_space
 from .attempts import Attempts
+from .backup_settings import NOT_ENCRYPTED, retention_beats
 from .consent import Answer
 from .gate import Gate
 from .journal import Journal
 from .keeper import Keeper, Pruning
 from .local import LocalBackups
+from .lookup import Meant, look_up
 from .manners import Hold
 from .models import BackupId, LocalBackup, Policy, RemoteBackup, id_of
 from .plan import Plan, make_plan
@@ -79,6 +81,7 @@ class Reconciler:
             folder,
             journal,
             self.gate,
+            partial(local.settings_for, agent_id),
             instance_id=instance_id,
             on_change=on_change,
             on_sign_in_needed=on_sign_in_needed,
@@ -170,14 +173,25 @@ class Reconciler:
         if not self._folder.known:
             await self.refresh(within=_PATIENCE_OF_A_PERSON)
 
-    async def unknown(self, backup_ids: Iterable[BackupId]) -> set[BackupId]:
-        """Return those that are neither on this Home Assistant nor in Dropbox."""
-        missing = {backup_id for backup_id in backup_ids if self._folder.get(backup_id) is None}
-        if not missing:
-            return missing
+    def look_up_in_dropbox(self, given: Iterable[str]) -> Meant:
+        """Return which backups are meant that are in Dropbox, or on their way; `given`: ids, or
+        names.
+        """
+        under_way = self.uploader.under_way
+        on_their_way = [one.backup for one in self.uploader.active]
+        meant = look_up(given, [*(one.backup for one in self._folder.backups), *on_their_way])
+        waiting = [BackupId(one) for one in meant.unknown if one in under_way]
+        unknown = tuple(one for one in meant.unknown if one not in under_way)
+        return replace(meant, ids=(*meant.ids, *waiting), unknown=unknown)
+
+    async def look_up(self, given: Iterable[str]) -> Meant:
+        """Return the same of those that are on this Home Assistant or in Dropbox."""
+        given = tuple(given)
+        if all(self._folder.get(BackupId(one)) for one in given):
+            return Meant(tuple(dict.fromkeys(map(BackupId, given))))
         found = await self._local.list()
-        here = (*found.good, *(skipped.local for skipped in found.bad))
-        return missing - {id_of(one.backup) for one in here}
+        here = [one.backup for one in (*found.good, *(skipped.local for skipped in found.bad))]
+        return look_up(given, [*here, *(one.backup for one in self._folder.backups)])
 
     def download(self, backup_id: BackupId) -> AsyncGenerator[bytes]:
         """Return the archive as a stream, verified at its end.
@@ -242,6 +256,33 @@ class Reconciler:
         """Take note that the user knows: the folder had vanished."""
         self._journal.notes.folder_was_missing = False
         self._journal.changed()
+        self.publisher.publish()
+
+    @callback
+    def leave_readable(self) -> None:
+        """Take note that backups may go to Dropbox readable."""
+        self._acknowledge(NOT_ENCRYPTED)
+
+    @callback
+    def leave_retention(self) -> None:
+        """Take note that Home Assistant may delete what is to be kept, by its limits of today."""
+        self._acknowledge(retention_beats(self._local.settings_for(self._agent_id)))
+
+    def _acknowledge(self, concern: str) -> None:
+        self._journal.notes.acknowledged.add(concern)
+        self._journal.changed()
+        self.publisher.publish()
+
+    @callback
+    def encrypt(self) -> None:
+        """Have Home Assistant, and us, encrypt what goes to Dropbox, with the key that it has."""
+        self._local.encrypt_for(self._agent_id)
+        self.publisher.publish()
+
+    @callback
+    def keep_for_ever(self) -> None:
+        """Have Home Assistant delete nothing from Dropbox by its own rules."""
+        self._local.keep_for_ever(self._agent_id)
         self.publisher.publish()
 
     @callback

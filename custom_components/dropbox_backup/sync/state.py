@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from .backup_settings import BackupSettings
 from .manners import Hold
 from .models import LocalBackup, RemoteBackup
 from .plan import Plan, Skipped
@@ -42,6 +43,7 @@ class ProblemKind(StrEnum):
     ALMOST_FULL = "dropbox_almost_full"
     DISK = "disk_not_writable"
     CONFIRM_RETENTION = "confirm_retention"
+    NOT_ENCRYPTED = "not_encrypted"
 
 
 # A network or a share that is not there now will be back.
@@ -110,6 +112,8 @@ class State:
     `hold`: why nothing is uploaded by itself now. `progress`: of the uploads that are under way;
     `begun`: of those that were begun, and wait now. `newest`: the newest backup in Dropbox, leaving
     out those that are another Home Assistant's; while several are uploaded it stays the same.
+    `settings`: Home Assistant's own for Dropbox. `beaten`: by these it deletes what is to be kept
+    here, and nobody has said that this is right.
     """
 
     instance_id: str
@@ -132,6 +136,8 @@ class State:
     last_upload: datetime | None = None
     next_check: datetime | None = None
     folder_was_missing: bool = False
+    settings: BackupSettings | None = None
+    beaten: bool = False
 
     @property
     def at_rest(self) -> bool:
@@ -178,6 +184,12 @@ class State:
     @property
     def _has_backups(self) -> bool:
         """Whether a good backup of this Home Assistant is in Dropbox."""
-        return any(
-            one.owner == self.instance_id and one.verified is not None for one in self.backups
-        )
+        return any(map(self._is_good, self.backups))
+
+    @property
+    def good(self) -> int:
+        """How many good backups of this Home Assistant are in Dropbox."""
+        return sum(map(self._is_good, self.backups))
+
+    def _is_good(self, one: RemoteBackup) -> bool:
+        return one.owner == self.instance_id and one.verified is not None
