@@ -4,6 +4,7 @@ The life: the integration is set up and finds two backups, which it uploads; it 
 too old; one is downloaded through Home Assistant, another deleted.
 """
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 import json
@@ -41,12 +42,14 @@ _LOGGER = logging.getLogger(__name__)
 
 _DRAWN_BY_LOT = 40
 
+# Seconds that Dropbox asks for.
+_REST = 0.02
 _HTML = "<html><body>Bad gateway</body></html>"
 _LETTER = f"{DEFAULT_FOLDER}/letter.txt"
 
 KINDS = {
     "a server error in HTML": Fault(FaultKind.STATUS, status=500, body=_HTML),
-    "a rate limit": Fault(FaultKind.STATUS, status=429, headers={"Retry-After": "0.02"}),
+    "a rate limit": Fault(FaultKind.STATUS, status=429, headers={"Retry-After": str(_REST)}),
     "a rate limit that does not say how long": Fault(
         FaultKind.STATUS, status=429, body="", content_type="text/plain"
     ),
@@ -132,6 +135,7 @@ class Life:
                 await self._hass.config_entries.async_reload(entry.entry_id)
             elif state_of(entry).problem is not None:
                 # The worker tries again by itself, a minute later.
+                await asyncio.sleep(2 * _REST)
                 reconciler_of(entry).request("a minute later")
             else:
                 break
@@ -168,6 +172,7 @@ class Life:
         reconciler_of(entry).request("once more")
         await wait_until_idle(self._hass, entry)
         if state_of(entry).problem is not None:
+            await asyncio.sleep(2 * _REST)
             reconciler_of(entry).request("a minute later")
             await wait_until_idle(self._hass, entry)
         state = state_of(entry)
