@@ -3,10 +3,14 @@
 from typing import Any
 
 from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
+from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.event import async_track_state_change_event
 import pytest
+from pytest_homeassistant_custom_component.common import async_capture_events
 
-from custom_components.dropbox_backup.const import CONF_KEEP
+from custom_components.dropbox_backup.const import CONF_KEEP, DOMAIN, EVENT_BACKUP
+from custom_components.dropbox_backup.logbook import Describe, async_describe_events
+from custom_components.dropbox_backup.sync.alarm import size_text
 from custom_components.dropbox_backup.sync.models import BackupId
 
 from .dropbox_server import DropboxServer, Fault, FaultKind
@@ -99,3 +103,31 @@ async def test_a_backup_that_was_already_there_is_verified(
     [remote] = reconciler_of(entry).folder.backups
     assert remote.verified
     assert remote.backup.backup_id == made.backup_id
+
+
+async def test_the_activity_says_which_backup_it_was(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    described: dict[str, Describe] = {}
+
+    def take(domain: str, event_type: str, describe: Describe) -> None:
+        assert domain == DOMAIN
+        described[event_type] = describe
+
+    async_describe_events(hass, take)
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_KEEP: 1})
+    events = async_capture_events(hass, EVENT_BACKUP)
+    for name in ("First {name}", "Second"):
+        await make_backup(hass, name, size=MIB)
+        await wait_until_idle(hass, entry)
+
+    (device,) = dr.async_entries_for_config_entry(dr.async_get(hass), entry.entry_id)
+    assert {event.data["device_id"] for event in events} == {device.id}
+    lines = [described[event.event_type](event) for event in events]
+    assert {one["entity_id"] for one in lines} == {entity_id(hass, entry, "event", "backup")}
+    first, second = (size_text(event.data["size"]) for event in events[:2])
+    assert [one["message"] for one in lines] == [
+        f"uploaded to Dropbox: First {{name}}, {first}",
+        f"uploaded to Dropbox: Second, {second}",
+        f"deleted from Dropbox: First {{name}}, {first} (older than the newest 1)",
+    ]

@@ -22,6 +22,9 @@ DEFAULT_KEEP: Final = 10
 DEFAULT_ALARM_AFTER: Final = 3
 DEFAULT_CHUNKS_AT_ONCE: Final = 10
 
+# Beside the event entity: the activity can say of an event which backup it is about.
+EVENT_BACKUP: Final = "dropbox_backup_event"
+
 # How long what we know of an account is kept after it was removed. The texts name it, too.
 NOTES_KEPT_FOR: Final = timedelta(days=30)
 

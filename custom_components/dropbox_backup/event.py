@@ -6,6 +6,7 @@ from homeassistant.components.event import EventEntity, EventEntityDescription
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
+from .const import EVENT_BACKUP
 from .coordinator import DropboxBackupConfigEntry
 from .entity import DropboxBackupEntity
 from .sync.publisher import BackupEvent, EventKind
@@ -37,16 +38,24 @@ class DropboxBackupEvent(DropboxBackupEntity, EventEntity):
 
     @callback
     def _happened(self, event: BackupEvent) -> None:
-        self._trigger_event(
-            event.kind.value,
+        about = {
+            "backup_id": event.backup_id,
+            "name": event.name,
+            "size": event.size,
+            "reason": event.reason,
+        }
+        self._trigger_event(event.kind.value, about)
+        self.async_write_ha_state()
+        self.hass.bus.async_fire(
+            EVENT_BACKUP,
             {
-                "backup_id": event.backup_id,
-                "name": event.name,
-                "size": event.size,
-                "reason": event.reason,
+                "entity_id": self.entity_id,
+                "device_id": self.device_entry.id if self.device_entry else None,
+                "account": self.coordinator.config_entry.title,
+                "event_type": event.kind.value,
+                **about,
             },
         )
-        self.async_write_ha_state()
 
     @callback
     @override

@@ -1,0 +1,42 @@
+"""What happened to which backup, in Home Assistant's activity."""
+
+from collections.abc import Callable
+from typing import Any
+
+from homeassistant.components.logbook import (
+    LOGBOOK_ENTRY_ENTITY_ID,
+    LOGBOOK_ENTRY_MESSAGE,
+    LOGBOOK_ENTRY_NAME,
+)
+from homeassistant.core import Event, HomeAssistant, callback
+
+from .const import DOMAIN, EVENT_BACKUP
+from .sync.alarm import size_text
+from .texts import cached_texts
+
+type Describe = Callable[[Event[dict[str, Any]]], dict[str, str]]
+
+
+@callback
+def async_describe_events(
+    hass: HomeAssistant, async_describe_event: Callable[[str, str, Describe], None]
+) -> None:
+    """Tell how to describe our events."""
+
+    @callback
+    def describe(event: Event[dict[str, Any]]) -> dict[str, str]:
+        about = event.data
+        texts = cached_texts(hass)
+        text = texts["backup_because" if about["reason"] else "backup_alone"]
+        return {
+            LOGBOOK_ENTRY_NAME: about["account"],
+            LOGBOOK_ENTRY_ENTITY_ID: about["entity_id"],
+            LOGBOOK_ENTRY_MESSAGE: text.format(
+                what=texts[about["event_type"]],
+                name=about["name"],
+                size=size_text(about["size"]),
+                reason=about["reason"],
+            ),
+        }
+
+    async_describe_event(DOMAIN, EVENT_BACKUP, describe)
