@@ -862,11 +862,15 @@ async def test_an_account_without_a_name_is_called_dropbox(
 
 
 async def test_signing_in_again_keeps_folder_and_options(
-    hass: HomeAssistant, person: Person, entry: ConfigEntry, dropbox_server: DropboxServer
+    hass: HomeAssistant,
+    person: Person,
+    entry: ConfigEntry,
+    dropbox_server: DropboxServer,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     hass.config_entries.async_update_entry(entry, options={"keep": 3})
     dropbox_server.tokens.revoke_all()
-    before = entry.data["token"]
+    before, worker = entry.data["token"], entry.runtime_data
     entry.async_start_reauth(hass)
     await hass.async_block_till_done()
 
@@ -880,6 +884,8 @@ async def test_signing_in_again_keeps_folder_and_options(
     assert entry.data["token"]["refresh_token"] != before["refresh_token"]
     assert entry.data[CONF_FOLDER] == "/Mine"
     assert entry.options == {"keep": 3}
+    assert entry.runtime_data is not worker
+    assert "update listener" not in caplog.text, "Home Assistant warns of what it will refuse"
 
 
 async def test_signing_in_again_to_another_account_changes_nothing(
@@ -937,6 +943,7 @@ async def test_the_folder_can_be_changed(
     app: DropboxApp,
     entry: ConfigEntry,
     dropbox_server: DropboxServer,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     form = await person.chooses(await person.reconfigures(entry), "folder")
     assert form["data_schema"][0]["default"] == "/Mine"
@@ -951,6 +958,7 @@ async def test_the_folder_can_be_changed(
     assert entry.data[CONF_FOLDER] == "/Elsewhere"
     assert entry.data["token"] == token
     assert {"/Mine", "/Elsewhere"} <= paths_in(dropbox_server, app)
+    assert "update listener" not in caplog.text, "Home Assistant warns of what it will refuse"
 
 
 async def test_changing_the_folder_renews_an_expired_access_token(
@@ -1237,7 +1245,7 @@ async def test_the_options_begin_with_what_is_in_force_and_are_in_force_at_once(
     await hass.async_block_till_done()
     assert entry.options == chosen
     assert all(isinstance(value, int) for value in entry.options.values())
-    assert entry.runtime_data is not before
+    assert entry.runtime_data is before, "nothing is begun anew"
 
     form = await person.opens_options(entry)
     shown = {field["name"]: field["description"] for field in _plain(form)}

@@ -186,7 +186,7 @@ async def test_a_speed_limit_holds_for_all_uploads_together_and_after_a_change_o
 
     # An upload of Home Assistant's own goes on over a change of options, and heeds it.
     hass.config_entries.async_update_entry(entry, options={CONF_SPEED_LIMIT: 0.5})
-    await hass.config_entries.async_reload(entry.entry_id)
+    await hass.async_block_till_done()
     await wait_until_idle(hass, entry)
     assert speed.bytes_per_second == 62_500
     assert reconciler_of(entry).gate.limits_of(Asker.HOME_ASSISTANT).speed is speed

@@ -78,7 +78,7 @@ async def test_backups_that_were_there_before_are_caught_up(
     await wait_until_idle(hass, entry)
     assert archives(dropbox_server) == []
     hass.config_entries.async_update_entry(entry, options={CONF_KEEP: 2})
-    await hass.config_entries.async_reload(entry.entry_id)
+    await hass.async_block_till_done()
     await wait_until_idle(hass, entry)
     names = {one.backup.name for one in state_of(entry).backups}
     assert names == {"Old 2", "Old 3"}, "but nothing that retention would remove at once"
@@ -214,7 +214,7 @@ async def test_an_archive_without_its_end_is_not_uploaded_and_does_not_stop_othe
     path: Path = agent.get_backup_path(broken.backup_id)
     path.write_bytes(path.read_bytes()[:MIB])
     hass.config_entries.async_update_entry(entry, options={})
-    await hass.config_entries.async_reload(entry.entry_id)
+    await hass.async_block_till_done()
     await make_backup(hass, "Good")
     await wait_until_idle(hass, entry)
     assert [one.backup.name for one in state_of(entry).backups] == ["Good"]
@@ -450,7 +450,7 @@ async def fill_and_keep(
     assert len(archives(server)) == 6
 
     hass.config_entries.async_update_entry(entry, options={CONF_KEEP: keep})
-    await hass.config_entries.async_reload(entry.entry_id)
+    await hass.async_block_till_done()
     await wait_until_idle(hass, entry)
     return entry
 

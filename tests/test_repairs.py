@@ -224,7 +224,7 @@ async def test_raising_the_number_to_keep_takes_the_question_back(
     assert issues(hass)
 
     hass.config_entries.async_update_entry(entry, options={CONF_KEEP: 10})
-    await hass.config_entries.async_reload(entry.entry_id)
+    await hass.async_block_till_done()
     await wait_until_idle(hass, entry)
 
     assert not issues(hass)
@@ -265,7 +265,7 @@ async def test_what_the_user_keeps_stays_without_another_question(
     assert reasons == {"one of the newest 1", "you chose to keep it"}
 
     hass.config_entries.async_update_entry(entry, options={CONF_KEEP: 2})
-    await hass.config_entries.async_reload(entry.entry_id)
+    await hass.async_block_till_done()
     await make_backup(hass, "Last night")
     await make_backup(hass, "Tonight")
     await wait_until_idle(hass, entry)
@@ -283,7 +283,7 @@ async def test_an_answer_to_a_question_about_other_rules_is_none(
     entry = await wait_for_confirmation(hass, dropbox_server, 6)
     menu = await fix(hass_client, f"confirm_retention_{entry.entry_id}")
     hass.config_entries.async_update_entry(entry, options={CONF_KEEP: 2})
-    await hass.config_entries.async_reload(entry.entry_id)
+    await hass.async_block_till_done()
     await make_backup(hass, "Newer")
     await wait_until_idle(hass, entry)
 

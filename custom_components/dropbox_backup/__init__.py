@@ -156,6 +156,12 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
     )
     coordinator.reconciler = reconciler
     entry.runtime_data = coordinator
+
+    async def entry_changed(_hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> None:
+        # Most often only the access token has: every few hours, also in the middle of an upload.
+        reconciler.apply(policy_of(entry))
+
+    entry.async_on_unload(entry.add_update_listener(entry_changed))
     try:
         await reconciler.refresh(within=_SETUP_PATIENCE)
     except SignInError as err:

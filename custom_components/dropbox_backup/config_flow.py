@@ -13,7 +13,6 @@ from homeassistant.config_entries import (
     ConfigFlowResult,
     FlowType,
     OptionsFlow,
-    OptionsFlowWithReload,
 )
 from homeassistant.const import (
     CONF_ACCESS_TOKEN,
@@ -398,7 +397,8 @@ class DropboxBackupConfigFlow(AbstractOAuth2FlowHandler, domain=DOMAIN):
         self._abort_if_unique_id_mismatch(
             reason="wrong_account", description_placeholders={"account": entry.title}
         )
-        result = self.async_update_reload_and_abort(entry, data_updates=data)
+        result = self.async_update_and_abort(entry, data_updates=data)
+        self.hass.config_entries.async_schedule_reload(entry.entry_id)
         for app in self._refused_apps:
             await forget_unused_app(self.hass, app)
         return result
@@ -479,11 +479,12 @@ class DropboxBackupConfigFlow(AbstractOAuth2FlowHandler, domain=DOMAIN):
         if self.source == SOURCE_RECONFIGURE:
             entry = self._get_reconfigure_entry()
             before = entry.data[CONF_FOLDER]
-            result = self.async_update_reload_and_abort(
+            result = self.async_update_and_abort(
                 entry,
                 data_updates={CONF_FOLDER: folder},
                 reason="folder_kept" if folder == before else "folder_changed",
             )
+            self.hass.config_entries.async_schedule_reload(entry.entry_id)
             result["description_placeholders"] = {**told, "before": before or ROOT_FOLDER}
             return result
         return self.async_create_entry(
@@ -596,8 +597,10 @@ def _only(access_token: str) -> GetToken:
     return get_token
 
 
-class DropboxBackupOptionsFlow(OptionsFlowWithReload):
-    """What to upload, what to keep, and what uploads may take of the line."""
+class DropboxBackupOptionsFlow(OptionsFlow):
+    """What to upload, what to keep, and what uploads may take of the line. The worker hears of a
+    change by the entry's update listener, and is not begun anew.
+    """
 
     config_entry: DropboxBackupConfigEntry
 

@@ -16,6 +16,7 @@ from custom_components.dropbox_backup.dropbox_api.limits import (
     available_memory,
     chunks_in_memory,
 )
+from custom_components.dropbox_backup.dropbox_api.slots import Slots
 from custom_components.dropbox_backup.dropbox_api.upload import UploadSession, upload
 from tests.dropbox_server import DropboxAccount, DropboxServer, Line, RequestRecord
 
@@ -195,3 +196,76 @@ def test_the_memory_that_linux_has_left(
     assert available_memory() == available
     assert UploadLimits().slots._value == chunks_in_memory(available)
     assert UploadLimits(parallel=16).slots._value == 16, "who chooses is not overruled"
+
+
+async def test_slots_are_resized_while_they_are_taken() -> None:
+    slots = Slots(4)
+    for _ in range(3):
+        await slots.acquire()
+    slots.resize(1)
+    waiting = asyncio.create_task(slots.acquire())
+    for _ in range(2):
+        await asyncio.sleep(0)
+        assert slots.too_many, "another one is taken, too"
+        assert not waiting.done()
+        slots.release()
+    await asyncio.sleep(0)
+    assert not waiting.done(), "the only one is taken"
+    slots.release()
+    async with asyncio.timeout(1):
+        await waiting
+
+    more = [asyncio.create_task(slots.acquire()) for _ in range(3)]
+    await asyncio.sleep(0)
+    slots.resize(3)
+    await asyncio.wait(more, timeout=0.1)
+    assert [one.done() for one in more] == [True, True, False]
+    slots.resize(1)
+    slots.resize(4)
+    await asyncio.wait(more, timeout=0.1)
+    assert all(one.done() for one in more)
+    for _ in range(4):
+        slots.release()
+    assert slots._value == 4
+    slots.resize(2)
+    await slots.acquire()
+    await slots.acquire()
+    assert slots.locked(), "also of slots that were all free"
+
+
+async def test_chunks_at_once_can_be_changed_during_an_upload(
+    client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer
+) -> None:
+    dropbox_server.line = Line(server_time=0.05)
+    data = some_bytes(24 * BLOCK_SIZE)
+    limits = UploadLimits(parallel=6, begin=6)
+    copied = copy(limits)
+    steps = iter([1, 4, 2])
+
+    async def resize(session: UploadSession | None) -> None:
+        if session is not None and session.arrived + len(session.ahead) in {3, 12, 18}:
+            copied.resize(next(steps))
+
+    await upload(client, Bytes(data), COMMIT, limits=limits, on_session=resize)
+    assert account.files.read("/backup.tar") == data
+    assert next(steps, None) is None
+    assert dropbox_server.log.count(APPEND) == 24
+    assert limits.slots._value == 2
+    assert not limits.slots.too_many
+
+
+async def test_memory_of_chunks_that_are_too_many_is_given_back_at_once() -> None:
+    limits = UploadLimits(parallel=3)
+    with limits.in_use(small=False):
+        chunks = [limits.buffer(BLOCK_SIZE) for _ in range(3)]
+        taken = [ref(chunk.obj) for chunk in chunks]
+        for _ in range(3):
+            await limits.slots.acquire()
+        limits.resize(1)
+        while chunks:
+            limits.give_back(chunks.pop())
+            limits.slots.release()
+        assert sum(one() is not None for one in taken) == 1
+        limits.resize(3)
+    with pytest.raises(ValueError, match="at least one"):
+        limits.resize(0)

@@ -70,7 +70,7 @@ async def nights(hass: HomeAssistant, entry: DropboxBackupConfigEntry, *made: st
 async def keep(hass: HomeAssistant, entry: DropboxBackupConfigEntry, count: int) -> None:
     """Choose how many to keep."""
     hass.config_entries.async_update_entry(entry, options={CONF_KEEP: count})
-    await hass.config_entries.async_reload(entry.entry_id)
+    await hass.async_block_till_done()
     await wait_until_idle(hass, entry)
 
 
@@ -118,6 +118,34 @@ async def test_a_backup_that_vanishes_while_the_others_are_judged_takes_none_wit
     pruning = await keeper.apply_retention()
     assert [verdict.keep for verdict in pruning.verdicts] == [True]
     assert archives(dropbox_server) == [folder.path_of(folder.backups[0].file.name)]
+
+
+async def test_a_number_to_keep_that_is_raised_while_it_is_judged_saves_what_was_to_go(
+    hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_KEEP: 4})
+    await nights(hass, entry, "1", "2", "3", "4")
+    there = archives(dropbox_server)
+    judged: list[int] = []
+
+    async def save_options() -> None:
+        hass.config_entries.async_update_entry(entry, options={CONF_KEEP: 4})
+
+    def slow_judge(backups: Iterable[RemoteBackup], keep: int, *others: Any) -> tuple[Verdict, ...]:
+        verdicts = judge(backups, keep, *others)
+        if keep == 1:
+            judged.append(keep)
+            # First as the list is made, then before one of them goes.
+            if len(judged) == 3:
+                asyncio.run_coroutine_threadsafe(save_options(), hass.loop).result(10)
+        return verdicts
+
+    monkeypatch.setattr(keeper_module, "judge", slow_judge)
+    hass.config_entries.async_update_entry(entry, options={CONF_KEEP: 1})
+    await wait_until(lambda: len(judged) >= 3)
+    await wait_until_idle(hass, entry)
+    assert len(judged) == 3
+    assert archives(dropbox_server) == there
 
 
 async def test_newer_backups_deleted_during_a_long_upload_no_longer_push_out_older_ones(

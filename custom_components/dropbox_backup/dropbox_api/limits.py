@@ -14,6 +14,7 @@ from .commits import Committer
 from .content_hash import BLOCK_SIZE
 from .errors import DropboxError, StoppedError
 from .pace import Pace
+from .slots import Slots
 from .speed import SpeedLimit
 
 # In seconds. A session lives for 7 days, and an upload may take some of them.
@@ -55,6 +56,15 @@ def available_memory() -> int | None:
     return None
 
 
+def _chunks(parallel: int | None) -> int:
+    """Return how many chunks may be in memory, if so many are wished for."""
+    if parallel is None:
+        return chunks_in_memory(available_memory())
+    if parallel < 1:
+        raise ValueError("at least one chunk must be in flight")
+    return parallel
+
+
 @dataclass(slots=True)
 class _UnderWay:
     """How many uploads there are, and how many of them are of one chunk."""
@@ -69,6 +79,7 @@ class UploadLimits:
     At most `parallel` chunks of `chunk_size` bytes are held in memory: those that are being sent,
     those whose answer is awaited, and one that is ready; by default 10, fewer on a machine with
     little memory left. How many are sent at once follows the line, from `begin` on, and `speed`.
+    Speed and `parallel` (`resize`) may change while uploads are under way.
 
     Once `stopped` is set, no upload begins another chunk: it raises `StoppedError` when those in
     flight have arrived. What only has to be made a file still is. A copy (`copy.copy`) can be
@@ -81,12 +92,9 @@ class UploadLimits:
         """Refuse what Dropbox would refuse: chunks are multiples of 4 MiB and at most 150 MiB."""
         if chunk_size % BLOCK_SIZE or not 0 < chunk_size <= 148 * 1024 * 1024:
             raise ValueError("chunks must be multiples of 4 MiB up to 148 MiB")
-        if parallel is None:
-            parallel = chunks_in_memory(available_memory())
-        if parallel < 1:
-            raise ValueError("at least one chunk must be in flight")
+        parallel = _chunks(parallel)
         self.chunk_size = chunk_size
-        self.slots = asyncio.Semaphore(parallel)
+        self.slots = Slots(parallel)
         self.speed = SpeedLimit()
         self.pace = Pace(begin, parallel, ceiling=self._needed_for_speed)
         self.committer = Committer()
@@ -102,6 +110,15 @@ class UploadLimits:
     def alone(self) -> bool:
         """Whether at most one upload of a single chunk is under way."""
         return self._under_way.small <= 1
+
+    def resize(self, parallel: int | None) -> None:
+        """Let `parallel` be this from now on, for all copies: chunks in flight go on, and of the
+        next ones there are so many at most.
+        """
+        parallel = _chunks(parallel)
+        self.slots.resize(parallel)
+        self.pace.bound(parallel)
+        del self._spare[parallel:]
 
     def check(self) -> None:
         """Raise `StoppedError` if nothing more may be sent."""
@@ -131,7 +148,7 @@ class UploadLimits:
 
     def give_back(self, chunk: memoryview) -> None:
         """Take memory back that nobody reads any more."""
-        if len(chunk) == self.chunk_size:
+        if len(chunk) == self.chunk_size and not self.slots.too_many:
             self._spare.append(chunk)
 
     async def prepare(self, client: DropboxClient) -> None:

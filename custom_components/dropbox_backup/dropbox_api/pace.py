@@ -65,7 +65,7 @@ class Pace:
         """
         self._most = most
         self._ceiling = ceiling
-        self._least = min(least, most)
+        self._at_least = least
         self.allowed = max(self._least, min(begin, most))
         self._running = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -73,6 +73,17 @@ class Pace:
         # Before the latest step up: how many transfers per second there were.
         self._rate_before: float | None = None
         self._rest = 0
+
+    @property
+    def _least(self) -> int:
+        return min(self._at_least, self._most)
+
+    def bound(self, most: int) -> None:
+        """Let there be so many at most from now on; those that run go on."""
+        self._most = most
+        self._step_to(self.allowed)
+        self._rate_before = None
+        self._let_begin()
 
     async def begin(self) -> None:
         """Wait until one more may run."""
@@ -93,6 +104,9 @@ class Pace:
         self._running -= 1
         if took is not None:
             self.learn(took)
+        self._let_begin()
+
+    def _let_begin(self) -> None:
         while self._waiting and self._may_begin():
             turn = self._waiting.popleft()
             if not turn.done():  # cancelled

@@ -40,16 +40,31 @@ class Gate:
         """
         self._hass = hass
         self._journal = journal
-        self.policy = policy
+        self._policy = policy
         self._on_change = on_change
         shared = UploadLimits(parallel=policy.chunks_at_once)
-        # An upload of Home Assistant's own outlives us when the options change: the new speed is
-        # its speed, too.
+        # An upload of Home Assistant's own outlives us when the entry is reloaded: the speed that
+        # somebody chooses then is its speed, too.
         shared.speed = hass.data.setdefault(_SPEEDS, {}).setdefault(account, shared.speed)
         shared.speed.bytes_per_second = policy.bytes_per_second
         # Copies: the slots, the speed and what was learned of the line are the same objects.
         self._limits = {asker: copy(shared) for asker in Asker}
         self._holds: dict[Asker, Hold | None] = {}
+        self._look(dt_util.now())
+
+    @property
+    def policy(self) -> Policy:
+        """The rules that hold now."""
+        return self._policy
+
+    @callback
+    def apply(self, policy: Policy) -> None:
+        """Let other rules hold from now on, for what is under way as well."""
+        before, self._policy = self._policy, policy
+        shared = self._limits[Asker.WORKER]
+        shared.speed.bytes_per_second = policy.bytes_per_second
+        if policy.chunks_at_once != before.chunks_at_once:
+            shared.resize(policy.chunks_at_once)
         self._look(dt_util.now())
 
     @property
@@ -92,8 +107,6 @@ class Gate:
         def time_passed(now: datetime) -> None:
             self._look(now)
 
-        if self.policy.hours is None:
-            return lambda: None
         self._look(dt_util.now())
         # The wall clock itself, every minute: whatever is put forward, back or right in between
         # does not matter.

@@ -52,17 +52,23 @@ class Keeper:
         self._refresh = refresh
         self._one_at_a_time = asyncio.Lock()
 
+    def apply(self, policy: Policy) -> None:
+        """Judge by other rules from now on. What was asked under those before is asked no more."""
+        before, self._policy = self._policy, policy
+        if policy.keep != before.keep:
+            self._publisher.publish(unconfirmed=())
+
     async def judge(self) -> tuple[Verdict, ...]:
         """Return what retention says of every backup in Dropbox as of the last refresh, newest
         first.
         """
-        backups = self._folder.backups
-        others = (self._policy.keep, self._instance_id, self.declined)
-        verdicts = await in_thread(judge, backups, *others)
-        if backups == self._folder.backups:
-            return verdicts
-        # Nothing is deleted on account of a backup that has gone meanwhile.
-        return judge(self._folder.backups, *others)
+        facts = self._facts()
+        verdicts = await in_thread(judge, *facts)
+        # Nothing is deleted on account of a backup that has gone meanwhile, nor of a rule.
+        return verdicts if facts == self._facts() else judge(*self._facts())
+
+    def _facts(self) -> tuple[tuple[RemoteBackup, ...], int, str, frozenset[Revision]]:
+        return self._folder.backups, self._policy.keep, self._instance_id, self.declined
 
     # A person's answers
 

@@ -138,6 +138,18 @@ class Reconciler:
         self._requested.set()
         return done
 
+    @callback
+    def apply(self, policy: Policy) -> None:
+        """Work by other rules from now on. What is under way goes on, and keeps to them."""
+        if policy == self._policy:
+            return
+        self._policy = policy
+        self._schedule.check_interval = policy.check_interval
+        self.keeper.apply(policy)
+        self.gate.apply(policy)
+        self.publisher.publish()
+        self.request("options changed")
+
     async def refresh(self, within: float | None = None) -> None:
         """List the backup folder, making it if need be. Raises `DropboxError`.
 

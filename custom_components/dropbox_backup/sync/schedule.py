@@ -15,14 +15,17 @@ _RETRY_AWAY_AFTER = timedelta(minutes=5)
 
 
 class Schedule:
-    """Wakes the worker: after the check interval, or, while there is a problem, sooner."""
+    """Wakes the worker: after the check interval, or, while there is a problem, sooner.
+
+    Another `check_interval` holds from the next check on.
+    """
 
     def __init__(
         self, hass: HomeAssistant, check_interval: timedelta, wake: Callable[[], object]
     ) -> None:
         """Wake nobody before the first check."""
         self._hass = hass
-        self._check_interval = check_interval
+        self.check_interval = check_interval
         self._wake = wake
         self._failures = 0
         self._cancel_timer: CALLBACK_TYPE | None = None
@@ -33,7 +36,7 @@ class Schedule:
         """Set the timer after a check; `not_before`: seconds that Dropbox wants to rest."""
         if problem is None:
             self._failures = 0
-            wait = self._check_interval
+            wait = self.check_interval
         else:
             wait = _RETRY_AFTER[min(self._failures, len(_RETRY_AFTER) - 1)]
             if problem.kind in AWAY:
