@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 import random
 import tarfile
+import time
 
 from hypothesis import given, strategies as st
 import pytest
@@ -99,6 +100,33 @@ def test_whatever_passes_is_told_or_not(damage: bytes, where: int, count: int) -
     for start in range(0, len(damaged), count):
         watch.passed(damaged[start : start + count])
     assert watch.ended() == expected
+
+
+@pytest.mark.parametrize("extended", [False, True])
+def test_a_size_that_no_file_has_is_refused(*, extended: bool) -> None:
+    member = tarfile.TarInfo("homeassistant.tar.gz")
+    member.size = (1 << 63) - 1 if extended else 1 << 80
+    headers = member.tobuf(tarfile.PAX_FORMAT if extended else tarfile.GNU_FORMAT)
+    headers += bytes(tarfile.BLOCKSIZE)
+    with pytest.raises(ArchiveError, match="a size in it"):
+        examine(io.BytesIO(headers))
+
+
+def test_a_header_of_very_many_records_takes_no_longer_than_its_size() -> None:
+    def seconds(records: int) -> float:
+        text = b"7 a=bc\n" * records
+        header = tarfile.TarInfo("x")
+        header.type, header.size = tarfile.XHDTYPE, len(text)
+        archive = header.tobuf() + text.ljust(-(-len(text) // 512) * 512, b"\0")
+        archive += tarfile.TarInfo("file").tobuf() + bytes(1024)
+        tries = []
+        for _ in range(3):
+            begun = time.thread_time()
+            assert examine(io.BytesIO(archive)).members == 1
+            tries.append(time.thread_time() - begun)
+        return min(tries)
+
+    assert seconds(120_000) < 12 * seconds(20_000)
 
 
 def test_parts_of_more_than_8_gib(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from custom_components.dropbox_backup.sync.sources import (
     EncryptedSource,
     LocalSource,
     StreamSource,
+    as_in_dropbox,
 )
 from custom_components.dropbox_backup.sync.transfers import Transfers
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
@@ -375,6 +376,11 @@ async def test_what_is_kept_lies_readable_in_the_archive(
     assert salts in dropbox_server.account.files.read(path)
 
 
+async def aiter_of(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), MIB):
+        yield data[start : start + MIB]
+
+
 async def encrypted(house: House, root: Root, password: str = PASSWORD) -> bytes:
     """Return the one local backup as it would be sent."""
     _, source = await house.local.source(await house.only_backup(), password)
@@ -430,6 +436,26 @@ async def test_what_changes_between_two_readings_is_not_encrypted(
     assert b"".join(first).startswith(b"".join(sent))
     await house.transfers.upload(backup, source, limits=UploadLimits(), patience=30)
     await check_restorable(hass, dropbox_server, made)
+
+
+@pytest.mark.parametrize("second", [False, True], ids=["first reading", "second reading"])
+async def test_what_breaks_off_is_said_to_be_unreadable(
+    hass: HomeAssistant, made: AgentBackup, client: DropboxClient, *, second: bool
+) -> None:
+    house = await House.start(hass, client)
+    await house.only_backup()
+    path = async_get_manager(hass).local_backup_agents[LOCAL_AGENT].get_backup_path(made.backup_id)
+    whole = path.read_bytes()
+    given = [whole, whole, whole[: len(whole) // 2]] if second else [whole, whole[: 3 * MIB]]
+
+    async def open_stream() -> AsyncIterator[bytes]:
+        return aiter_of(given.pop(0))
+
+    stream = StreamSource(open_stream, len(whole))
+    _, source = as_in_dropbox(stream, made, await stream.contents(), PASSWORD)
+    assert isinstance(source, EncryptedSource)
+    with pytest.raises(BackupAgentError, match="can't be encrypted"):
+        await house.transfers.upload(made, source, limits=UploadLimits(), patience=30)
 
 
 @pytest.mark.usefixtures("quick_worker")

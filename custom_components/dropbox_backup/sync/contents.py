@@ -11,6 +11,7 @@ from typing import IO
 
 from securetar import GZIP_MAGIC_BYTES, SECURETAR_MAGIC, TAR_MAGIC_BYTES, TAR_MAGIC_OFFSET
 
+from .. import untrusted
 from .archive import ArchiveError
 from .models import Protection
 
@@ -21,6 +22,7 @@ _METADATA_NAME = PurePath("backup.json")
 # Far more than any real archive has.
 _LARGEST_METADATA = 1024 * 1024
 _LARGEST_HEADER = 1024 * 1024
+_LONGEST_LENGTH = len(f"{_LARGEST_HEADER} ")
 _MOST_MEMBERS = 20_000
 _EXTENDED = frozenset({tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE})
 _LONG = frozenset({tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK})
@@ -162,10 +164,20 @@ def _next_header(
     member.name = extended.get("path", long_name or member.name)
     if (size := extended.get("size")) is not None:
         # Files of more than 8 GiB have their size only here.
-        if not size.isascii() or not size.isdigit() or len(size) > len(str(1 << 62)):
-            raise ArchiveError("a size in it is no number")
-        member.size = int(size)
+        member.size = _size(size)
     return member, offset
+
+
+def _size(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(untrusted.LARGEST_SIZE)):
+        raise ArchiveError("a size in it is no number")
+    return _checked_size(int(text))
+
+
+def _checked_size(size: int) -> int:
+    if not 0 <= size <= untrusted.LARGEST_SIZE:
+        raise ArchiveError("a size in it is none that a file can have")
+    return size
 
 
 def _parsed(block: bytes) -> tarfile.TarInfo:
@@ -173,21 +185,23 @@ def _parsed(block: bytes) -> tarfile.TarInfo:
         member = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except tarfile.TarError as err:
         raise ArchiveError(f"it is not a readable archive: {err}") from err
-    if member.size < 0:
-        raise ArchiveError("a size in it is no number")
+    _checked_size(member.size)
     return member
 
 
 def _extended(text: bytes) -> dict[str, str]:
     """Return what a PAX header says: lines of "length key=value"."""
     values: dict[str, str] = {}
-    while text.strip(b"\0"):
-        length, _, _ = text.partition(b" ")
-        if not length.isdigit() or len(length) > len(str(_LARGEST_HEADER)) or int(length) <= 0:
+    end = len(text.rstrip(b"\0"))
+    start = 0
+    while start < end:
+        length, _, _ = text[start : start + _LONGEST_LENGTH].partition(b" ")
+        if not length.isdigit() or int(length) <= 0:
             raise ArchiveError("a header in it can't be read")
-        line, text = text[: int(length)], text[int(length) :]
-        key, _, value = line[len(length) + 1 :].removesuffix(b"\n").partition(b"=")
+        line = text[start + len(length) + 1 : start + int(length)]
+        key, _, value = line.removesuffix(b"\n").partition(b"=")
         values[key.decode(errors="surrogateescape")] = value.decode(errors="surrogateescape")
+        start += int(length)
     return values
 
 

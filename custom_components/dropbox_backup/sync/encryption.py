@@ -8,7 +8,8 @@ first for the digests from which its keys follow, then to be encrypted, each pie
 the digest that it had before.
 """
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Generator, Hashable, Iterator
+from contextlib import contextmanager
 import copy
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -145,6 +146,16 @@ class Digests:
         return blake2b(b"%b %d %b" % (self.whole, index, own)).digest()
 
 
+@contextmanager
+def _in_our_words() -> Generator[None]:
+    """Also of what is only noticed when a member is read: an archive that breaks off."""
+    try:
+        yield
+    except tarfile.TarError as err:
+        raise ArchiveError(f"it is not a readable archive: {err}") from err
+
+
+@_in_our_words()
 def read_digests(file: IO[bytes], *, flagged: bool) -> Digests:
     """Read an archive. Raises `ArchiveError`, and what reading raises. Blocking."""
     pieces: list[bytes] = []
@@ -167,6 +178,7 @@ def read_digests(file: IO[bytes], *, flagged: bool) -> Digests:
     return Digests(members, tuple(pieces), whole.digest())
 
 
+@_in_our_words()
 def encrypt(
     source: IO[bytes],
     target: IO[bytes],
@@ -224,19 +236,16 @@ def encrypt(
 
 def _members(file: IO[bytes]) -> Iterator[tuple[tarfile.TarInfo, io.BufferedReader | None]]:
     """Go through an archive; yield each member with its data, or None if it has none."""
-    try:
-        with tarfile.open(fileobj=file, mode="r|", bufsize=_TAR_BUFFER) as archive:
-            for member in archive:
-                if member.issparse():
-                    raise ArchiveError("it holds a file with holes")
-                if not member.isreg():
-                    yield member, None
-                    continue
-                data = archive.extractfile(member)
-                assert isinstance(data, io.BufferedReader)
-                yield member, data
-    except tarfile.TarError as err:
-        raise ArchiveError(f"it is not a readable archive: {err}") from err
+    with tarfile.open(fileobj=file, mode="r|", bufsize=_TAR_BUFFER) as archive:
+        for member in archive:
+            if member.issparse():
+                raise ArchiveError("it holds a file with holes")
+            if not member.isreg():
+                yield member, None
+                continue
+            data = archive.extractfile(member)
+            assert isinstance(data, io.BufferedReader)
+            yield member, data
 
 
 def _of_another_size(member: tarfile.TarInfo) -> tarfile.TarInfo:
