@@ -14,6 +14,7 @@ from homeassistant.util import dt as dt_util
 import pytest
 
 from custom_components.dropbox_backup.const import CONF_KEEP
+from custom_components.dropbox_backup.sync.models import Missed
 
 from .dropbox_server import DropboxServer
 from .world import (
@@ -128,3 +129,22 @@ async def test_what_was_noted_by_a_clock_of_the_future_is_taken_back(
     reconciler.publisher.publish()
 
     assert getattr(results, note) <= dt_util.utcnow()
+
+
+async def test_a_backup_that_did_not_get_there_is_told_after_a_clock_was_behind(
+    hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of a machine without a battery is, until it has reached a time server."""
+    entry = await set_up_entry(hass, dropbox_server)
+    await make_backup(hass, "Good")
+    await wait_until_idle(hass, entry)
+    reconciler = reconciler_of(entry)
+    reconciler._journal.notes.missed = Missed("Lost", dt_util.utcnow(), "no room")
+    with monkeypatch.context() as behind:
+        behind.setattr(dt_util, "utcnow", lambda: datetime.fromisoformat("2000-01-01T00:00:00Z"))
+        reconciler.publisher.publish()
+    reconciler.publisher.publish()
+
+    problem = entity(hass, entry, "binary_sensor", "problem")
+    assert problem.attributes["kind"] == "upload_failed"
+    assert "Lost" in problem.attributes["detail"]

@@ -251,7 +251,10 @@ class Publisher:
     def _situation(self, state: State) -> Situation:
         results = self._journal.notes.results
         now = dt_util.utcnow()
-        self._journal.notes.take_back_what_is_to_come(now)
+        # What Dropbox has already, by its own clock, shows when ours is behind: then that is wrong,
+        # not the notes.
+        if all(one.file.uploaded <= now for one in state.backups):
+            self._journal.notes.take_back_what_is_to_come(now)
         # What is not verified counts for nothing.
         ours = (one for one in state.backups if one.owner == state.instance_id and one.verified)
         newest = list(islice(ours, 1))
