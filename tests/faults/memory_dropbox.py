@@ -44,6 +44,7 @@ class StoredFile:
     rev: str
     content_hash: str
     uploaded: datetime
+    modified: datetime | None = None
 
     def metadata(self) -> Any:
         """Return it as Dropbox describes it."""
@@ -51,7 +52,7 @@ class StoredFile:
         return files.FileMetadata(
             name=self.name,
             id=f"id:{self.rev}",
-            client_modified=now,
+            client_modified=self.modified or now,
             server_modified=now,
             rev=self.rev,
             size=len(self.data),
@@ -80,10 +81,10 @@ class MemoryDropbox:
         """Bytes that the files take."""
         return sum(len(one.data) for one in self.files.values())
 
-    def put(self, name: str, data: bytes) -> StoredFile:
-        """Write a file, as anybody may."""
+    def put(self, name: str, data: bytes, modified: datetime | None = None) -> StoredFile:
+        """Write a file, as anybody may; `modified` is what they say of its date, in UTC."""
         rev = f"{len(self.revisions) + 1:016x}"
-        file = StoredFile(name, data, rev, content_hash(block_digests(data)), self.now)
+        file = StoredFile(name, data, rev, content_hash(block_digests(data)), self.now, modified)
         self.files[name.lower()] = self.revisions[rev] = file
         self.changes.append(name)
         return file
@@ -280,7 +281,7 @@ class MemoryClient(DropboxClient):
         there = self._dropbox.files.get(name.lower())
         if (there.rev if there else None) != commit.replaces:
             raise RefusedError("path/conflict/file")
-        file = self._dropbox.put(name, data)
+        file = self._dropbox.put(name, data, commit.client_modified)
         self._dropbox.on_upload(file)
         return file.metadata()
 

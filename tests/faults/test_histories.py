@@ -17,6 +17,7 @@ import pytest
 
 from custom_components.dropbox_backup.dropbox_api.chunks import Source
 from custom_components.dropbox_backup.sync.archive import backup_from_json
+from custom_components.dropbox_backup.sync.backup_settings import BackupSettings, Encryption
 from custom_components.dropbox_backup.sync.catalog import parse_catalog
 from custom_components.dropbox_backup.sync.journal import Journal, Notes, parse_notes, write_notes
 from custom_components.dropbox_backup.sync.local import LocalBackups, LocalListing
@@ -66,6 +67,10 @@ class Shelf(LocalBackups):
     @override
     def password_for(self, agent_id: str) -> str | None:
         return None
+
+    @override
+    def settings_for(self, agent_id: str) -> BackupSettings:
+        return BackupSettings(Encryption.OFF)
 
     @override
     async def source(self, local: LocalBackup, password: str | None) -> Any:
