@@ -15,7 +15,12 @@ from custom_components.dropbox_backup.dropbox_api.client import (
     FileMetadata,
     UploadCommit,
 )
-from custom_components.dropbox_backup.dropbox_api.download import download, read_range
+from custom_components.dropbox_backup.dropbox_api.download import (
+    _Range,
+    _Ranges,
+    download,
+    read_range,
+)
 from custom_components.dropbox_backup.dropbox_api.errors import (
     CorruptError,
     RefusedError,
@@ -71,6 +76,18 @@ async def test_a_small_range_whose_answer_breaks_off_is_asked_for_again(
     dropbox_server.faults.add(broken)
     assert await read_range(client, metadata.rev, 10, 20) == DATA[10:20]
     assert broken.applied == 1
+
+
+async def test_an_answer_that_is_longer_than_its_range_costs_nothing_but_another_one(
+    client: DropboxClient, metadata: FileMetadata
+) -> None:
+    longer = iter([100])
+
+    def ask_for_more(_ranges: _Ranges, part: _Range) -> int:
+        return part.end + next(longer, 0)
+
+    with patch.object(_Ranges, "_end", ask_for_more):
+        assert await received(client, metadata) == DATA
 
 
 async def test_a_restore_waits_as_long_as_dropbox_asks_and_goes_on(

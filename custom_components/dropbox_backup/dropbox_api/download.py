@@ -196,9 +196,9 @@ class _Range:
 
     def put(self, data: bytes) -> None:
         """Take what arrived."""
-        self.position += len(data)
-        if self.position > self.end:
+        if self.position + len(data) > self.end:
             raise UnreachableError("Dropbox sent more than was asked for")
+        self.position += len(data)
         self._arrived.append(data)
         self._size += len(data)
         self._news.set()
