@@ -45,6 +45,7 @@ from .sync.backups import backup
 TEXTS: Final = json.loads(
     (Path(dropbox_backup.__file__).parent / "translations" / "en.json").read_text(encoding="utf-8")
 )
+SEARCH: Final = "files/search_v2"
 CALLBACK = "/auth/external/callback"
 
 
@@ -1095,6 +1096,170 @@ async def test_an_account_that_is_added_again_finds_its_folder_suggested(
     await hass.async_block_till_done()
     form = await person.allows(await person.adds_integration())
     assert form["data_schema"][0]["default"] == "/Mine"
+
+
+# Folders that have backups
+
+
+@pytest.fixture
+async def step_before_folder(person: Person, app: DropboxApp) -> JsonObject:
+    """Begin to set up; the next step signs in, and leads to the folder."""
+    await person.adds_app(app)
+    return await person.adds_integration()
+
+
+def _put_catalog(server: DropboxServer, app: DropboxApp, folder: str) -> None:
+    server.account.app_files(app).put(f"{folder}/{CATALOG_NAME}", write_catalog({}))
+    server.clock.advance(60)
+
+
+def _offered(form: JsonObject) -> list[str] | None:
+    """Return what the field for the folder offers; None: it is plain."""
+    (field,) = form["data_schema"]
+    assert field["name"] == CONF_FOLDER
+    if (select := field["selector"].get("select")) is None:
+        assert "text" in field["selector"]
+        return None
+    assert select["custom_value"] is True
+    return [str(option) for option in select["options"]]
+
+
+async def test_folders_that_have_backups_are_offered_and_any_other_can_be_typed(
+    hass: HomeAssistant,
+    person: Person,
+    app: DropboxApp,
+    step_before_folder: JsonObject,
+    dropbox_server: DropboxServer,
+) -> None:
+    for folder in ("/Old house/Backups", "", "/Häuser/Neu"):
+        _put_catalog(dropbox_server, app, folder)
+    form = await person.allows(step_before_folder)
+    expected = [DEFAULT_FOLDER, "/Häuser/Neu", "/", "/Old house/Backups"]
+    assert _offered(form) == expected
+    assert form["data_schema"][0]["default"] == DEFAULT_FOLDER, "offered, not chosen for anybody"
+
+    form = await person.answers(form, folder="typed badly.")
+    assert form["errors"] == {CONF_FOLDER: Obstacle.NAME_ENDS_BADLY}
+    assert _offered(form) == expected
+    assert dropbox_server.log.count(SEARCH) == 1
+    done = await person.answers(form, folder=" typed/Well ")
+    assert done["type"] == "create_entry"
+    (entry,) = hass.config_entries.async_entries(DOMAIN)
+    assert entry.data[CONF_FOLDER] == "/typed/Well"
+    await hass.async_block_till_done()
+
+    form = await person.chooses(await person.reconfigures(entry), "folder")
+    offered = _offered(form)
+    assert offered is not None
+    assert offered[0] == form["data_schema"][0]["default"] == "/typed/Well"
+    assert set(expected) < set(offered)
+    step = await person.answers(form, folder="/Old house/Backups")
+    assert (step["type"], step["reason"]) == ("abort", "folder_changed")
+    await hass.async_block_till_done()
+    assert entry.data[CONF_FOLDER] == "/Old house/Backups"
+
+
+async def test_only_folders_of_catalogs_are_offered_and_not_too_many(
+    person: Person,
+    app: DropboxApp,
+    step_before_folder: JsonObject,
+    dropbox_server: DropboxServer,
+) -> None:
+    tree = dropbox_server.account.app_files(app)
+    for name in ("my dropbox_backup_catalog.json", "dropbox_backup_catalog (1).json"):
+        tree.put(f"/Copies/{name}", b"{}")
+    tree.create_folder(f"/A folder/{CATALOG_NAME}")
+    for number in range(15):
+        _put_catalog(dropbox_server, app, f"/Home {number:02}")
+    _put_catalog(dropbox_server, app, "/Not for us.")
+    form = await person.allows(step_before_folder)
+    latest = [f"/Home {number:02}" for number in range(14, 4, -1)]
+    assert _offered(form) == [DEFAULT_FOLDER, *latest]
+
+
+async def test_what_is_only_offered_keeps_nobody_from_going_on(
+    person: Person,
+    app: DropboxApp,
+    step_before_folder: JsonObject,
+    dropbox_server: DropboxServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _put_catalog(dropbox_server, app, "/Mine")
+    monkeypatch.setattr(account_module, "_LONGEST_SEARCH", 0.3)
+    dropbox_server.faults.add(
+        Fault(FaultKind.STALL, SEARCH, when="before", seconds=60.0, times=None)
+    )
+    form = await person.allows(step_before_folder)
+    assert _offered(form) is None
+    done = await person.answers(form, folder="/Mine")
+    assert done["type"] == "create_entry"
+    dropbox_server.faults.clear()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(FaultKind.STATUS, SEARCH, status=500, times=None),
+        Fault(FaultKind.STATUS, SEARCH, status=429, times=None),
+        Fault(FaultKind.GARBAGE, SEARCH, times=None),
+        Fault(FaultKind.RESET_BEFORE_BODY, SEARCH, times=None),
+    ],
+    ids=lambda fault: f"{fault.kind} {fault.status}",
+)
+async def test_a_search_that_fails_offers_nothing(
+    person: Person,
+    app: DropboxApp,
+    step_before_folder: JsonObject,
+    dropbox_server: DropboxServer,
+    fault: Fault,
+) -> None:
+    _put_catalog(dropbox_server, app, "/Mine")
+    dropbox_server.faults.add(fault)
+    form = await person.allows(step_before_folder)
+    assert _offered(form) is None
+    assert dropbox_server.log.count(SEARCH) == 1, "a person waits: once must do"
+    dropbox_server.faults.clear()
+
+
+async def test_nonsense_among_what_is_found_is_left_out(
+    person: Person,
+    step_before_folder: JsonObject,
+    dropbox_server: DropboxServer,
+) -> None:
+    def match(path: str | None, tag: str = "file") -> JsonObject:
+        file = {
+            ".tag": tag,
+            "name": CATALOG_NAME,
+            "id": "id:abcdefghijk",
+            "client_modified": "2026-01-02T03:04:05Z",
+            "server_modified": "2026-01-02T03:04:05Z",
+            "rev": "0123456789abcdef",
+            "size": 2,
+        }
+        if path is not None:
+            file |= {"path_display": path, "path_lower": path.lower()}
+        return {"metadata": {".tag": "metadata", "metadata": file}}
+
+    matches = [
+        match(None),
+        match(""),
+        match(CATALOG_NAME),
+        match(f"relative/{CATALOG_NAME}"),
+        match(f"/Elsewhere/{CATALOG_NAME}", "deleted"),
+        match("/Elsewhere/another.json"),
+        match(f"/Ctrl\u0007/{CATALOG_NAME}"),
+        match(f"/Half\ud800/{CATALOG_NAME}"),
+        match(f"//twice//{CATALOG_NAME}"),
+        match(f"/{'long/' * 900}{CATALOG_NAME}"),
+        match(f"/dot./{CATALOG_NAME}"),
+        {"metadata": {".tag": "something_new", "something_new": 1}},
+        match(f"/Good/{CATALOG_NAME}"),
+        match(f"/Good/{CATALOG_NAME}"),
+    ]
+    body = json.dumps({"matches": matches, "has_more": False})
+    dropbox_server.faults.add(Fault(FaultKind.STATUS, SEARCH, status=200, body=body))
+    form = await person.allows(step_before_folder)
+    assert _offered(form) == [DEFAULT_FOLDER, "/Half?", "/Good"]
 
 
 # Options

@@ -41,6 +41,9 @@ from homeassistant.helpers.selector import (
     NumberSelector,
     NumberSelectorConfig,
     NumberSelectorMode,
+    SelectSelector,
+    SelectSelectorConfig,
+    SelectSelectorMode,
     TextSelector,
     TextSelectorConfig,
     TextSelectorType,
@@ -84,6 +87,7 @@ from .sync.account import (
     ObstacleError,
     check_sign_in,
     folder_path,
+    folders_with_backups,
     look_into,
     missing_permissions,
     prove_writable,
@@ -278,6 +282,7 @@ class DropboxBackupConfigFlow(AbstractOAuth2FlowHandler, domain=DOMAIN):
         self._name = ""
         self._data: dict[str, Any] = {}  # Any: Home Assistant's own type for entry data
         self._missing: tuple[str, ...] = ()
+        self._with_backups: list[str] | None = None
 
     @property
     @override
@@ -462,14 +467,32 @@ class DropboxBackupConfigFlow(AbstractOAuth2FlowHandler, domain=DOMAIN):
         )
 
     async def _folder_schema(self) -> vol.Schema:
-        """Suggest the folder in use, or the one that was before the account was removed."""
+        """Suggest the folder in use, or the one that was before the account was removed, and offer
+        others that have backups.
+        """
         if self.source == SOURCE_RECONFIGURE:
             now = self._get_reconfigure_entry().data[CONF_FOLDER] or ROOT_FOLDER
         else:
             assert self.unique_id
             before = await folder_used_before(self.hass, notes_name(self.unique_id))
             now = before or DEFAULT_FOLDER
-        return vol.Schema({vol.Required(CONF_FOLDER, default=now): TextSelector()})
+        offered = list(dict.fromkeys([now, *await self._folders_with_backups(), DEFAULT_FOLDER]))
+        if self._with_backups in ([], [now]):  # a list would only be in the way
+            return vol.Schema({vol.Required(CONF_FOLDER, default=now): TextSelector()})
+        config = SelectSelectorConfig(
+            options=offered, custom_value=True, mode=SelectSelectorMode.DROPDOWN
+        )
+        return vol.Schema({vol.Required(CONF_FOLDER, default=now): SelectSelector(config)})
+
+    async def _folders_with_backups(self) -> list[str]:
+        """Ask Dropbox once, also if the form is shown again."""
+        if self._with_backups is None:
+            try:
+                found = await folders_with_backups(await self._signed_in_client())
+            except ObstacleError:  # told when a folder is chosen
+                found = []
+            self._with_backups = [folder or ROOT_FOLDER for folder in found]
+        return self._with_backups
 
     async def _use(self, folder: str) -> ConfigFlowResult:
         told = {

@@ -88,6 +88,7 @@ ROUTES: dict[str, RouteSpec] = {
         _spec("files", files, "move:2", WRITE_CONTENT),
         _spec("files", files, "list_revisions", READ_METADATA),
         _spec("files", files, "restore", WRITE_CONTENT),
+        _spec("files", files, "search:2", READ_METADATA),
     )
 }
 

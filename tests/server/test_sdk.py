@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 import inspect
 import os
@@ -199,6 +200,50 @@ async def test_listing_continues_over_pages_and_reports_changes(
     delta = await sdk(lambda client: client.files_list_folder_continue(cursor))
     kinds = [(type(entry).__name__, entry.name) for entry in delta.entries]
     assert kinds == [("DeletedMetadata", "3.tar"), ("FileMetadata", "new.tar")]
+
+
+async def test_its_client_finds_files_and_folders_by_their_names(
+    server: DropboxServer, sdk: Sdk
+) -> None:
+    tree = server.account.files
+    for path in ("/A/some_notes.json", "/B/Some Notes (1).json", "/B/other.json"):
+        tree.put(path, path.encode())
+        server.clock.advance(60)
+    tree.create_folder("/C/some notes")
+
+    def found(client: dropbox.Dropbox, **options: Any) -> list[str]:
+        result = client.files_search_v2("some_notes", files.SearchOptions(**options))
+        assert result.has_more == (result.cursor is not None)
+        matches = [match.metadata.get_metadata() for match in result.matches]
+        return [one.path_display for one in matches]
+
+    newest = files.SearchOrderBy.last_modified_time
+    assert await sdk(lambda client: found(client, order_by=newest, filename_only=True)) == [
+        "/B/Some Notes (1).json",
+        "/A/some_notes.json",
+        "/C/some notes",
+    ]
+    assert await sdk(lambda client: found(client, path="/a")) == ["/A/some_notes.json"]
+    assert len(await sdk(lambda client: found(client, max_results=2))) == 2
+
+    server.rules = replace(server.rules, search_delay=30.0)
+    tree.delete("/A/some_notes.json")
+    tree.put("/D/some_notes.json", b"new")
+    assert await sdk(lambda client: found(client, order_by=newest)) == [
+        "/B/Some Notes (1).json",
+        "/A/some_notes.json",
+        "/C/some notes",
+    ]
+    server.clock.advance(31)
+    latest = await sdk(lambda client: found(client, order_by=newest))
+    assert latest == ["/D/some_notes.json", "/B/Some Notes (1).json", "/C/some notes"]
+
+    with pytest.raises(exceptions.ApiError) as raised:
+        await sdk(lambda client: found(client, path="/no"))
+    assert raised.value.error.get_path().is_not_found()
+    with pytest.raises(exceptions.ApiError) as raised:
+        await sdk(lambda client: client.files_search_v2("?"))
+    assert raised.value.error.is_invalid_argument()
 
 
 async def test_its_client_takes_answers_in_pieces(server: DropboxServer, sdk: Sdk) -> None:

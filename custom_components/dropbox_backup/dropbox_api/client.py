@@ -117,6 +117,19 @@ class DropboxClient(Caller):
         """Return `files.FileMetadata` or `files.FolderMetadata`."""
         return await self._call("files", files.get_metadata, files.GetMetadataArg(path=path))
 
+    async def search_names(self, name: str, most: int) -> Any:
+        """Return what is called like this, somewhere in Dropbox, as `files.SearchV2Result`: at most
+        so many (1,000), the newest first. It is as of a while ago, and may lack some.
+        """
+        options = files.SearchOptions(
+            max_results=most,
+            order_by=files.SearchOrderBy.last_modified_time,
+            filename_only=True,
+        )
+        return await self._call(
+            "files", files.search_v2, files.SearchV2Arg(query=name, options=options)
+        )
+
     async def create_folder(self, path: str) -> None:
         """Make a folder and its parents. A folder that is there already is fine."""
         arg = files.CreateFolderArg(path=path, autorename=False)

@@ -23,11 +23,11 @@ from ..dropbox_api.errors import (
     SignInError,
     UnreachableError,
 )
+from ..dropbox_api.sdk import files
 from ..dropbox_api.upload import upload
+from .names import CATALOG_NAME
 from .remote import BackupFolder
 from .state import Space
-
-_LOGGER = logging.getLogger(__name__)
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -37,6 +37,11 @@ _PATIENCE_FOR_SPACE = 5.0
 _LONGEST_WAIT = 60.0
 _LONGEST_CLEAN_UP = 10.0
 _LONGEST_LOOK = 10.0
+_LONGEST_SEARCH = 5.0
+# Beside the catalogs themselves, others' conflicted copies of them are found.
+_MOST_FOUND = 100
+_MOST_OFFERED = 10
+_LONGEST_PATH = 1000
 _TEST_SIZE = 1024
 _LONGEST_NAME = 255
 # Control characters, and halves of surrogates: they can't even be sent.
@@ -149,6 +154,38 @@ async def prove_writable(client: DropboxClient, folder: str) -> None:
         finally:
             async with asyncio.timeout(_LONGEST_CLEAN_UP):
                 await client.delete(path, file.rev)
+
+
+async def folders_with_backups(client: DropboxClient) -> list[str]:
+    """Return folders that a Home Assistant has backups in, the latest first, as `folder_path` does.
+
+    Only to be offered: Dropbox finds them as of a while ago, and none if it does not say in time.
+    """
+    try:
+        async with asyncio.timeout(_LONGEST_SEARCH):
+            found = await client.with_patience(0).search_names(CATALOG_NAME, _MOST_FOUND)
+    except (DropboxError, TimeoutError) as err:
+        _LOGGER.debug("Dropbox does not say which folders have backups: %s", err)
+        return []
+    folders = untrusted.readable(_folder_of_catalog, found.matches, _MOST_FOUND)
+    return list(dict.fromkeys(folders))[:_MOST_OFFERED]
+
+
+def _folder_of_catalog(match: Any) -> str:
+    """Return the folder of a catalog that was found. Raises `UntrustedError` for what is none."""
+    file = match.metadata.get_metadata() if match.metadata.is_metadata() else None
+    if not isinstance(file, files.FileMetadata):
+        raise untrusted.UntrustedError("expected a file")
+    folder, slash, name = untrusted.exact(file.path_display, _LONGEST_PATH).rpartition("/")
+    if not slash or name != CATALOG_NAME:
+        raise untrusted.UntrustedError("expected a catalog")
+    try:
+        path = folder_path(folder)
+    except ObstacleError as err:
+        raise untrusted.UntrustedError("expected a folder for backups") from err
+    if path != folder:
+        raise untrusted.UntrustedError("expected the path of a folder")
+    return path
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from ..calls import Call
-from . import account, download, files, listing, upload
+from . import account, download, files, listing, search, upload
 
 # The argument and the result are Stone objects; see schema.py.
 Handler = Callable[[Call, Any], Awaitable[Any]]
@@ -17,6 +17,7 @@ HANDLERS: dict[str, Handler] = {
     **account.HANDLERS,
     **files.HANDLERS,
     **listing.HANDLERS,
+    **search.HANDLERS,
     **upload.HANDLERS,
 }
 STREAMS: dict[str, Callable[[Call, Any], Awaitable[web.StreamResponse]]] = {
