@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from homeassistant.components.backup import AgentBackup, async_get_manager
+from homeassistant.components.backup.manager import BackupManagerState
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.util import dt as dt_util
@@ -14,6 +15,7 @@ from pytest_homeassistant_custom_component.common import async_fire_time_changed
 from custom_components.dropbox_backup.backup import agent_id_of
 from custom_components.dropbox_backup.const import CONF_KEEP, CONF_UPLOAD_AUTOMATICALLY, DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
+from custom_components.dropbox_backup.sync import reconciler
 from custom_components.dropbox_backup.sync.state import ProblemKind, Status
 
 from .dropbox_server import DropboxServer, Fault, FaultKind
@@ -271,3 +273,21 @@ async def test_what_was_asked_for_and_then_deleted_does_not_come_back(
     await hass.config_entries.async_reload(entry.entry_id)
     await wait_until_idle(hass, entry)
     assert archives(dropbox_server) == []
+
+
+async def test_back_up_now_outlives_a_reload_before_the_worker_looks(
+    hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
+    await wait_until_idle(hass, entry)
+    with monkeypatch.context() as slow:
+        slow.setattr(reconciler, "_DEBOUNCE", 60)
+        await reconciler_of(entry).back_up()
+        await wait_until(lambda: async_get_manager(hass).state is BackupManagerState.IDLE)
+        await hass.async_block_till_done()
+        await hass.config_entries.async_reload(entry.entry_id)
+    await wait_until(lambda: in_dropbox(entry))
+    await wait_until_idle(hass, entry)
+    await make_backup(hass, "Later")
+    await wait_until_idle(hass, entry)
+    assert len(in_dropbox(entry)) == 1, "nobody asked for this one"

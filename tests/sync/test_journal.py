@@ -54,6 +54,7 @@ any_notes = st.builds(
     declined=st.none() | answers,
     missed=st.none() | st.builds(Missed, name=texts, made=st.just(FIRST_DAY), reason=texts),
     folder_seen=st.booleans(),
+    wanted_since=dates,
 )
 
 

@@ -78,7 +78,8 @@ class Notes:
     `paused`: the user has paused the uploads.
     `first_seen`: when local backups were seen first whose own date lies in the future.
     `wanted`: backups that a person asked for and that are still to be uploaded.
-    `everything_wanted`: so are all others.
+    `everything_wanted`: so are all others. `wanted_since`: so are those made since then, of which
+    it is not known yet which they are.
     `acknowledged`: which of Home Assistant's settings a person leaves as they are though they were
     told what these do to backups in Dropbox.
     `folder`: where the backups go, to suggest it if the account is removed and added again.
@@ -100,6 +101,7 @@ class Notes:
     first_seen: dict[BackupId, datetime] = field(default_factory=dict)
     wanted: set[BackupId] = field(default_factory=set)
     everything_wanted: bool = False
+    wanted_since: datetime | None = None
     acknowledged: set[str] = field(default_factory=set)
     folder: str | None = None
 
@@ -118,6 +120,7 @@ class Notes:
         self.wanted.clear()
         self.acknowledged.clear()
         self.everything_wanted = False
+        self.wanted_since = None
 
     def dated(self, local: Iterable[LocalBackup], now: datetime) -> tuple[LocalBackup, ...]:
         """Return the local backups so that none counts as made in the future, but as when it was
@@ -262,6 +265,7 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "first_seen": _ids_with(untrusted.date),
     "wanted": _all_of(untrusted.exact),
     "everything_wanted": untrusted.flag,
+    "wanted_since": untrusted.date,
     "acknowledged": _all_of(untrusted.exact),
     "folder": partial(untrusted.exact, longest=_LONGEST_PATH),
 }
@@ -312,6 +316,7 @@ def parse_notes(data: object) -> Notes:
         first_seen={BackupId(key): value for key, value in values["first_seen"]},
         wanted={BackupId(one) for one in values["wanted"]},
         everything_wanted=values["everything_wanted"] is True,
+        wanted_since=values["wanted_since"],
         acknowledged=set(values["acknowledged"]),
         folder=values["folder"],
     )
@@ -358,6 +363,7 @@ def write_notes(notes: Notes) -> dict[str, Any]:
         ],
         "wanted": sorted(notes.wanted),
         "everything_wanted": notes.everything_wanted,
+        "wanted_since": notes.wanted_since.isoformat() if notes.wanted_since else None,
         "acknowledged": sorted(notes.acknowledged),
         "folder": notes.folder,
     }

@@ -132,7 +132,7 @@ class Reconciler:
         if selection is None:
             done.set_result({})
         elif self._closed:
-            self._interrupt([Wish(selection, done)])
+            self._put_off([Wish(selection, done)])
         else:
             self._wishes.append(Wish(selection, done))
         self._requested.set()
@@ -338,7 +338,7 @@ class Reconciler:
             self._closed = True
             for stop in (*stop_watching, self._schedule.cancel, self._folder.stop):
                 stop()
-            self._interrupt(self._wishes)
+            self._put_off(self._wishes)
 
     def _archives_were_read(self) -> None:
         self._folder_has_news = True
@@ -350,6 +350,15 @@ class Reconciler:
             await self._reconcile()
         else:
             self._requested.clear()
+
+    def _put_off(self, wishes: Iterable[Wish]) -> None:
+        """Interrupt wishes of which nobody knows yet what they name."""
+        notes = self._journal.notes
+        begins = [one.selection.since for one in wishes if one.selection.since is not None]
+        if notes.wanted_since is not None:
+            begins.append(notes.wanted_since)
+        notes.wanted_since = min(begins, default=None)
+        self._interrupt(wishes)
 
     def _interrupt(self, wishes: Iterable[Wish]) -> None:
         """Tell those who wait that they wait in vain. What they named is uploaded all the same,
@@ -419,6 +428,11 @@ class Reconciler:
             run.try_again(named)
             notes.wanted |= named
             notes.everything_wanted |= wish.selection.everything
+        if notes.wanted_since is not None:
+            notes.wanted |= Selection(since=notes.wanted_since).of(run.local)
+            # What is asked for may still lie in a location that is silent.
+            notes.wanted_since = notes.wanted_since if found.silent else None
+            self._journal.changed()
         if wishes:
             self._journal.changed()
         run.silent = bool(found.silent)
