@@ -26,11 +26,13 @@ from custom_components.dropbox_backup.const import (
     DEFAULT_FOLDER,
     DOMAIN,
 )
+from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync import reconciler
 from custom_components.dropbox_backup.sync.journal import _JOURNALS
 from custom_components.dropbox_backup.sync.models import BackupId
 from custom_components.dropbox_backup.sync.names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.state import ProblemKind, Status
+from custom_components.dropbox_backup.sync.supervisor_files import SupervisorFile
 from custom_components.dropbox_backup.sync.wishes import Selection
 
 from .backup_page import BackupPage, last_result, own_agents
@@ -205,6 +207,83 @@ async def test_what_is_encrypted_on_its_way_from_supervisor_goes_on_after_a_rest
     (agent_id,) = own_agents(hass)
     _, data = await page.download(backup.slug, agent_id, "correct horse")
     assert parts(data) == parts(backup.path().read_bytes())
+
+
+async def stopped_in_the_middle(
+    hass: HomeAssistant, dropbox_server: DropboxServer, supervisor: Supervisor
+) -> tuple[DropboxBackupConfigEntry, StoredBackup]:
+    """Begin to upload a backup, and stop as if Home Assistant were killed; most of it arrived."""
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_CHUNKS_AT_ONCE: 1})
+    dropbox_server.faults.add(DropboxFault(FaultKind.STALL, APPEND, skip=4, seconds=60, times=None))
+    backup = await supervisor.make_backup(
+        Contents(addons=("core_ssh", "core_samba"), filling=9 * MIB)
+    )
+    sessions = reconciler_of(entry)._journal.notes.sessions
+    await wait_until(lambda: [one.arrived for one in sessions.values()] == [4])
+    await hass.config_entries.async_unload(entry.entry_id)
+    dropbox_server.faults.clear()
+    dropbox_server.log.clear()
+    supervisor.read_from.clear()
+    del hass.data[_JOURNALS]
+    return entry, backup
+
+
+async def test_of_a_backup_of_supervisor_only_what_has_not_arrived_is_read_after_a_restart(
+    hass: HomeAssistant, dropbox_server: DropboxServer, supervisor: Supervisor
+) -> None:
+    entry, backup = await stopped_in_the_middle(hass, dropbox_server, supervisor)
+
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_idle(hass, entry)
+
+    assert is_in_dropbox(dropbox_server, backup)
+    assert [one.verified is not None for one in state_of(entry).backups] == [True]
+    [start] = supervisor.read_from
+    assert start >= 4 * 4 * MIB
+    chunks = -(-state_of(entry).backups[0].file.size // (4 * MIB))
+    assert dropbox_server.log.count(APPEND) <= chunks - 4
+
+
+@pytest.mark.parametrize("when", ["meanwhile", "right before it is read on"])
+async def test_an_archive_of_supervisor_that_was_replaced_is_not_mixed_with_what_was_sent(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    supervisor: Supervisor,
+    monkeypatch: pytest.MonkeyPatch,
+    when: str,
+) -> None:
+    """By one of the same size, which says the same of itself."""
+    entry, backup = await stopped_in_the_middle(hass, dropbox_server, supervisor)
+
+    def replace() -> None:
+        data = bytearray(backup.path().read_bytes())
+        data[5 * MIB] ^= 1  # in what has arrived
+        backup.path().write_bytes(data)
+
+    if when == "meanwhile":
+        replace()
+    else:
+        look = SupervisorFile.look
+
+        async def looked(self: SupervisorFile) -> str:
+            etag = await look(self)
+            monkeypatch.setattr(SupervisorFile, "look", look)
+            replace()
+            return etag
+
+        monkeypatch.setattr(SupervisorFile, "look", looked)
+
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_idle(hass, entry)
+    if when != "meanwhile":
+        assert archives(dropbox_server) == []
+        async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=2))
+        await wait_until(lambda: archives(dropbox_server))
+        await wait_until_idle(hass, entry)
+
+    assert is_in_dropbox(dropbox_server, backup)
+    assert [one.verified is not None for one in state_of(entry).backups] == [True]
+    assert 0 in supervisor.read_from
 
 
 async def test_a_backup_in_two_locations_is_fetched_and_uploaded_once(

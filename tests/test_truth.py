@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from homeassistant.core import HomeAssistant
 import pytest
 
 from custom_components.dropbox_backup.const import (
+    CONF_CHUNKS_AT_ONCE,
     CONF_KEEP,
     CONF_UPLOAD_AUTOMATICALLY,
     DEFAULT_FOLDER,
@@ -24,6 +26,7 @@ from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntr
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.content_hash import block_digests, content_hash
 from custom_components.dropbox_backup.sync import transfers
+from custom_components.dropbox_backup.sync.journal import _JOURNALS
 from custom_components.dropbox_backup.sync.models import WhyNot
 from custom_components.dropbox_backup.sync.names import file_name
 from custom_components.dropbox_backup.sync.state import Status
@@ -408,3 +411,35 @@ async def test_a_persons_file_in_the_place_of_a_damaged_one_is_not_deleted(
     await wait_until_idle(hass, entry)
     assert_all_is_well(entry, dropbox_server, made, content)
     assert in_dropbox(dropbox_server)[file_name(made)] == theirs
+
+
+@pytest.mark.parametrize("changed", [False, True])
+async def test_a_backup_is_read_on_after_a_restart_only_if_it_is_the_same(
+    hass: HomeAssistant, dropbox_server: DropboxServer, changed: bool
+) -> None:
+    """Neither size nor time tell: whoever changes a file can set the time back."""
+    dropbox_server.faults.add(Fault(FaultKind.STALL, APPEND, skip=4, seconds=60, times=None))
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_CHUNKS_AT_ONCE: 1})
+    made = await make_backup(hass, size=6 * 4 * MIB)
+    sessions = reconciler_of(entry)._journal.notes.sessions
+    await wait_until(lambda: [one.arrived for one in sessions.values()] == [4])
+    await hass.config_entries.async_unload(entry.entry_id)
+    del hass.data[_JOURNALS]
+    dropbox_server.faults.clear()
+    dropbox_server.log.clear()
+    content = bytearray(await content_of(hass, made))
+    if changed:
+        path: Path = (
+            async_get_manager(hass).local_backup_agents[LOCAL_AGENT].get_backup_path(made.backup_id)
+        )
+        before = path.stat()
+        content[5 * MIB] ^= 1  # in what has arrived
+        path.write_bytes(content)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_idle(hass, entry)
+
+    assert_all_is_well(entry, dropbox_server, made, bytes(content))
+    sent = dropbox_server.log.bytes_received(APPEND)
+    assert (sent > 4 * 4 * MIB) == changed

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 import os
 import random
 import ssl
+from typing import override
 
 import aiohttp
 import pytest
 
-from custom_components.dropbox_backup.dropbox_api.chunks import Source
+from custom_components.dropbox_backup.dropbox_api.chunks import Buffer, Source, cut, memory_for
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.errors import SignInError
 from tests.dropbox_server import DropboxAccount, DropboxServer
@@ -60,6 +61,26 @@ class Bytes(Source):
             step = sizes.choice([1, 4096, 70_001, 2 * MIB])
             yield self.data[position : position + step]
             position += step
+
+
+@dataclass
+class Marked(Bytes):
+    """A source that can be read from anywhere, and knows from where it was."""
+
+    mark: str = "1"
+    starts: list[int] = field(default_factory=list)
+
+    @override
+    async def etag(self) -> str | None:
+        return self.mark
+
+    @override
+    def chunks(
+        self, chunk_size: int, buffer: Buffer = memory_for, start: int = 0
+    ) -> AsyncGenerator[memoryview]:
+        self.starts.append(start)
+        rest = Bytes(self.data[start:]).read()
+        return cut(rest, self.size, chunk_size, buffer, start)
 
 
 def some_bytes(size: int, seed: int = 1) -> bytes:

@@ -304,8 +304,7 @@ async def test_what_was_sent_before_a_power_cut_is_only_made_a_file(
 async def test_a_small_source_that_changed_is_not_taken_for_what_was_sent(
     client: DropboxClient, account: DropboxAccount
 ) -> None:
-    digest = "0" * 64
-    old = UploadSession.of_whole("pid_upload_session:none", 1000, 4 * MIB, digest)
+    old = UploadSession.of_whole("pid_upload_session:none", 1000, 4 * MIB, [bytes(32)])
     told: list[UploadSession | None] = []
 
     async def keep(session: UploadSession | None) -> None:

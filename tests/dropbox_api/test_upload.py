@@ -22,6 +22,7 @@ from custom_components.dropbox_backup.dropbox_api.errors import (
     RefusedError,
     UnreachableError,
 )
+from custom_components.dropbox_backup.dropbox_api.resumable_hash import ResumableHash
 from custom_components.dropbox_backup.dropbox_api.sdk import content_hash as sdk_content_hash
 from custom_components.dropbox_backup.dropbox_api.upload import (
     OnSession,
@@ -39,7 +40,7 @@ from tests.dropbox_server import (
     Rules,
 )
 
-from .conftest import FOLDER, MIB, Bytes, some_bytes
+from .conftest import FOLDER, MIB, Bytes, Marked, some_bytes
 
 COMMIT = UploadCommit(f"{FOLDER}/backup.tar")
 APPEND = "files/upload_session/append_v2"
@@ -276,9 +277,14 @@ async def test_an_upload_goes_on_where_it_stopped(
     assert kept[-1] is None
 
 
+@pytest.mark.parametrize("kind", [Bytes, Marked])
 @pytest.mark.parametrize("stop_after", range(7))
 async def test_at_whatever_chunk_it_stops_no_other_is_sent_twice(
-    client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer, stop_after: int
+    client: DropboxClient,
+    account: DropboxAccount,
+    dropbox_server: DropboxServer,
+    stop_after: int,
+    kind: type[Bytes],
 ) -> None:
     """As a power cut would: what the journal took note of last is all that is left."""
     data = some_bytes(6 * BLOCK_SIZE + 5)
@@ -291,13 +297,13 @@ async def test_at_whatever_chunk_it_stops_no_other_is_sent_twice(
         if session is None or session.arrived + len(session.ahead) >= stop_after:
             cut.set()
 
-    task = asyncio.create_task(upload(client, Bytes(data), COMMIT, limits=limits, on_session=keep))
+    task = asyncio.create_task(upload(client, kind(data), COMMIT, limits=limits, on_session=keep))
     await cut.wait()
     task.cancel()
     await asyncio.wait([task])
     await asyncio.sleep(0.2)  # what was on its way arrives, or not
     before = dropbox_server.log.bytes_received(APPEND)
-    await upload(client, Bytes(data), COMMIT, session=kept[-1], limits=limits)
+    await upload(client, kind(data), COMMIT, session=kept[-1], limits=limits)
     assert stored(account) == data
     assert dropbox_server.log.bytes_received(APPEND) <= len(data) + 3 * BLOCK_SIZE
     assert before <= dropbox_server.log.bytes_received(APPEND)
@@ -319,6 +325,85 @@ async def test_a_changed_source_is_never_mixed_with_what_was_sent(
     other = some_bytes(3 * BLOCK_SIZE, seed=2)
     await upload(client, Bytes(other), COMMIT, session=sessions[-1])
     assert stored(account) == other
+
+
+async def stopped_after_four_of_six(
+    client: DropboxClient, server: DropboxServer, source: Bytes
+) -> UploadSession:
+    """Upload until Dropbox goes away; return what was noted."""
+    kept: list[UploadSession | None] = []
+    server.faults.add(Fault(FaultKind.RESET_BEFORE_BODY, route=APPEND, skip=4, times=None))
+    with pytest.raises(UnreachableError):
+        await upload(
+            client.with_patience(0.1),
+            source,
+            COMMIT,
+            limits=UploadLimits(parallel=1),
+            on_session=keep_in(kept),
+        )
+    server.faults.clear()
+    server.log.clear()
+    session = kept[-1]
+    assert session is not None
+    assert session.arrived == 4
+    return session
+
+
+async def test_of_a_source_that_proves_to_be_the_same_only_the_rest_is_read(
+    client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer
+) -> None:
+    source = Marked(some_bytes(6 * BLOCK_SIZE))
+    session = await stopped_after_four_of_six(client, dropbox_server, source)
+    sent: list[int] = []
+
+    await upload(client, source, COMMIT, session=session, on_progress=sent.append)
+    assert stored(account) == source.data
+    assert source.starts == [0, 4 * BLOCK_SIZE]
+    assert dropbox_server.log.bytes_received(APPEND) == 2 * BLOCK_SIZE
+    assert sent[0] == 4 * BLOCK_SIZE
+    assert sent[-1] == source.size
+
+
+async def test_a_source_that_is_marked_as_another_is_read_again_and_goes_on_if_it_is_the_same(
+    client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer
+) -> None:
+    session = await stopped_after_four_of_six(
+        client, dropbox_server, Marked(some_bytes(6 * BLOCK_SIZE))
+    )
+    again = Marked(some_bytes(6 * BLOCK_SIZE), mark="2")
+    kept: list[UploadSession | None] = []
+    await upload(client, again, COMMIT, session=session, on_session=keep_in(kept))
+    assert stored(account) == again.data
+    assert again.starts == [0]
+    assert dropbox_server.log.bytes_received(APPEND) == 2 * BLOCK_SIZE
+    assert {one.etag for one in kept if one} == {"2"}
+
+
+async def test_a_source_that_is_marked_as_another_is_never_mixed_with_what_was_sent(
+    client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer
+) -> None:
+    session = await stopped_after_four_of_six(
+        client, dropbox_server, Marked(some_bytes(6 * BLOCK_SIZE))
+    )
+    other = Marked(some_bytes(6 * BLOCK_SIZE, seed=2), mark="2")
+    await upload(client, other, COMMIT, session=session)
+    assert stored(account) == other.data
+
+
+@pytest.mark.parametrize("notes", ["nonsense", "another state", "more has arrived"])
+async def test_spoiled_notes_cost_an_upload_and_never_make_a_wrong_file(
+    client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer, notes: str
+) -> None:
+    source = Marked(some_bytes(6 * BLOCK_SIZE))
+    session = await stopped_after_four_of_six(client, dropbox_server, source)
+    if notes == "nonsense":
+        session.hash_state = "nonsense"
+    elif notes == "another state":
+        session.hash_state = str(ResumableHash().plus(bytes(32 * 4)))
+    else:
+        session.arrived = 1000
+    await upload(client, source, COMMIT, session=session)
+    assert stored(account) == source.data
 
 
 async def test_a_session_that_dropbox_forgot_is_started_again(

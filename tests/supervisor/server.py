@@ -70,6 +70,7 @@ class Supervisor:
         self.apps = ["core_mosquitto", "core_ssh"]
         self.faults: list[Fault] = []
         self.requests: list[str] = []
+        self.read_from: list[int] = []
         self.restored: list[Json] = []
         self.packing = asyncio.Event()
         self.packing.set()
@@ -452,6 +453,8 @@ class Supervisor:
         location = request.query.get("location") or backup.locations[0]
         if (refusal := self._refusal_of(request, location, known=True)) is not None:
             return refusal
+        if not _is_bounded(request):
+            self.read_from.append(request.http_range.start or 0)
         path = backup.path(location)
         if not path.is_file():
             self.store.look(location)
@@ -531,11 +534,19 @@ def _is_bounded(request: web.Request) -> bool:
 
 
 async def _cut(request: web.Request, path: Path, after: int) -> web.StreamResponse:
-    """Announce the whole archive, send a part of it and cut the connection."""
-    response = web.StreamResponse(headers={"Content-Type": "application/tar"})
-    response.content_length = path.stat().st_size
+    """Announce the archive, whole or from somewhere on, send a part of that and cut the
+    connection.
+    """
+    about, start = path.stat(), request.http_range.start
+    # As aiohttp's `FileResponse` does.
+    headers = {"Content-Type": "application/tar"}
+    headers["Etag"] = f'"{about.st_mtime_ns:x}-{about.st_size:x}"'
+    if start is not None:
+        headers["Content-Range"] = f"bytes {start}-{about.st_size - 1}/{about.st_size}"
+    response = web.StreamResponse(status=200 if start is None else 206, headers=headers)
+    response.content_length = about.st_size - (start or 0)
     await response.prepare(request)
-    await response.write(path.read_bytes()[:after])
+    await response.write(path.read_bytes()[start or 0 : after])
     if request.transport is not None:
         request.transport.abort()
     return response

@@ -30,8 +30,9 @@ sessions = st.builds(
     size=st.integers(0, 2**40),
     chunk_size=st.integers(1, 2**30),
     arrived=st.integers(0, 1000),
-    arrived_hash=st.text(shown, max_size=64),
+    hash_state=st.text(shown, max_size=64),
     ahead=st.dictionaries(st.integers(0, 100), st.text(shown, max_size=10), max_size=5),
+    etag=st.none() | st.text(shown, min_size=1, max_size=20),
 )
 revisions = st.tuples(
     st.text(shown, min_size=1, max_size=10), st.text(shown, min_size=1, max_size=10)

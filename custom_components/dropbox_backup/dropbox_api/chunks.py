@@ -45,18 +45,39 @@ class Source(Protocol):
         Raises `OSError` or what else the source knows.
         """
 
-    def chunks(self, chunk_size: int, buffer: Buffer = memory_for) -> AsyncGenerator[memoryview]:
+    async def etag(self) -> str | None:
+        """Return what tells these bytes from all others that the source had or will have, as
+        HTTP's strong `ETag` does; None if it can't tell. With one it can be read from anywhere.
+
+        Raises what reading raises.
+        """
+        return None
+
+    def chunks(
+        self, chunk_size: int, buffer: Buffer = memory_for, start: int = 0
+    ) -> AsyncGenerator[memoryview]:
         """Yield the same in chunks, in memory that `buffer` returns.
 
-        Raises `CorruptError` when there is not as much as `size` claims.
+        `start`: the byte to begin at; only of what `etag` told just before. Raises `CorruptError`
+        when there is not as much as `size` claims.
         """
-        return _cut(self.read(), self.size, chunk_size, buffer)
+        assert start == 0
+        return cut(self.read(), self.size, chunk_size, buffer)
 
 
-async def _cut(
-    pieces: AsyncGenerator[bytes], size: int, chunk_size: int, buffer: Buffer
+async def cut(
+    pieces: AsyncGenerator[bytes],
+    size: int,
+    chunk_size: int,
+    buffer: Buffer = memory_for,
+    start: int = 0,
 ) -> AsyncGenerator[memoryview]:
-    chunk, filled, total = _NOTHING, 0, 0
+    """Yield pieces as chunks, in memory that `buffer` returns. The pieces begin at byte `start` of
+    `size`.
+
+    Raises `CorruptError` when there is not as much.
+    """
+    chunk, filled, total = _NOTHING, 0, start
     async with aclosing(pieces) as stream:
         async for piece in stream:
             view = memoryview(piece)
@@ -95,12 +116,13 @@ class FileSource(Source):
 
     @override
     async def chunks(
-        self, chunk_size: int, buffer: Buffer = memory_for
+        self, chunk_size: int, buffer: Buffer = memory_for, start: int = 0
     ) -> AsyncGenerator[memoryview]:
         # The kernel writes right into the chunks: nothing is copied.
         async with self._opened() as file:
-            for start in range(0, self.size, chunk_size):
-                chunk = buffer(min(chunk_size, self.size - start))
+            await in_thread(file.seek, start)
+            for position in range(start, self.size, chunk_size):
+                chunk = buffer(min(chunk_size, self.size - position))
                 if await in_thread(_fill, chunk, file) < len(chunk):
                     await in_thread(self._check, file)
                 yield chunk

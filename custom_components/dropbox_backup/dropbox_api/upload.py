@@ -87,7 +87,7 @@ class _Job:
             self.client, self.source, self.limits, session, self.on_progress, self.on_session
         )
         try:
-            expected = content_hash(await run.send_chunks())
+            expected = await run.send_chunks()
             await self.on_expected(expected)
             try:
                 metadata = await run.finish(self.commit, expected)
@@ -109,10 +109,11 @@ class _Job:
             data = memoryview(b"")
             async for chunk in self.source.chunks(self.limits.chunk_size, self.limits.buffer):
                 data = chunk
-            expected = content_hash(await digests_of(data))
+            digests = await digests_of(data)
+            expected = content_hash(digests)
             await self.on_expected(expected)
             await asyncio.sleep(0)  # others that begin at this moment are counted then
-            if session is None or not session.is_whole(len(data), expected):
+            if session is None or not session.is_whole(len(data), digests):
                 turn = await Turn.begin(self.limits, len(data))
                 try:
                     if self.limits.alone:
@@ -120,7 +121,7 @@ class _Job:
                         if session is not None:
                             await self.on_session(None)
                         return metadata
-                    session = await self._in_a_session(data, expected, turn)
+                    session = await self._in_a_session(data, digests, turn)
                 finally:
                     turn.end()
                 await self.on_session(session)
@@ -140,9 +141,13 @@ class _Job:
             return await already_there(self.client, self.commit, expected, err)
         return await verified(self.client, self.commit, metadata, expected)
 
-    async def _in_a_session(self, data: memoryview, expected: str, turn: Turn) -> UploadSession:
+    async def _in_a_session(
+        self, data: memoryview, digests: list[bytes], turn: Turn
+    ) -> UploadSession:
         attempt = Attempt(Sent(self.on_progress), len(data), turn)
         session_id = await attempt.until_undamaged(
-            lambda: self.client.upload_session_start_whole(data, expected, attempt.sending)
+            lambda: self.client.upload_session_start_whole(
+                data, content_hash(digests), attempt.sending
+            )
         )
-        return UploadSession.of_whole(session_id, len(data), self.limits.chunk_size, expected)
+        return UploadSession.of_whole(session_id, len(data), self.limits.chunk_size, digests)

@@ -5,10 +5,9 @@ https://www.dropbox.com/developers/documentation/http/documentation#files-upload
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from typing import Self
 
 from .chunks import Source, digests_of
@@ -17,6 +16,7 @@ from .commits import SessionLostError
 from .content_hash import content_hash
 from .errors import NotFoundError, RefusedError, StoppedError
 from .limits import UploadLimits
+from .resumable_hash import ResumableHash
 from .transport import Hold
 from .turn import Attempt, Sent, Turn
 
@@ -25,18 +25,21 @@ from .turn import Attempt, Sent, Turn
 class UploadSession:
     """What the server is known to have of an upload: enough to go on after a restart.
 
-    The first `arrived` chunks are there, and `arrived_hash` is the SHA-256 of their content hashes;
-    `ahead` holds the content hashes of those that overtook others, by index. Going on reads the
-    source again and compares: a source that changed is never mixed with what was sent before.
-    However large the upload, this stays small: it is written after every chunk.
+    The first `arrived` chunks are there, and `hash_state` is how far the content hash of the whole
+    is known by them; `ahead` holds the content hashes of those that overtook others, by index.
+    `etag` is the source's, if it has one: while that is the same, going on reads what has not
+    arrived. Otherwise the source is read again and compared: one that changed is never mixed with
+    what was sent before. However large the upload, this stays small: it is written after every
+    chunk.
     """
 
     session_id: str
     size: int
     chunk_size: int
     arrived: int = 0
-    arrived_hash: str = ""
+    hash_state: str = ""
     ahead: dict[int, str] = field(default_factory=dict)
+    etag: str | None = None
 
     @property
     def chunks(self) -> int:
@@ -49,13 +52,16 @@ class UploadSession:
         return min(self.size, (self.arrived + len(self.ahead)) * self.chunk_size)
 
     @classmethod
-    def of_whole(cls, session_id: str, size: int, chunk_size: int, content_hash: str) -> Self:
-        """Return the session of a small file that arrived whole."""
-        return cls(session_id, size, chunk_size, 1, sha256(content_hash.encode()).hexdigest())
+    def of_whole(
+        cls, session_id: str, size: int, chunk_size: int, digests: Iterable[bytes]
+    ) -> Self:
+        """Return the session of a small file that arrived whole; `digests`: of its blocks."""
+        state = ResumableHash().plus(b"".join(digests))
+        return cls(session_id, size, chunk_size, 1, str(state))
 
-    def is_whole(self, size: int, content_hash: str) -> bool:
+    def is_whole(self, size: int, digests: Iterable[bytes]) -> bool:
         """Tell whether this is the session of a small file that arrived whole."""
-        return self == self.of_whole(self.session_id, size, self.chunk_size, content_hash)
+        return self == self.of_whole(self.session_id, size, self.chunk_size, digests)
 
 
 type OnSession = Callable[[UploadSession | None], Awaitable[None]]
@@ -81,29 +87,35 @@ class SessionUpload:
         self._source = source
         self._limits = limits
         self._earlier = session
-        self._arrived = sha256()
+        # How far the content hash is known by the chunk that was read last, and by each of those
+        # that do not count as arrived yet.
+        self._read = ResumableHash()
+        self._read_by: dict[int, ResumableHash] = {}
         self._sent = Sent(on_progress)
         self._on_session = on_session
         self._under_way: set[asyncio.Task[None]] = set()
         self._preparing: asyncio.Task[None] | None = None
         self._session: UploadSession
+        self._known = self._begin = 0
 
-    async def send_chunks(self) -> list[bytes]:
-        """Send what the server lacks; return the digests of all blocks.
+    async def send_chunks(self) -> str:
+        """Send what the server lacks; return the content hash of the whole.
 
         Raises `StoppedError` when the limits say so and nothing is in flight any more.
         """
         self._session = await self._open()
-        digests: list[bytes] = []
-        found: list[bytes] | None = []
-        chunks = self._source.chunks(self._session.chunk_size, self._limits.buffer)
+        go_on = True
+        chunk_size = self._session.chunk_size
+        skipped = min(self._begin * chunk_size, self._session.size)
+        chunks = self._source.chunks(chunk_size, self._limits.buffer, skipped)
         try:
             async with aclosing(chunks), asyncio.TaskGroup() as tasks:
-                for index in range(self._session.chunks):
-                    found = await self._next(chunks, index, tasks)
-                    if found is None:
+                if skipped:
+                    self._sent.add(skipped)
+                for index in range(self._begin, self._session.chunks):
+                    go_on = await self._next(chunks, index, tasks)
+                    if not go_on:
                         break
-                    digests += found
                 else:
                     # After one backup there is often another.
                     self._preparing = asyncio.create_task(self._limits.prepare(self._client))
@@ -112,9 +124,9 @@ class SessionUpload:
                         pass
         except ExceptionGroup as group:
             raise _cause(group) from group
-        if found is None:
+        if not go_on:
             raise StoppedError
-        return digests
+        return self._read.hexdigest()
 
     def stop(self) -> None:
         """Let go of what this upload does not need itself."""
@@ -127,51 +139,63 @@ class SessionUpload:
         return await self._limits.committer.make_file(self._client, closed, expected)
 
     async def _open(self) -> UploadSession:
+        etag = await self._source.etag()
         session = self._earlier
         # A session of which nothing is proven may hold a chunk of other content: an encrypted
         # source never gives the same bytes again.
         proven = session is not None and (session.arrived or session.ahead)
-        if session is not None and proven and session.size == self._source.size:
+        fits = session is not None and session.arrived <= session.chunks
+        if session is not None and proven and fits and session.size == self._source.size:
             self._known = session.arrived
-            return replace(session, ahead=dict(session.ahead))
+            if etag is not None and etag == session.etag:
+                self._skip_to(session.arrived, session.hash_state)
+            return replace(session, ahead=dict(session.ahead), etag=etag)
         self._limits.check()
         session = UploadSession(
             await self._limits.open_session(self._client),
             self._source.size,
             self._limits.chunk_size,
+            etag=etag,
         )
-        self._known = 0
         await self._on_session(session)
         return session
+
+    def _skip_to(self, index: int, hash_state: str) -> None:
+        try:
+            self._read = ResumableHash.parse(hash_state)
+        except ValueError:
+            return  # all of it is read, and compared in vain
+        self._begin = index
 
     def _is_there(self, index: int, chunk_hash: str) -> bool:
         """Tell whether an earlier upload brought the chunk. Raises `SessionLostError` if it
         brought another.
         """
         if index < self._known:
-            self._arrived.update(chunk_hash.encode())
             last = index == self._known - 1
-            if last and self._arrived.hexdigest() != self._session.arrived_hash:
+            if last and str(self._read) != self._session.hash_state:
                 raise SessionLostError
             return True
+        self._read_by[index] = self._read
         known = self._session.ahead.get(index)
         if known is not None and known != chunk_hash:
             raise SessionLostError
+        self._count_arrived()
         return known is not None
 
-    def _take_note(self, index: int, chunk_hash: str) -> None:
+    def _count_arrived(self) -> None:
+        """Count those that overtook others, as far as they have been read as well."""
         session = self._session
-        session.ahead[index] = chunk_hash
-        while session.arrived in session.ahead:
-            self._arrived.update(session.ahead.pop(session.arrived).encode())
+        while session.arrived in session.ahead and session.arrived in self._read_by:
+            del session.ahead[session.arrived]
+            session.hash_state = str(self._read_by.pop(session.arrived))
             session.arrived += 1
-        session.arrived_hash = self._arrived.hexdigest()
 
     async def _next(
         self, chunks: AsyncGenerator[memoryview], index: int, tasks: asyncio.TaskGroup
-    ) -> list[bytes] | None:
-        """Read the next chunk and begin to send it; return the digests of its blocks, or None if
-        it is to be sent and must not.
+    ) -> bool:
+        """Read the next chunk and begin to send it; return False if it is to be sent and must
+        not be.
 
         A slot is taken before it is read: there are never more chunks in memory than slots.
         """
@@ -180,15 +204,16 @@ class SessionUpload:
             chunk = await anext(chunks)
             digests = await digests_of(chunk)
             chunk_hash = content_hash(digests)
+            self._read = self._read.plus(b"".join(digests))
             if self._is_there(index, chunk_hash):
                 self._sent.add(len(chunk))
                 self._limits.give_back(chunk)
                 self._limits.slots.release()
-                return digests
+                return True
             turn = await Turn.begin(self._limits, len(chunk))
         except StoppedError:
             self._limits.slots.release()
-            return None
+            return False
         except BaseException:
             self._limits.slots.release()
             raise
@@ -198,7 +223,7 @@ class SessionUpload:
         task.add_done_callback(lambda _: turn.end())
         task.add_done_callback(self._under_way.discard)
         task.add_done_callback(lambda _: self._limits.slots.release())
-        return digests
+        return True
 
     async def _send(
         self,
@@ -222,7 +247,8 @@ class SessionUpload:
                 await hold()
         await self._append(index, chunk, chunk_hash, Attempt(self._sent, len(chunk), turn, hold))
         self._limits.give_back(chunk)
-        self._take_note(index, chunk_hash)
+        self._session.ahead[index] = chunk_hash
+        self._count_arrived()
         await self._on_session(self._session)
 
     async def _append(

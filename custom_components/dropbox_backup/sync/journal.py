@@ -205,8 +205,9 @@ _SESSION = vol.Schema(
         vol.Required("size"): untrusted.size,
         vol.Required("chunk_size"): partial(untrusted.whole, least=1),
         vol.Required("arrived"): _chunk_number,
-        vol.Required("arrived_hash"): untrusted.text,
+        vol.Required("hash_state"): untrusted.text,
         vol.Required("ahead"): [vol.ExactSequence([_chunk_number, untrusted.text])],
+        vol.Required("etag"): partial(untrusted.or_none, untrusted.exact),
     },
     extra=vol.REMOVE_EXTRA,
 )
@@ -289,8 +290,9 @@ def parse_notes(data: object) -> Notes:
                 size=one["size"],
                 chunk_size=one["chunk_size"],
                 arrived=one["arrived"],
-                arrived_hash=one["arrived_hash"],
+                hash_state=one["hash_state"],
                 ahead=dict(one["ahead"]),
+                etag=one["etag"],
             )
             for one in values["sessions"]
         },
@@ -336,8 +338,9 @@ def write_notes(notes: Notes) -> dict[str, Any]:
                 "size": session.size,
                 "chunk_size": session.chunk_size,
                 "arrived": session.arrived,
-                "arrived_hash": session.arrived_hash,
+                "hash_state": session.hash_state,
                 "ahead": [list(item) for item in sorted(session.ahead.items())],
+                "etag": session.etag,
             }
             for backup_id, session in notes.sessions.items()
         ],

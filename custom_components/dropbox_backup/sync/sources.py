@@ -16,7 +16,8 @@ from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.util.async_iterator import Abort, AsyncIteratorReader, AsyncIteratorWriter
 
-from ..dropbox_api.chunks import Buffer, FileSource, Source, memory_for
+from .. import untrusted
+from ..dropbox_api.chunks import Buffer, FileSource, Source, cut, memory_for
 from ..dropbox_api.threads import in_thread
 from .archive import ArchiveError
 from .contents import Contents, Watch, examine, needs_encryption
@@ -26,6 +27,7 @@ from .problems import LocationAwayError, silence_reason
 from .supervisor_files import NoRangesError, SupervisorFile
 
 _STALLED_AFTER = 300.0
+_CHANGED = "The backup was changed while it was being uploaded"
 
 type OpenStream = Callable[[], Coroutine[Any, Any, AsyncIterator[bytes]]]
 
@@ -42,6 +44,11 @@ class Version:
     size: int
     changed: int
     touched: int
+
+    @property
+    def etag(self) -> str:
+        """The same as a short text."""
+        return f"{self.size:x}-{self.changed:x}-{self.touched:x}"
 
     @classmethod
     def of(cls, path: Path) -> Version:
@@ -123,6 +130,7 @@ class LocalSource(Source):
     version: Version | None
     protection: Protection = Protection.UNKNOWN
     _opened: _Closable | None = None
+    _ranges: SupervisorFile | None = None
 
     @property
     def size(self) -> int:
@@ -152,11 +160,32 @@ class LocalSource(Source):
                 yield piece
 
     @override
-    def chunks(self, chunk_size: int, buffer: Buffer = memory_for) -> AsyncGenerator[memoryview]:
+    async def etag(self) -> str | None:
+        """Return what tells this version of the archive from all others, None if its location can't
+        tell. From now on no other is read.
+        """
+        self._ranges = None
+        if self.path is not None:
+            return self.version.etag if self.version else None
+        with suppress(NoRangesError):
+            ranges = SupervisorFile.of(self.hass, self.agent, self.backup)
+            told = f"{ranges.location} {await ranges.look()}"
+            if untrusted.or_none(untrusted.exact, told) is not None:
+                self._ranges = ranges
+                return told
+        return None
+
+    @override
+    def chunks(
+        self, chunk_size: int, buffer: Buffer = memory_for, start: int = 0
+    ) -> AsyncGenerator[memoryview]:
         """Yield the archive in chunks. Raises as `read`, and `CorruptError`."""
         if (file := self._file) is not None:
-            return file.chunks(chunk_size, buffer)
-        return Source.chunks(self, chunk_size, buffer)
+            return file.chunks(chunk_size, buffer, start)
+        if self._ranges is not None:
+            rest = _read_from(self._ranges, start)
+            return cut(rest, self.size, chunk_size, buffer, start)
+        return Source.chunks(self, chunk_size, buffer, start)
 
     async def contents(self) -> Contents:
         """Tell what it holds: only headers and beginnings are read, where that can be done.
@@ -350,6 +379,15 @@ def _settle(done: asyncio.Future[None], failure: Exception | None) -> None:
         done.set_exception(failure)
 
 
+async def _read_from(file: SupervisorFile, start: int) -> AsyncGenerator[bytes]:
+    try:
+        async with aclosing(file.read(start)) as stream:
+            async for piece in stream:
+                yield piece
+    except NoRangesError as err:
+        raise BackupAgentError(_CHANGED) from err
+
+
 def _examine(path: Path, version: Version | None) -> Contents:
     with path.open("rb") as file:
         _check_version(file, version)
@@ -369,7 +407,7 @@ async def _contents_of(reading: AsyncGenerator[bytes]) -> Contents:
 def _check_version(file: io.BufferedReader, version: Version | None) -> None:
     """Refuse any other version of a file than the expected one: no key must meet two of them."""
     if version not in {None, Version.of_open(file)}:
-        raise BackupAgentError("The backup was changed while it was being uploaded")
+        raise BackupAgentError(_CHANGED)
 
 
 async def _read_stream(open_stream: OpenStream) -> AsyncGenerator[bytes]:

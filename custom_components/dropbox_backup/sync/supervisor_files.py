@@ -83,7 +83,11 @@ class SupervisorFile:
                     raise BackupNotFound("Supervisor does not have the backup any more")
                 etag = response.headers.get(hdrs.ETAG)
                 begin = response.headers.get(hdrs.CONTENT_RANGE, "").startswith(f"bytes {start}-")
+                if self.etag is not None and response.status >= HTTPStatus.BAD_REQUEST:
+                    raise LocationAwayError("it answers with an error")
                 if response.status != HTTPStatus.PARTIAL_CONTENT or not begin or not etag:
+                    raise NoRangesError
+                if etag.startswith("W/"):  # weak: other bytes may have the same one
                     raise NoRangesError
                 if self.etag not in {None, etag}:
                     raise NoRangesError
@@ -92,6 +96,14 @@ class SupervisorFile:
                     yield piece
         except (ClientError, TimeoutError) as err:
             raise LocationAwayError(silence_reason(err)) from err
+
+    async def look(self) -> str:
+        """Return the `etag`, learning it if need be. Raises as `read`."""
+        async for _ in self.read(0, 1):
+            pass
+        if self.etag is None:
+            raise NoRangesError
+        return self.etag
 
     async def contents(self) -> Contents:
         """Tell what it holds. Raises `ArchiveError`, and what `read` raises."""
