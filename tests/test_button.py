@@ -116,7 +116,7 @@ async def test_upload_now_tells_a_person_that_there_is_nothing_to_upload(
     await wait_until_idle(hass, entry)
     person = Context(user_id=hass_admin_user.id)
 
-    with pytest.raises(ServiceValidationError, match=r"nothing to upload.* already: 2"):
+    with pytest.raises(ServiceValidationError, match=r"nothing to upload.* in Dropbox: 2"):
         await press(hass, entry, "upload_now", context=person)
 
     # A script that presses it has not failed.
