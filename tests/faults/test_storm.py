@@ -67,75 +67,102 @@ class Storm(RuleBasedStateMachine):
         """Begin with an empty folder."""
         super().__init__()
         self._loop = VirtualTimeLoop()
-        self._world = World(self._loop)
+        self.world = World(self._loop)
         self._patches = (
-            patch.object(dt_util, "utcnow", self._world.our_now),
+            patch.object(dt_util, "utcnow", self.world.our_now),
             # The same pace on every machine.
             patch.object(pace, "time", _Time(self._loop)),
         )
         for one in self._patches:
             one.start()
-        self._run(self._world.begin())
+        self._run(self.world.begin())
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         self._loop.run_until_complete(work)
-        assert not self._world.broken, "; ".join(self._world.broken)
+        assert not self.world.broken, "; ".join(self.world.broken)
 
     @override
     def teardown(self) -> None:
         try:
-            if not self._world.broken:
-                self._run(self._world.calm())
+            if not self.world.broken:
+                self._run(self.world.calm())
         finally:
-            self._loop.run_until_complete(self._world.end())
+            self._loop.run_until_complete(self.world.end())
             self._loop.close()
             for one in self._patches:
                 one.stop()
 
     @rule(act=_acts)
     def something_happens(self, act: Act) -> None:
-        self._run(self._world.do(act))
+        self._run(self.world.do(act))
 
     @rule(acts=_moments)
     def things_happen_between_requests(self, acts: list[tuple[int, Act]]) -> None:
-        self._world.arm(acts)
-        self._run(self._world.check())
+        self.world.arm(acts)
+        self._run(self.world.check())
 
     @rule(act=_acts, acts=_moments)
     def things_happen_while_we_react(self, act: Act, acts: list[tuple[int, Act]]) -> None:
-        self._world.arm(acts)
-        self._run(self._world.do(act))
+        self.world.arm(acts)
+        self._run(self.world.do(act))
 
     @rule(nights=st.integers(1, 4))
     def nights_pass(self, nights: int) -> None:
         for _ in range(nights):
-            self._run(self._world.do(("make", {"size": SMALL, "signed": True})))
+            self._run(self.world.do(("make", {"size": SMALL, "signed": True})))
 
     @rule(days=st.sampled_from([2, 3650]))
     def a_night_passes_with_a_wrong_clock(self, days: int) -> None:
-        self._run(self._world.do(("clock", {"hours": days * 24})))
+        self._run(self.world.do(("clock", {"hours": days * 24})))
         self.nights_pass(1)
-        self._run(self._world.do(("clock", {"hours": 0})))
+        self._run(self.world.do(("clock", {"hours": 0})))
 
     @rule(hours=st.sampled_from([1, 30]))
     def time_passes(self, hours: int) -> None:
-        self._run(self._world.settle(hours * 3600.0))
+        self._run(self.world.settle(hours * 3600.0))
 
     @rule(count=st.integers(0, 4))
     def options_change(self, count: int) -> None:
-        self._run(self._world.keep(count))
+        self._run(self.world.keep(count))
 
     @rule(which=_which)
     def pin(self, which: int) -> None:
-        self._run(self._world.pin(which))
+        self._run(self.world.pin(which))
 
     @rule(agree=_flag)
     def answer(self, agree: bool) -> None:
-        self._run(self._world.answer(agree=agree))
+        self._run(self.world.answer(agree=agree))
 
     @rule()
     def calm(self) -> None:
-        self._run(self._world.calm())
+        self._run(self.world.calm())
+
+
+@pytest.mark.parametrize("days", [(3650, 3650, 3650, 2), (2, 2, 2, 2)])
+def test_wrong_clocks_have_nothing_uploaded_and_deleted_for_ever(days: tuple[int, ...]) -> None:
+    storm = Storm()
+    try:
+        for ahead in days:
+            storm.a_night_passes_with_a_wrong_clock(ahead)
+        storm.calm()
+        before = storm.world.uploads
+        storm.calm()
+        assert storm.world.uploads == before
+    finally:
+        storm.teardown()
+
+
+def test_a_clock_that_is_always_ahead_has_nothing_uploaded_and_deleted_for_ever() -> None:
+    storm = Storm()
+    try:
+        storm.something_happens(("clock", {"hours": 48}))
+        storm.nights_pass(4)
+        before = storm.world.uploads
+        storm.things_happen_between_requests([])
+        storm.things_happen_between_requests([])
+        assert storm.world.uploads == before
+    finally:
+        storm.teardown()
 
 
 class _Time:

@@ -17,7 +17,7 @@ from ..dropbox_api.upload import UploadSession
 from ..untrusted import UntrustedError
 from .consent import Answer, Revision
 from .encryption import Root
-from .models import BackupId, LocalBackup, Missed, date_of, id_of, made_at
+from .models import BackupId, LocalBackup, Missed, date_of, id_of
 from .storage import StorageFile
 
 _SAVE_DELAY = 1.0
@@ -76,7 +76,7 @@ class Notes:
     `missed`: what Home Assistant made for Dropbox and could not be uploaded, until a newer one is.
     `folder_was_missing`: it vanished, and the user has not said yet that they know.
     `paused`: the user has paused the uploads.
-    `first_seen`: when local backups were seen first whose own date lies in the future.
+    `first_seen`: when local backups were seen first, or uploaded, whose own date was later.
     `wanted`: backups that a person asked for and that are still to be uploaded.
     `everything_wanted`: so are all others. `wanted_since`: so are those made since then, of which
     it is not known yet which they are.
@@ -124,16 +124,18 @@ class Notes:
 
     def dated(self, local: Iterable[LocalBackup], now: datetime) -> tuple[LocalBackup, ...]:
         """Return the local backups so that none counts as made in the future, but as when it was
-        seen first.
+        seen first, and what was in Dropbox as it counted there: what changed sides would otherwise
+        be the newest, uploaded, and deleted again, for ever.
         """
         return tuple(self._dated(one, now) for one in local)
 
     def _dated(self, one: LocalBackup, now: datetime) -> LocalBackup:
         backup_id = id_of(one.backup)
-        if made_at(one.backup, now) == date_of(one.backup):
-            self.first_seen.pop(backup_id, None)
+        seen = self.first_seen.get(backup_id)
+        if seen is None and date_of(one.backup) <= now:
             return one
-        return replace(one, known_since=self.first_seen.setdefault(backup_id, now))
+        self.first_seen[backup_id] = seen = min(seen or now, now)
+        return replace(one, known_since=seen)
 
     def take_back_what_is_to_come(self, now: datetime) -> None:
         """Let nothing have happened in the future: a clock that was wrong once would silence an

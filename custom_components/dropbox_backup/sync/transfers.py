@@ -20,7 +20,7 @@ from ..dropbox_api.upload import Source, UploadLimits, upload
 from .journal import Journal
 from .leftovers import Leftovers
 from .listing import remote_file
-from .models import BackupId, RemoteBackup, id_of
+from .models import BackupId, RemoteBackup, date_of, id_of
 from .plan import owner_of, same_backup
 from .remote import BackupFolder
 from .sources import EncryptedSource, arrived
@@ -318,6 +318,8 @@ class Transfers:
             raise DeletedMeanwhileError
         notes.commits.pop(backup_id, None)
         notes.dismissed.discard(backup_id)
+        if remote.date < date_of(backup):
+            notes.first_seen[backup_id] = remote.date
         notes.results.last_upload = dt_util.utcnow()
         self._journal.changed()
         try:

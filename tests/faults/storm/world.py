@@ -66,6 +66,11 @@ class World:
         """Which rules were broken, in words."""
         return self._truth.broken
 
+    @property
+    def uploads(self) -> int:
+        """How many archives ours has uploaded."""
+        return len(self._books.commits)
+
     def now(self) -> datetime:
         """Return what time it is."""
         return _BEGINNING + timedelta(seconds=self._loop.time())
