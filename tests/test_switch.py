@@ -235,7 +235,10 @@ async def test_an_upload_that_somebody_waits_for_says_that_it_was_paused(
     await turn(hass, entry, "off")
 
     assert await asking == {
-        "backups": [{"backup_id": made.backup_id, "name": made.name, "error": "uploads are paused"}]
+        "backups": [
+            {"backup_id": made.backup_id, "name": made.name, "error": "uploads are paused"}
+        ],
+        "in_dropbox": 0,
     }
 
 

@@ -206,6 +206,7 @@ async def test_what_home_assistant_stored_of_ours_was_changed(
             hass_storage[key] = {**hass_storage[key], "data": data}
         await hass.config_entries.async_setup(entry.entry_id)
         await wait_until_idle(hass, entry)
+        reconciler_of(entry).resume_uploads()  # "paused" is a value like any other
         await _still_works(hass, entry, page, dropbox_server, f"Good {number}")
 
 
