@@ -10,7 +10,7 @@ import pytest
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
 from custom_components.dropbox_backup.dropbox_api.content_hash import block_digests, content_hash
 from custom_components.dropbox_backup.dropbox_api.download import download, read_range
-from custom_components.dropbox_backup.dropbox_api.errors import DropboxError
+from custom_components.dropbox_backup.dropbox_api.errors import DropboxError, UnreachableError
 from custom_components.dropbox_backup.dropbox_api.upload import upload
 from custom_components.dropbox_backup.sync.remote import BackupFolder
 from tests.dropbox_api.conftest import Bytes, account, client, some_bytes, tokens
@@ -24,6 +24,7 @@ ALMOST = st.sampled_from(
     [
         {"entries": [], "cursor": "x", "has_more": False},
         {"entries": [], "cursor": "x", "has_more": True},
+        {"entries": [{".tag": "deleted", "name": "x"}], "cursor": "x", "has_more": True},
         {"entries": [{".tag": "file"}], "cursor": "x", "has_more": False},
         {"entries": [{".tag": "unheard_of", "name": "x"}], "cursor": "x", "has_more": False},
         {"entries": None, "cursor": None, "has_more": "yes"},
@@ -120,3 +121,22 @@ async def test_any_answer_is_a_result_or_one_of_our_errors(
         assert len(str(err)) < 1100
         assert str(err).encode(), "it can be shown: no halves of characters"
         str(err).encode()  # no half characters: it is shown and stored
+
+
+async def test_a_page_that_comes_again_and_again_ends_the_listing(
+    client: DropboxClient, dropbox_server: DropboxServer
+) -> None:
+    page = {"entries": [{".tag": "deleted", "name": "x"}], "cursor": "x", "has_more": True}
+    same = Fault(
+        FaultKind.STATUS,
+        "files/list_folder,*/continue",
+        times=None,
+        status=200,
+        body=json.dumps(page),
+        content_type="application/json",
+    )
+    dropbox_server.faults.add(same)
+    with pytest.raises(UnreachableError):
+        async with asyncio.timeout(5):
+            await BackupFolder(client, "", US, lambda _: None).refresh(0)
+    assert same.applied < 5

@@ -352,7 +352,7 @@ class BackupFolder:
     async def _take_pages(self, client: DropboxClient, listing: Listing, result: Any) -> None:
         while True:
             listing.take(await self._changes(result.entries))
-            if result.has_more and not result.entries and result.cursor == listing.cursor:
+            if result.has_more and result.cursor == listing.cursor:
                 raise UnreachableError("the listing does not end")
             listing.cursor = result.cursor
             if not result.has_more:
