@@ -70,6 +70,12 @@ async def test_backups_that_go_to_dropbox_readable_are_told_until_there_is_a_key
     problem = entity(hass, entry, "binary_sensor", "problem")
     assert (problem.state, problem.attributes["kind"]) == ("on", "not_encrypted")
 
+    switch = {"entity_id": entity(hass, entry, "switch", "uploads").entity_id}
+    await hass.services.async_call("switch", "turn_off", switch, blocking=True)
+    assert status(hass, entry) == "paused", "it hides nothing that the user has to know as well"
+    await hass.services.async_call("switch", "turn_on", switch, blocking=True)
+    await wait_until_idle(hass, entry)
+
     menu = await fix(hass_client, issue_id)
     assert menu["menu_options"] == ["check", "leave_readable"]
     aborted = await choose(hass_client, menu, "check")

@@ -170,13 +170,16 @@ class State:
     def _waits_for(self) -> Status:
         away = self.problem is not None and self.problem.kind in AWAY
         troubles = {one.kind for one in (self.problem, self.alarm) if one is not None}
-        if troubles - AWAY or self.unconfirmed or self.refused:
+        if troubles - AWAY - {ProblemKind.NOT_ENCRYPTED} or self.unconfirmed or self.refused:
             return Status.NEEDS_ATTENTION
         if self.hold is Hold.PAUSED:
             return Status.PAUSED
         if away:
             return Status.RETRYING
         if not self.waiting:
+            # Backups arrive all the same: what holds them back is told before.
+            if ProblemKind.NOT_ENCRYPTED in troubles:
+                return Status.NEEDS_ATTENTION
             return Status.UP_TO_DATE if self._has_backups else Status.NO_BACKUPS
         # What may go is about to go.
         return Status.WAITING_FOR_HOURS if self.hold else Status.CHECKING
