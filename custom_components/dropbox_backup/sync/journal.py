@@ -131,11 +131,11 @@ class Notes:
 
     def _dated(self, one: LocalBackup, now: datetime) -> LocalBackup:
         backup_id = id_of(one.backup)
-        seen = self.first_seen.get(backup_id)
-        if seen is None and date_of(one.backup) <= now:
+        if backup_id not in self.first_seen and date_of(one.backup) <= now:
             return one
-        self.first_seen[backup_id] = seen = min(seen or now, now)
-        return replace(one, known_since=seen)
+        # Now may be wrong as well, before and after.
+        seen = self.first_seen.setdefault(backup_id, now)
+        return replace(one, known_since=min(seen, now))
 
     def take_back_what_is_to_come(self, now: datetime) -> None:
         """Let nothing have happened in the future: a clock that was wrong once would silence an
