@@ -168,6 +168,8 @@ async def test_what_is_encrypted_passes_as_it_is(
     assert the_file(dropbox_server) == archive
 
 
+# Home Assistant 2026.10 leaves the timer with which it tells progress behind when an upload fails.
+@pytest.mark.parametrize("expected_lingering_timers", [True])
 @pytest.mark.parametrize("key", [None, PASSWORD])
 @pytest.mark.parametrize("how", ["the stream breaks", "Supervisor dies"])
 async def test_what_breaks_while_home_assistant_hands_it_out_is_told_also_after_a_restart(

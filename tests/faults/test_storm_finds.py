@@ -25,7 +25,7 @@ from custom_components.dropbox_backup.sync.keeper import Keeper
 from custom_components.dropbox_backup.sync.models import RemoteBackup, id_of
 from tests.conftest import THOROUGH
 
-from .test_storm import Storm
+from .test_storm import StormOfClocks
 
 type Patch = pytest.MonkeyPatch
 
@@ -121,7 +121,7 @@ def test_the_storm_finds_a_cure_that_is_missing(
     for _ in range(_STORMS):
         try:
             run_state_machine_as_test(
-                Storm,
+                StormOfClocks,
                 settings=settings(
                     max_examples=3000,
                     stateful_step_count=15,
