@@ -72,6 +72,8 @@ async def test_a_backup_that_home_assistant_has_supervisor_make_arrives_byte_for
     page = await BackupPage.open(hass, hass_client, hass_ws_client)
 
     events = await page.make(SUPERVISOR_AGENT)
+    # Supervisor's job may end a moment later.
+    await wait_until(lambda: archives(dropbox_server))
     await wait_until_idle(hass, entry)
 
     assert last_result(events) == ("completed", None)
