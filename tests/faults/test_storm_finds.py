@@ -98,7 +98,7 @@ def _who_deletes_stops_no_upload(patch: Patch) -> None:
 _STORMS = 6
 
 
-@pytest.mark.skipif(not THOROUGH, reason="takes minutes")
+@pytest.mark.skipif(not THOROUGH, reason="takes minutes: where THOROUGH=true, as on GitHub")
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
     ("take_out", "broken"),
