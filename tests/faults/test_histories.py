@@ -5,121 +5,31 @@ power supply are a model.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, override
+from typing import Any, cast
 
-from homeassistant.components.backup import AgentBackup, BackupNotFound
 from homeassistant.core import HomeAssistant
 from hypothesis import HealthCheck, given, settings, strategies as st
 import pytest
 
-from custom_components.dropbox_backup.dropbox_api.chunks import Source
-from custom_components.dropbox_backup.sync.archive import backup_from_json
-from custom_components.dropbox_backup.sync.backup_settings import BackupSettings, Encryption
 from custom_components.dropbox_backup.sync.catalog import parse_catalog
-from custom_components.dropbox_backup.sync.journal import Journal, Notes, parse_notes, write_notes
-from custom_components.dropbox_backup.sync.local import LocalBackups, LocalListing
-from custom_components.dropbox_backup.sync.models import LocalBackup, Policy, date_of, id_of
+from custom_components.dropbox_backup.sync.journal import Journal
+from custom_components.dropbox_backup.sync.models import Policy, date_of, id_of
 from custom_components.dropbox_backup.sync.names import CATALOG_NAME, file_name
 from custom_components.dropbox_backup.sync.publisher import BackupEvent, EventKind
 from custom_components.dropbox_backup.sync.reconciler import Reconciler
 from custom_components.dropbox_backup.sync.remote import BackupFolder
 from custom_components.dropbox_backup.sync.state import ProblemKind
 
-from .archives import archive
 from .memory_dropbox import MemoryClient, MemoryDropbox, Power, PowerCutError, StoredFile
+from .memory_home import LARGE, SMALL, DiskFile, Made, Shelf, journal_on, make
 
 US = "this house"
-_SMALL = 1000
 _ENOUGH = 1 << 40
-_LARGE = 5 << 20  # two chunks, so that it takes an upload session
 # So many deletions are carried out without asking, beside those that new backups pay for.
 _FEW = 3
 _KEPT = "KEEP ME"
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A backup that somebody made, with its archive."""
-
-    backup: AgentBackup
-    data: bytes
-
-
-class Shelf(LocalBackups):
-    """The local backups, in memory."""
-
-    def __init__(self) -> None:  # no manager
-        self.made: dict[str, Made] = {}
-
-    @property
-    @override
-    def idle(self) -> bool:
-        return True
-
-    @override
-    async def list(self) -> LocalListing:
-        good = tuple(LocalBackup(one.backup, "backup.local") for one in self.made.values())
-        return LocalListing(good, (), {})
-
-    @override
-    def password_for(self, agent_id: str) -> str | None:
-        return None
-
-    @override
-    def settings_for(self, agent_id: str) -> BackupSettings:
-        return BackupSettings(Encryption.OFF)
-
-    @override
-    async def source(self, local: LocalBackup, password: str | None) -> Any:
-        if local.backup.backup_id not in self.made:
-            raise BackupNotFound("gone")
-        return local.backup, _Source(self.made[local.backup.backup_id].data)
-
-
-@dataclass(frozen=True, slots=True)
-class _Source(Source):
-    data: bytes
-
-    @property
-    def size(self) -> int:
-        return len(self.data)
-
-    async def read(self) -> AsyncGenerator[bytes]:
-        for start in range(0, len(self.data), 1 << 20):
-            yield self.data[start : start + (1 << 20)]
-
-
-class Diary(Journal):
-    """A journal whose disk outlives the power; what is to be saved "soon" may be lost."""
-
-    def __init__(self, disk: dict[str, Any], power: Power) -> None:  # no store
-        self.notes: Notes = parse_notes(disk)
-        self._disk = disk
-        self._power = power
-        self._unsaved = False
-
-    @property
-    @override
-    def writable(self) -> bool:
-        return True
-
-    @override
-    def changed(self) -> None:
-        self._unsaved = True
-
-    @override
-    async def save(self) -> None:
-        self._power.check()
-        self.flush()
-        await asyncio.sleep(0)
-
-    def flush(self) -> None:
-        """Write: a second has passed."""
-        self._disk.clear()
-        self._disk.update(write_notes(self.notes))
 
 
 class House:
@@ -130,7 +40,7 @@ class House:
         self._now = datetime(2026, 1, 1, tzinfo=UTC)
         self._count = 0
         self._keep = 2
-        self._disk: dict[str, Any] = {}
+        self._disk: dict[str, str] = {}
         self._dropbox = MemoryDropbox(self._check_deletion, self._note_upload)
         self._shelf = Shelf()
         self._all: dict[str, Made] = {}  # ours, by content hash
@@ -142,19 +52,23 @@ class House:
         self._unasked = 0  # deleted in this one without anybody's word
         self._deleted: list[StoredFile] = []
         self._uploaded: list[StoredFile] = []
-        self._start()
+        self._journal: Journal
+        self._folder: BackupFolder
+        self._worker: Reconciler
 
-    def _start(self) -> None:
+    async def start(self) -> None:
+        """Load the integration."""
         self._power = Power()
         client = MemoryClient(self._dropbox, self._power)
-        self._diary = Diary(self._disk, self._power)
-        self._folder = BackupFolder(client, "/f", US, self._diary.notes.uploaded.get)
+        self._journal = journal_on(self._hass, self._disk, self._power)
+        await self._journal.load()
+        self._folder = BackupFolder(client, "/f", US, self._journal.notes.uploaded.get)
         self._worker = Reconciler(
             self._hass,
             client,
             self._folder,
             self._shelf,
-            self._diary,
+            self._journal,
             Policy(keep=self._keep),
             instance_id=US,
             agent_id="dropbox_backup.x",
@@ -175,10 +89,9 @@ class House:
         self._count += 1
         self._now += timedelta(hours=1)
         self._dropbox.now = max(self._dropbox.now, self._now)
-        made = _made(f"{self._count:08x}", self._now, size, US if signed else None)
-        self._shelf.made[made.backup.backup_id] = made
-        stored = MemoryDropbox(self._check_deletion, self._note_upload).put("x", made.data)
-        self._all[stored.content_hash] = made
+        made = make(self._count, self._now, self._now, US if signed else None, size)
+        self._shelf.put(made)
+        self._all[made.content_hash] = made
 
     async def lose(self, which: int) -> None:
         """Delete a local backup."""
@@ -193,7 +106,7 @@ class House:
     async def neighbours_upload(self) -> None:
         """Let another house, and a person, put something into the same folder."""
         self._count += 1
-        theirs = _made(f"{self._count:08x}", self._now, _SMALL, "other house")
+        theirs = make(self._count, self._now, self._now, "other house")
         self._dropbox.put(f"theirs {self._count}.tar", theirs.data)
         self._dropbox.put(f"letter {self._count}.tar", b"dear")
 
@@ -201,7 +114,7 @@ class House:
         """Replace an archive by a damaged one of the same length, as a broken client would."""
         # Damaged twice it would be good again.
         good = [one for one in self._tars() if one.content_hash not in self._damaged]
-        if tars := [one for one in good if len(one.data) > _SMALL]:
+        if tars := [one for one in good if len(one.data) > SMALL]:
             tar = _one_of(tars, which)
             spoilt = bytearray(tar.data)
             spoilt[2000] ^= 0xFF  # behind backup.json: it still says whose it is
@@ -210,12 +123,12 @@ class House:
     async def nights(self, count: int) -> None:
         """Let some nights pass in which all goes well."""
         for _ in range(count):
-            await self.make(_SMALL, signed=True)
+            await self.make(SMALL, signed=True)
             await self.check()
 
     async def dark_night(self, call: int, *, after: bool, saved: bool) -> None:
         """Let the power go while the backup of this night is uploaded."""
-        await self.make(_SMALL, signed=True)
+        await self.make(SMALL, signed=True)
         await self.check_in_the_dark(call, after=after, saved=saved)
 
     async def pin(self, which: int) -> None:
@@ -231,7 +144,7 @@ class House:
     async def keep_fewer_in_a_full_dropbox(self, count: int, spare: int) -> None:
         """Have no room for a new backup, and choose another number to keep."""
         await self.nights(count + 1)
-        await self.make(_SMALL, signed=True)
+        await self.make(SMALL, signed=True)
         await self.fill(spare)
         await self.keep(count)
         await self.check()
@@ -242,10 +155,10 @@ class House:
 
     async def keep(self, count: int) -> None:
         """Change how many to keep, which reloads the integration."""
-        self._diary.flush()
+        self._pass_a_second()
         self.stop()
         self._keep = count
-        self._start()
+        await self.start()
 
     async def confirm(self) -> None:
         """Agree to what waits for a word."""
@@ -258,9 +171,9 @@ class House:
         for _ in range(count):
             self._count += 1
             date = self._now - timedelta(days=30)
-            made = _made(f"{self._count:08x}", date, _SMALL, US)
-            stored = self._dropbox.put(file_name(made.backup), made.data)
-            self._all[stored.content_hash] = made
+            made = make(self._count, date, date, US)
+            self._dropbox.put(file_name(made.backup), made.data)
+            self._all[made.content_hash] = made
 
     async def copy(self, which: int) -> None:
         """Let a person copy an archive and give it a name of their own."""
@@ -280,7 +193,7 @@ class House:
         """Let the worker do its work, and a second pass."""
         self._deleted, self._uploaded = [], []
         await self._worker._reconcile()
-        self._diary.flush()
+        self._pass_a_second()
         self._check_run()
         self._pruned()
         problem = self._worker.state.problem
@@ -299,13 +212,17 @@ class House:
             if group.split(PowerCutError)[1] is not None:
                 raise
         if saved:
-            self._diary.flush()
+            self._pass_a_second()
         self.stop()
         self._check_run()
+        await self.start()
         # What was decided goes on, and asks nobody.
-        decided = parse_notes(self._disk).approved
+        decided = self._journal.notes.approved
         self._consented |= decided.revisions if decided else set()
-        self._start()
+
+    def _pass_a_second(self) -> None:
+        """Let what is to be saved "soon" be saved."""
+        cast("DiskFile", self._journal._file).flush()
 
     # What must hold
 
@@ -415,22 +332,13 @@ class House:
         return parse_catalog(file.data) if file else {}
 
 
-def _made(backup_id: str, date: datetime, size: int, owner: str | None) -> Made:
-    extra = {"instance_id": owner} if owner else {}
-    about = {"slug": backup_id, "name": f"Backup {backup_id}", "date": date.isoformat()}
-    data = archive(size, **about, extra=extra)
-    # backup.json is the first member.
-    text = data[512:].partition(b"\0")[0]
-    return Made(backup_from_json(text, len(data)), data)
-
-
 def _one_of[T](things: Sequence[T], which: int) -> T:
     return things[which % len(things)]
 
 
 _any = st.integers(0, 20)
 _events = st.one_of(
-    st.tuples(st.just("make"), st.sampled_from([_SMALL] * 4 + [_LARGE]), st.booleans()),
+    st.tuples(st.just("make"), st.sampled_from([SMALL] * 4 + [LARGE]), st.booleans()),
     st.tuples(st.just("nights"), st.integers(1, 6)),
     st.tuples(st.just("damage"), _any),
     st.tuples(st.just("check")),
@@ -489,6 +397,7 @@ async def test_no_history_loses_or_doubles_a_backup(
 ) -> None:
     _let_the_power_go(hass.loop)
     house = House(hass)
+    await house.start()
     try:
         for event in events:
             await _happen(house, event)

@@ -13,8 +13,9 @@ import pytest
 from custom_components.dropbox_backup.dropbox_api import pace
 from tests.conftest import THOROUGH
 
+from .memory_home import LARGE, SMALL
 from .storm.virtual_time import VirtualTimeLoop
-from .storm.world import LARGE, SMALL, Act, World
+from .storm.world import Act, World
 
 _which = st.integers(0, 12)
 _flag = st.booleans()

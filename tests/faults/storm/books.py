@@ -15,9 +15,9 @@ from custom_components.dropbox_backup.sync.models import date_of
 from custom_components.dropbox_backup.sync.names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.publisher import BackupEvent, EventKind
 from tests.faults.memory_dropbox import StoredFile
+from tests.faults.memory_home import Made
 
 from .dropbox import StormyDropbox, caller
-from .home import Made
 
 # So many deletions are carried out without asking, beside those that new backups pay for.
 _FEW = 3

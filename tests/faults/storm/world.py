@@ -14,22 +14,19 @@ from homeassistant.components.backup import BackupAgentError, BackupNotFound
 
 from custom_components.dropbox_backup.dropbox_api.content_hash import block_digests, content_hash
 from custom_components.dropbox_backup.dropbox_api.errors import DropboxError, UnreachableError
-from custom_components.dropbox_backup.sync.archive import backup_from_json
 from custom_components.dropbox_backup.sync.journal import parse_notes
 from custom_components.dropbox_backup.sync.models import date_of, id_of
 from custom_components.dropbox_backup.sync.names import file_name
 from custom_components.dropbox_backup.sync.plan import DISMISSED
 from custom_components.dropbox_backup.sync.wishes import Selection
-from tests.faults.archives import archive
 from tests.faults.memory_dropbox import PowerCutError, StoredFile
+from tests.faults.memory_home import SMALL, Made, make
 
 from .books import Books, Truth
 from .dropbox import StormyDropbox, caller
-from .home import Home, Made
+from .home import Home
 
 US, THEM = "this house", "other house"
-SMALL = 1000
-LARGE = 5 << 20  # two chunks, so that it takes an upload session
 _BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 _A_MOMENT = 5.0
 _A_WHILE = 130.0  # a run that failed is repeated within that
@@ -264,14 +261,14 @@ class World:
     def act_make(self, size: int, *, signed: bool) -> None:
         """Make a backup; those of Supervisor do not say whose they are."""
         made = self._made(self.our_now(), US, signed=signed, size=size)
-        self._home.shelf.made[made.backup.backup_id] = made
+        self._home.shelf.put(made)
         self._home.worker.request("a backup was made")
 
     def act_hand_out(self, size: int, *, stays: bool) -> None:
         """Make a backup for Dropbox, and perhaps for here as well."""
         made = self._made(self.our_now(), US, signed=True, size=size)
         if stays:
-            self._home.shelf.made[made.backup.backup_id] = made
+            self._home.shelf.put(made)
         self._begin(self._hand_out(made))
 
     def act_hand_out_again(self, which: int) -> None:
@@ -394,15 +391,8 @@ class World:
 
     def _made(self, date: datetime, owner: str, *, signed: bool, size: int = SMALL) -> Made:
         self._count += 1
-        extra = {"instance_id": owner} if signed else {}
-        backup_id = f"{self._count:08x}"
-        about = {"slug": backup_id, "name": f"Backup {self._count}", "date": date.isoformat()}
-        data = archive(size, **about, extra=extra)
-        # backup.json is the first member.
-        text = data[512:].partition(b"\0")[0]
-        known = content_hash(block_digests(data))
-        made = Made(backup_from_json(text, len(data)), data, known, self.now())
-        self._truth.good[known] = made, owner
+        made = make(self._count, date, self.now(), owner if signed else None, size)
+        self._truth.good[made.content_hash] = made, owner
         return made
 
     def _tars(self) -> list[StoredFile]:
