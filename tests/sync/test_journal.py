@@ -1,5 +1,6 @@
 """The journal survives a restart, and nonsense in its place."""
 
+from dataclasses import fields
 import json
 from typing import Any
 
@@ -10,6 +11,7 @@ from custom_components.dropbox_backup.dropbox_api.upload import UploadSession
 from custom_components.dropbox_backup.sync.consent import Answer
 from custom_components.dropbox_backup.sync.encryption import Root
 from custom_components.dropbox_backup.sync.journal import (
+    Commit,
     Journal,
     Notes,
     Results,
@@ -21,9 +23,11 @@ from custom_components.dropbox_backup.sync.models import BackupId, Missed
 
 from .backups import FIRST_DAY, json_values, shown
 
+moment = st.just(FIRST_DAY)
 ids = st.text(shown, min_size=1, max_size=10).map(BackupId)
 texts = st.text(shown, max_size=20)
-dates = st.none() | st.just(FIRST_DAY)
+words = st.text(shown, min_size=1, max_size=10)
+dates = st.none() | moment
 sessions = st.builds(
     UploadSession,
     session_id=st.text(shown, min_size=1, max_size=20),
@@ -34,9 +38,16 @@ sessions = st.builds(
     ahead=st.dictionaries(st.integers(0, 100), st.text(shown, max_size=10), max_size=5),
     etag=st.none() | st.text(shown, min_size=1, max_size=20),
 )
-revisions = st.tuples(
-    st.text(shown, min_size=1, max_size=10), st.text(shown, min_size=1, max_size=10)
+commits = st.builds(
+    Commit,
+    name=words,
+    content_hash=words,
+    size=st.integers(0, 2**40),
+    modified=moment,
+    noted=moment,
+    unwanted=st.booleans(),
 )
+revisions = st.tuples(words, words)
 answers = st.builds(
     Answer,
     keep=st.integers(0, 1000),
@@ -45,17 +56,25 @@ answers = st.builds(
 )
 any_notes = st.builds(
     Notes,
-    results=st.builds(Results, dates, dates, dates),
-    uploaded=st.dictionaries(ids, st.text(shown, min_size=1, max_size=10), max_size=4),
+    results=st.builds(Results, *[dates] * len(fields(Results))),
+    uploaded=st.dictionaries(ids, words, max_size=4),
     dismissed=st.sets(ids, max_size=4),
     sessions=st.dictionaries(ids, sessions, max_size=3),
     key_root=st.binary(max_size=64).map(lambda salts: Root(salts.hex())),
     newly_verified=st.sets(ids, max_size=4),
     approved=st.none() | answers,
     declined=st.none() | answers,
-    missed=st.none() | st.builds(Missed, name=texts, made=st.just(FIRST_DAY), reason=texts),
+    commits=st.dictionaries(ids, commits, max_size=3),
+    missed=st.none() | st.builds(Missed, name=texts, made=moment, reason=texts),
     folder_seen=st.booleans(),
+    folder_was_missing=st.booleans(),
+    paused=st.booleans(),
+    first_seen=st.dictionaries(ids, moment, max_size=4),
+    wanted=st.sets(ids, max_size=4),
+    everything_wanted=st.booleans(),
     wanted_since=dates,
+    acknowledged=st.sets(words, max_size=4),
+    folder=st.none() | words,
 )
 
 
