@@ -14,9 +14,10 @@ from custom_components.dropbox_backup.dropbox_api.chunks import Source
 from custom_components.dropbox_backup.dropbox_api.content_hash import block_digests, content_hash
 from custom_components.dropbox_backup.sync.archive import backup_from_json
 from custom_components.dropbox_backup.sync.backup_settings import BackupSettings, Encryption
-from custom_components.dropbox_backup.sync.journal import Journal, write_notes
+from custom_components.dropbox_backup.sync.journal import Journal
 from custom_components.dropbox_backup.sync.local import LocalBackups, LocalListing
 from custom_components.dropbox_backup.sync.models import LocalBackup
+from custom_components.dropbox_backup.sync.notes_format import write_notes
 
 from .archives import archive
 from .memory_dropbox import Power

@@ -10,16 +10,10 @@ from hypothesis import given, strategies as st
 from custom_components.dropbox_backup.dropbox_api.upload import UploadSession
 from custom_components.dropbox_backup.sync.consent import Answer
 from custom_components.dropbox_backup.sync.encryption import Root
-from custom_components.dropbox_backup.sync.journal import (
-    Commit,
-    Journal,
-    Notes,
-    Results,
-    journal_of,
-    parse_notes,
-    write_notes,
-)
+from custom_components.dropbox_backup.sync.journal import Journal, journal_of
 from custom_components.dropbox_backup.sync.models import BackupId, Missed
+from custom_components.dropbox_backup.sync.notes import Commit, Notes, Results
+from custom_components.dropbox_backup.sync.notes_format import parse_notes, write_notes
 
 from .backups import FIRST_DAY, json_values, shown
 

@@ -19,8 +19,9 @@ from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntr
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.errors import UnreachableError
 from custom_components.dropbox_backup.sync import keeper as keeper_module
-from custom_components.dropbox_backup.sync.journal import Notes, journal_of
+from custom_components.dropbox_backup.sync.journal import journal_of
 from custom_components.dropbox_backup.sync.models import BackupId, RemoteBackup
+from custom_components.dropbox_backup.sync.notes import Notes
 from custom_components.dropbox_backup.sync.retention import Verdict, judge
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.world import (

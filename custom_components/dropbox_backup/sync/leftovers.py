@@ -9,9 +9,10 @@ from homeassistant.util import dt as dt_util
 
 from ..dropbox_api.client import FileMetadata
 from ..dropbox_api.errors import DropboxError
-from .journal import Commit, Journal
+from .journal import Journal
 from .listing import remote_file
 from .models import BackupId
+from .notes import Commit
 from .remote import BackupFolder
 
 _LOGGER = logging.getLogger(__name__)

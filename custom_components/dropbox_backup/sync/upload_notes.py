@@ -10,8 +10,9 @@ from homeassistant.components.backup import AgentBackup
 from homeassistant.util import dt as dt_util
 
 from ..dropbox_api.upload import Source, UploadSession
-from .journal import Commit, Journal
+from .journal import Journal
 from .models import date_of, id_of
+from .notes import Commit
 
 
 class DeletedMeanwhileError(Exception):

@@ -14,9 +14,9 @@ from homeassistant.components.backup import BackupAgentError, BackupNotFound
 
 from custom_components.dropbox_backup.dropbox_api.content_hash import block_digests, content_hash
 from custom_components.dropbox_backup.dropbox_api.errors import DropboxError, UnreachableError
-from custom_components.dropbox_backup.sync.journal import parse_notes
 from custom_components.dropbox_backup.sync.models import date_of, id_of
 from custom_components.dropbox_backup.sync.names import file_name
+from custom_components.dropbox_backup.sync.notes_format import parse_notes
 from custom_components.dropbox_backup.sync.plan import DISMISSED
 from custom_components.dropbox_backup.sync.wishes import Selection
 from tests.faults.memory_dropbox import PowerCutError, StoredFile
