@@ -1,5 +1,6 @@
 """Home Assistant's page of backups, as its frontend talks to Home Assistant."""
 
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Self
 
@@ -97,6 +98,9 @@ class BackupPage:
         )
         assert response.status == HTTPStatus.CREATED, await response.text()
         return str((await response.json())["backup_id"])
+
+
+type OpenPage = Callable[[], Awaitable[BackupPage]]
 
 
 def last_result(events: list[Json]) -> tuple[str, str | None]:

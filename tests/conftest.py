@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 import os
 from pathlib import Path
 import random
@@ -16,12 +17,14 @@ from homeassistant.helpers.entity import Entity
 from homeassistant.setup import async_setup_component
 from hypothesis import HealthCheck, settings
 import pytest
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator, WebSocketGenerator
 
 # Home Assistant looks for custom integrations in the first `custom_components` that is imported,
 # and the pytest plugin has one of its own.
 import custom_components  # noqa: F401
 from custom_components.dropbox_backup.sync import publisher, reconciler
 
+from .backup_page import BackupPage, OpenPage
 from .before_home_assistant import PORT, TLS
 from .dropbox_server import DropboxServer
 from .supervisor import JobError, Supervisor
@@ -166,6 +169,14 @@ async def late_supervisor(
     directory = tmp_path / "supervisor"
     async with home_assistant_os(hass, directory, monkeypatch, there=False) as running:
         yield running
+
+
+@pytest.fixture
+def open_page(
+    hass: HomeAssistant, hass_client: ClientSessionGenerator, hass_ws_client: WebSocketGenerator
+) -> OpenPage:
+    """Return what opens Home Assistant's page of backups, once everything is set up."""
+    return partial(BackupPage.open, hass, hass_client, hass_ws_client)
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ from homeassistant.setup import async_setup_component
 from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
-from pytest_homeassistant_custom_component.typing import ClientSessionGenerator, WebSocketGenerator
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.dropbox_backup.backup import agent_id_of
 from custom_components.dropbox_backup.const import CONF_KEEP
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync.backup_settings import BackupSettings, Encryption
 
-from .backup_page import BackupPage
+from .backup_page import OpenPage
 from .dropbox_server import DropboxServer
 from .test_repairs import choose, fix, issues
 from .world import entity, make_backup, set_up_entry, state_of, status, wait_until_idle
@@ -174,11 +174,11 @@ async def test_backups_that_are_encrypted_where_they_are_made_need_no_key_here(
 async def test_a_stricter_retention_of_home_assistant_is_told_and_made_ours(
     hass: HomeAssistant,
     hass_client: ClientSessionGenerator,
-    hass_ws_client: WebSocketGenerator,
+    open_page: OpenPage,
     dropbox_server: DropboxServer,
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    page = await open_page()
     await page.ask("backup/config/update", retention={"copies": 3, "days": None})
     await a_minute_later(hass)
 
@@ -205,11 +205,11 @@ async def test_a_stricter_retention_of_home_assistant_is_told_and_made_ours(
 async def test_after_the_cure_all_that_we_keep_stays_in_dropbox(
     hass: HomeAssistant,
     hass_client: ClientSessionGenerator,
-    hass_ws_client: WebSocketGenerator,
+    open_page: OpenPage,
     dropbox_server: DropboxServer,
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    page = await open_page()
     automatic = {"agent_ids": ["backup.local"], "include_database": False}
     await page.ask("backup/config/update", retention={"copies": 1, "days": None})
     await page.ask("backup/config/update", create_backup=automatic)

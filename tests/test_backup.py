@@ -28,10 +28,6 @@ from pytest_homeassistant_custom_component.common import (
     async_fire_time_changed,
     async_mock_service,
 )
-from pytest_homeassistant_custom_component.typing import (
-    ClientSessionGenerator,
-    WebSocketGenerator,
-)
 
 from custom_components.dropbox_backup.const import (
     CONF_UPLOAD_AUTOMATICALLY,
@@ -42,7 +38,7 @@ from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntr
 from custom_components.dropbox_backup.dropbox_api import calls
 from custom_components.dropbox_backup.sync.wishes import Selection
 
-from .backup_page import BackupPage, last_result, own_agents
+from .backup_page import BackupPage, OpenPage, last_result, own_agents
 from .dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
 from .world import (
     LOCAL_AGENT,
@@ -81,11 +77,10 @@ async def entry(hass: HomeAssistant, dropbox_server: DropboxServer) -> DropboxBa
 async def page(
     hass: HomeAssistant,
     entry: DropboxBackupConfigEntry,
-    hass_client: ClientSessionGenerator,
-    hass_ws_client: WebSocketGenerator,
+    open_page: OpenPage,
 ) -> BackupPage:
     """Open the page of backups."""
-    return await BackupPage.open(hass, hass_client, hass_ws_client)
+    return await open_page()
 
 
 @pytest.fixture
@@ -485,8 +480,7 @@ async def test_the_page_opens_from_memory_while_dropbox_is_away(
 async def test_the_page_opens_whatever_else_lies_in_the_folder(
     hass: HomeAssistant,
     dropbox_server: DropboxServer,
-    hass_client: ClientSessionGenerator,
-    hass_ws_client: WebSocketGenerator,
+    open_page: OpenPage,
 ) -> None:
     files = dropbox_server.account.files
     good = put_backup(dropbox_server, "Good")
@@ -507,7 +501,7 @@ async def test_the_page_opens_whatever_else_lies_in_the_folder(
     files.create_folder(f"{DEFAULT_FOLDER}/folder.tar")
 
     await set_up_entry(hass, dropbox_server)
-    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    page = await open_page()
 
     info = await page.ask("backup/info")
     assert info["agent_errors"] == {}

@@ -11,10 +11,6 @@ from homeassistant.components.backup.config import AgentParametersDict
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import issue_registry as ir
 import pytest
-from pytest_homeassistant_custom_component.typing import (
-    ClientSessionGenerator,
-    WebSocketGenerator,
-)
 
 from custom_components.dropbox_backup.const import CONF_CHUNKS_AT_ONCE, DOMAIN
 from custom_components.dropbox_backup.sync.contents import examine
@@ -22,7 +18,7 @@ from custom_components.dropbox_backup.sync.journal import _JOURNALS
 from custom_components.dropbox_backup.sync.models import Protection
 from custom_components.dropbox_backup.sync.state import ProblemKind
 
-from .backup_page import BackupPage, last_result, own_agents
+from .backup_page import OpenPage, last_result, own_agents
 from .dropbox_server import DropboxServer, Line
 from .supervisor import CLOUD, Contents, Fault, Supervisor, archives as making, parts
 from .world import (
@@ -72,8 +68,7 @@ def made(
 
 async def test_a_backup_that_supervisor_keeps_readable_arrives_whole_and_encrypted(
     hass: HomeAssistant,
-    hass_client: ClientSessionGenerator,
-    hass_ws_client: WebSocketGenerator,
+    open_page: OpenPage,
     dropbox_server: DropboxServer,
     supervisor: Supervisor,
 ) -> None:
@@ -83,7 +78,7 @@ async def test_a_backup_that_supervisor_keeps_readable_arrives_whole_and_encrypt
         create_backup={"password": PASSWORD},
         agents={SUPERVISOR_AGENT: AgentParametersDict(protected=False, retention=None)},
     )
-    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    page = await open_page()
 
     events = await page.make(
         SUPERVISOR_AGENT,
@@ -105,15 +100,14 @@ async def test_a_backup_that_supervisor_keeps_readable_arrives_whole_and_encrypt
 
 async def test_what_supervisor_keeps_only_to_hand_it_out_arrives_whole_and_encrypted(
     hass: HomeAssistant,
-    hass_client: ClientSessionGenerator,
-    hass_ws_client: WebSocketGenerator,
+    open_page: OpenPage,
     dropbox_server: DropboxServer,
     supervisor: Supervisor,
     tmp_path: Path,
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
     async_get_manager(hass).config.update(create_backup={"password": PASSWORD})
-    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    page = await open_page()
     archive = made(tmp_path / "made.tar")
 
     backup_id = await page.upload(archive, *own_agents(hass))
@@ -129,8 +123,7 @@ async def test_what_supervisor_keeps_only_to_hand_it_out_arrives_whole_and_encry
 @pytest.mark.parametrize("flagged", [True, False])
 async def test_nothing_readable_passes_when_a_key_is_set(
     hass: HomeAssistant,
-    hass_client: ClientSessionGenerator,
-    hass_ws_client: WebSocketGenerator,
+    open_page: OpenPage,
     dropbox_server: DropboxServer,
     tmp_path: Path,
     flagged: bool,
@@ -138,7 +131,7 @@ async def test_nothing_readable_passes_when_a_key_is_set(
     """Whatever the backup says of itself, and though there is no other copy of it."""
     entry = await set_up_entry(hass, dropbox_server)
     async_get_manager(hass).config.update(create_backup={"password": PASSWORD})
-    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    page = await open_page()
     archive = made(tmp_path / "made.tar", flagged=flagged)
 
     await page.upload(archive, *own_agents(hass))
@@ -152,14 +145,13 @@ async def test_nothing_readable_passes_when_a_key_is_set(
 
 async def test_what_is_encrypted_passes_as_it_is(
     hass: HomeAssistant,
-    hass_client: ClientSessionGenerator,
-    hass_ws_client: WebSocketGenerator,
+    open_page: OpenPage,
     dropbox_server: DropboxServer,
     tmp_path: Path,
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
     async_get_manager(hass).config.update(create_backup={"password": PASSWORD})
-    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    page = await open_page()
     archive = made(tmp_path / "made.tar", password="an older one")
 
     await page.upload(archive, *own_agents(hass))
@@ -174,8 +166,7 @@ async def test_what_is_encrypted_passes_as_it_is(
 @pytest.mark.parametrize("how", ["the stream breaks", "Supervisor dies"])
 async def test_what_breaks_while_home_assistant_hands_it_out_is_told_also_after_a_restart(
     hass: HomeAssistant,
-    hass_client: ClientSessionGenerator,
-    hass_ws_client: WebSocketGenerator,
+    open_page: OpenPage,
     dropbox_server: DropboxServer,
     supervisor: Supervisor,
     tmp_path: Path,
@@ -188,7 +179,7 @@ async def test_what_breaks_while_home_assistant_hands_it_out_is_told_also_after_
     hass.loop.set_exception_handler(lambda *_: None)
     entry = await set_up_entry(hass, dropbox_server, options={CONF_CHUNKS_AT_ONCE: 2})
     async_get_manager(hass).config.update(create_backup={"password": key})
-    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    page = await open_page()
     archive = made(tmp_path / "made.tar", password=key, filling=5 * MIB)
     if how == "the stream breaks":
         supervisor.faults.append(Fault("backups/*/download", cut_after=9 * MIB, times=None))

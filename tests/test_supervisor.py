@@ -14,10 +14,6 @@ from homeassistant.setup import async_setup_component
 from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
-from pytest_homeassistant_custom_component.typing import (
-    ClientSessionGenerator,
-    WebSocketGenerator,
-)
 
 from custom_components.dropbox_backup import watch
 from custom_components.dropbox_backup.const import (
@@ -35,7 +31,7 @@ from custom_components.dropbox_backup.sync.state import ProblemKind, Status
 from custom_components.dropbox_backup.sync.supervisor_files import SupervisorFile
 from custom_components.dropbox_backup.sync.wishes import Selection
 
-from .backup_page import BackupPage, last_result, own_agents
+from .backup_page import OpenPage, last_result, own_agents
 from .dropbox_server import DropboxServer, Fault as DropboxFault, FaultKind, Line
 from .supervisor import CLOUD, LOCAL, Contents, Fault, StoredBackup, Supervisor, parts
 from .world import (
@@ -63,13 +59,12 @@ def is_in_dropbox(server: DropboxServer, backup: StoredBackup) -> bool:
 
 async def test_a_backup_that_home_assistant_has_supervisor_make_arrives_byte_for_byte(
     hass: HomeAssistant,
-    hass_client: ClientSessionGenerator,
-    hass_ws_client: WebSocketGenerator,
+    open_page: OpenPage,
     dropbox_server: DropboxServer,
     supervisor: Supervisor,
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    page = await open_page()
 
     events = await page.make(SUPERVISOR_AGENT)
     # Supervisor's job may end a moment later.
@@ -109,13 +104,12 @@ async def test_a_backup_that_an_automation_makes_through_supervisor_arrives(
 
 async def test_the_backup_before_the_update_of_an_app_arrives(
     hass: HomeAssistant,
-    hass_client: ClientSessionGenerator,
-    hass_ws_client: WebSocketGenerator,
+    open_page: OpenPage,
     dropbox_server: DropboxServer,
     supervisor: Supervisor,
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    page = await open_page()
 
     await page.ask("hassio/update/addon", addon="core_mosquitto", backup=True)
     await wait_until_idle(hass, entry)
@@ -160,13 +154,12 @@ async def test_a_backup_that_supervisor_has_encrypted_arrives_as_it_is(
 
 async def test_a_plain_backup_of_supervisor_is_encrypted_on_its_way_and_can_be_read_again(
     hass: HomeAssistant,
-    hass_client: ClientSessionGenerator,
-    hass_ws_client: WebSocketGenerator,
+    open_page: OpenPage,
     dropbox_server: DropboxServer,
     supervisor: Supervisor,
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    page = await open_page()
     async_get_manager(hass).config.update(create_backup={"password": "correct horse"})
 
     backup = await supervisor.make_backup(Contents(addons=("core_ssh",), filling=MIB))
@@ -181,13 +174,12 @@ async def test_a_plain_backup_of_supervisor_is_encrypted_on_its_way_and_can_be_r
 
 async def test_what_is_encrypted_on_its_way_from_supervisor_goes_on_after_a_restart(
     hass: HomeAssistant,
-    hass_client: ClientSessionGenerator,
-    hass_ws_client: WebSocketGenerator,
+    open_page: OpenPage,
     dropbox_server: DropboxServer,
     supervisor: Supervisor,
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    page = await open_page()
     async_get_manager(hass).config.update(create_backup={"password": "correct horse"})
     stall = dropbox_server.faults.add(
         DropboxFault(FaultKind.STALL, "files/upload_session/append_v2", skip=4, seconds=1)
@@ -478,13 +470,12 @@ async def test_a_supervisor_that_is_away_is_no_error_and_its_backups_arrive_when
 
 async def test_backups_arrive_although_home_assistant_waits_for_one_that_died_with_supervisor(
     hass: HomeAssistant,
-    hass_client: ClientSessionGenerator,
-    hass_ws_client: WebSocketGenerator,
+    open_page: OpenPage,
     dropbox_server: DropboxServer,
     supervisor: Supervisor,
 ) -> None:
     await set_up_entry(hass, dropbox_server)
-    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    page = await open_page()
     supervisor.packing.clear()
     await page.ask(
         "backup/generate",
@@ -606,13 +597,12 @@ async def test_a_backup_that_supervisor_deletes_before_it_is_fetched_does_not_st
 
 async def test_home_assistant_uploads_a_backup_that_goes_only_to_dropbox(
     hass: HomeAssistant,
-    hass_client: ClientSessionGenerator,
-    hass_ws_client: WebSocketGenerator,
+    open_page: OpenPage,
     dropbox_server: DropboxServer,
     supervisor: Supervisor,
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    page = await open_page()
 
     events = await page.make(*own_agents(hass))
     await wait_until_idle(hass, entry)
@@ -625,13 +615,12 @@ async def test_home_assistant_uploads_a_backup_that_goes_only_to_dropbox(
 
 async def test_a_backup_is_restored_from_dropbox_through_supervisor(
     hass: HomeAssistant,
-    hass_client: ClientSessionGenerator,
-    hass_ws_client: WebSocketGenerator,
+    open_page: OpenPage,
     dropbox_server: DropboxServer,
     supervisor: Supervisor,
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    page = await open_page()
     backup = await supervisor.make_backup(Contents(filling=3 * MIB))
     await wait_until_idle(hass, entry)
     archive = backup.path().read_bytes()
@@ -649,13 +638,12 @@ async def test_a_backup_is_restored_from_dropbox_through_supervisor(
 
 async def test_a_damaged_backup_never_gets_into_supervisor(
     hass: HomeAssistant,
-    hass_client: ClientSessionGenerator,
-    hass_ws_client: WebSocketGenerator,
+    open_page: OpenPage,
     dropbox_server: DropboxServer,
     supervisor: Supervisor,
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    page = await open_page()
     backup = await supervisor.make_backup(Contents(filling=3 * MIB))
     await wait_until_idle(hass, entry)
     supervisor.store.remove(backup.slug)

@@ -13,7 +13,6 @@ from homeassistant.helpers import entity_registry as er
 from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.common import async_capture_events
-from pytest_homeassistant_custom_component.typing import ClientSessionGenerator, WebSocketGenerator
 
 from custom_components.dropbox_backup.const import (
     CONF_CHUNKS_AT_ONCE,
@@ -25,7 +24,7 @@ from custom_components.dropbox_backup.const import (
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync.names import file_name
 
-from .backup_page import BackupPage, last_result, own_agents
+from .backup_page import OpenPage, last_result, own_agents
 from .dropbox_server import DropboxServer, Line
 from .world import (
     APPEND,
@@ -171,14 +170,13 @@ async def test_it_stays_off_over_restarts_before_anything_is_uploaded(
 
 async def test_what_home_assistant_uploads_itself_goes_also_while_it_is_off(
     hass: HomeAssistant,
-    hass_client: ClientSessionGenerator,
-    hass_ws_client: WebSocketGenerator,
+    open_page: OpenPage,
     dropbox_server: DropboxServer,
 ) -> None:
     """It may delete the only copy of what does not get to Dropbox."""
     await async_setup_component(hass, "backup", {})
     entry = await set_up_entry(hass, dropbox_server, options=TWO_AT_ONCE)
-    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    page = await open_page()
     Path(hass.config.path("filling.bin")).write_bytes(random.Random(1).randbytes(8 * CHUNK))
     dropbox_server.line = SLOW
 

@@ -11,15 +11,11 @@ from homeassistant.const import EVENT_HOMEASSISTANT_STARTED, MAJOR_VERSION, MINO
 from homeassistant.core import CoreState, HomeAssistant
 from homeassistant.helpers.dispatcher import async_dispatcher_send
 import pytest
-from pytest_homeassistant_custom_component.typing import (
-    ClientSessionGenerator,
-    WebSocketGenerator,
-)
 
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api import calls
 
-from .backup_page import BackupPage, last_result, own_agents
+from .backup_page import OpenPage, last_result, own_agents
 from .dropbox_server import DropboxServer, Fault, FaultKind
 from .world import (
     LOCAL_AGENT,
@@ -107,11 +103,10 @@ async def test_a_backup_that_fails_at_another_location_arrives_all_the_same(
     hass: HomeAssistant,
     dropbox_server: DropboxServer,
     entry: DropboxBackupConfigEntry,
-    hass_client: ClientSessionGenerator,
-    hass_ws_client: WebSocketGenerator,
+    open_page: OpenPage,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    page = await open_page()
     # The other location is ours as well, and tries nothing twice instead of for an hour.
     monkeypatch.setattr(calls, "_FIRST_WAIT", 1e6)
     dropbox_server.faults.add(Fault(FaultKind.STATUS, "files/upload"))

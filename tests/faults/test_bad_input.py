@@ -12,13 +12,12 @@ from typing import Any
 
 from homeassistant.core import HomeAssistant
 import pytest
-from pytest_homeassistant_custom_component.typing import ClientSessionGenerator, WebSocketGenerator
 
 from custom_components.dropbox_backup.backup import agent_id_of
 from custom_components.dropbox_backup.const import CONF_UPLOAD_AUTOMATICALLY, DEFAULT_FOLDER
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync.state import Status
-from tests.backup_page import BackupPage
+from tests.backup_page import OpenPage
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.world import (
     MIB,
@@ -317,14 +316,13 @@ async def test_another_backup_with_the_id_of_one_here_keeps_it_from_nothing_and_
 async def test_an_archive_in_dropbox_with_any_metadata_hurts_neither_page_nor_worker(
     hass: HomeAssistant,
     dropbox_server: DropboxServer,
-    hass_client: ClientSessionGenerator,
-    hass_ws_client: WebSocketGenerator,
+    open_page: OpenPage,
     about: dict[str, Any],
 ) -> None:
     dropbox_server.account.files.put(f"{DEFAULT_FOLDER}/odd.tar", archive(**about))
     put(hass, archive(**(about | {"slug": "2222aaaa"})), "local.tar")
     entry = await set_up_entry(hass, dropbox_server)
-    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    page = await open_page()
     for _ in range(2):  # also from what is remembered
         await make_backup(hass, "Good")
         await wait_until_idle(hass, entry)

@@ -13,12 +13,11 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.json import json_bytes
 from homeassistant.util import dt as dt_util
 import pytest
-from pytest_homeassistant_custom_component.typing import ClientSessionGenerator, WebSocketGenerator
 
 from custom_components.dropbox_backup.const import DEFAULT_FOLDER, DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync.names import CATALOG_NAME
-from tests.backup_page import BackupPage, own_agents
+from tests.backup_page import BackupPage, OpenPage, own_agents
 from tests.conftest import THOROUGH
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.world import make_backup, reconciler_of, set_up_entry, state_of, wait_until_idle
@@ -112,7 +111,6 @@ async def _still_works(
     hass: HomeAssistant,
     entry: DropboxBackupConfigEntry,
     page: BackupPage,
-    server: DropboxServer,
     name: str,
 ) -> None:
     made = await make_backup(hass, name)
@@ -136,13 +134,12 @@ async def _still_works(
 async def test_archives_and_catalog_of_anybody(
     hass: HomeAssistant,
     dropbox_server: DropboxServer,
-    hass_client: ClientSessionGenerator,
-    hass_ws_client: WebSocketGenerator,
+    open_page: OpenPage,
     lot: random.Random,
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    page = await BackupPage.open(hass, hass_client, hass_ws_client)
-    await _still_works(hass, entry, page, dropbox_server, "First")
+    page = await open_page()
+    await _still_works(hass, entry, page, "First")
     files = dropbox_server.account.files
     for number in range(ROUNDS):
         slug = f"{number:08x}"
@@ -159,14 +156,12 @@ async def test_archives_and_catalog_of_anybody(
         if lot.random() < 0.3:
             await hass.config_entries.async_reload(entry.entry_id)
             await wait_until_idle(hass, entry)
-        await _still_works(hass, entry, page, dropbox_server, f"Good {number}")
+        await _still_works(hass, entry, page, f"Good {number}")
 
 
 async def test_local_archives_of_anybody(
     hass: HomeAssistant,
     dropbox_server: DropboxServer,
-    hass_client: ClientSessionGenerator,
-    hass_ws_client: WebSocketGenerator,
     lot: random.Random,
 ) -> None:
     """Home Assistant's own listing is not ours to mend; ours and the worker hold."""
@@ -188,14 +183,13 @@ async def test_local_archives_of_anybody(
 async def test_what_home_assistant_stored_of_ours_was_changed(
     hass: HomeAssistant,
     dropbox_server: DropboxServer,
-    hass_client: ClientSessionGenerator,
-    hass_ws_client: WebSocketGenerator,
+    open_page: OpenPage,
     hass_storage: dict[str, Any],
     lot: random.Random,
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    page = await BackupPage.open(hass, hass_client, hass_ws_client)
-    await _still_works(hass, entry, page, dropbox_server, "First")
+    page = await open_page()
+    await _still_works(hass, entry, page, "First")
     for number in range(ROUNDS):
         await hass.config_entries.async_unload(entry.entry_id)
         await hass.async_block_till_done()
@@ -207,18 +201,17 @@ async def test_what_home_assistant_stored_of_ours_was_changed(
         await hass.config_entries.async_setup(entry.entry_id)
         await wait_until_idle(hass, entry)
         reconciler_of(entry).resume_uploads()  # "paused" is a value like any other
-        await _still_works(hass, entry, page, dropbox_server, f"Good {number}")
+        await _still_works(hass, entry, page, f"Good {number}")
 
 
 async def test_answers_of_whoever_answers_for_dropbox(
     hass: HomeAssistant,
     dropbox_server: DropboxServer,
-    hass_client: ClientSessionGenerator,
-    hass_ws_client: WebSocketGenerator,
+    open_page: OpenPage,
     lot: random.Random,
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    page = await BackupPage.open(hass, hass_client, hass_ws_client)
+    page = await open_page()
     file: dict[str, Any] = {
         ".tag": "file",
         "name": "x.tar",
@@ -255,4 +248,4 @@ async def test_answers_of_whoever_answers_for_dropbox(
         dropbox_server.faults.clear()
         await hass.config_entries.async_reload(entry.entry_id)
         await wait_until_idle(hass, entry)
-        await _still_works(hass, entry, page, dropbox_server, f"Good {number}")
+        await _still_works(hass, entry, page, f"Good {number}")
