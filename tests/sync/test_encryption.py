@@ -22,18 +22,16 @@ import pytest
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.errors import DropboxError
 from custom_components.dropbox_backup.dropbox_api.upload import UploadLimits
+from custom_components.dropbox_backup.sync.encrypted_source import EncryptedSource
 from custom_components.dropbox_backup.sync.encryption import Root
 from custom_components.dropbox_backup.sync.journal import _JOURNALS, Journal
 from custom_components.dropbox_backup.sync.listing import ListingCache
 from custom_components.dropbox_backup.sync.local import LocalBackups
+from custom_components.dropbox_backup.sync.local_source import LocalSource
 from custom_components.dropbox_backup.sync.models import LocalBackup, RemoteBackup
 from custom_components.dropbox_backup.sync.remote import BackupFolder
-from custom_components.dropbox_backup.sync.sources import (
-    EncryptedSource,
-    LocalSource,
-    StreamSource,
-    as_in_dropbox,
-)
+from custom_components.dropbox_backup.sync.sources import as_in_dropbox
+from custom_components.dropbox_backup.sync.stream_source import StreamSource
 from custom_components.dropbox_backup.sync.transfers import Transfers
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.dropbox_server.request_log import RequestRecord
@@ -321,7 +319,11 @@ async def test_what_home_assistant_encrypts_is_proven_as_well(
 ) -> None:
     house = await House.start(hass, client)
     _, plain = await house.local.source(await house.only_backup(), None)
-    streamer = EncryptedBackupStreamer(hass, made, plain.open, PASSWORD)  # type: ignore[union-attr]  # not encrypted by us
+
+    async def open_stream() -> AsyncIterator[bytes]:
+        return plain.read()
+
+    streamer = EncryptedBackupStreamer(hass, made, open_stream, PASSWORD)
     upload = house.transfers.upload(
         streamer.backup(),
         StreamSource(streamer.open_stream, streamer.size()),

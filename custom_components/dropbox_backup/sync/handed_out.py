@@ -12,9 +12,11 @@ from homeassistant.components.backup import AgentBackup, BackupAgentError
 from ..dropbox_api.errors import CorruptError
 from ..dropbox_api.upload import Source
 from .archive import ArchiveError
+from .encrypted_source import EncryptedSource
 from .local import LocalBackups
 from .models import RemoteBackup
-from .sources import EncryptedSource, OpenStream, ReadableError, StreamSource, as_in_dropbox
+from .sources import as_in_dropbox
+from .stream_source import OpenStream, ReadableError, StreamSource
 
 _LOGGER = logging.getLogger(__name__)
 

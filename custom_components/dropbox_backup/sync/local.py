@@ -20,10 +20,12 @@ from homeassistant.helpers.hassio import is_hassio
 from .archive import ArchiveError, check_whole, checked, presentable, read_metadata
 from .backup_settings import BackupSettings, Encryption, settings_of
 from .contents import Contents
+from .encrypted_source import EncryptedSource
+from .local_source import LocalSource, Version
 from .models import BackupId, LocalBackup, id_of
 from .plan import Skipped, same_backup
 from .problems import silence_reason
-from .sources import EncryptedSource, LocalSource, Version, as_in_dropbox
+from .sources import as_in_dropbox
 from .supervisor import SUPERVISOR_DOMAIN, has_made_backups, supervisor_agents
 
 _LOGGER = logging.getLogger(__name__)

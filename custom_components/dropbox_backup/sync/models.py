@@ -1,7 +1,7 @@
 """The words of the product as types: see docs/architecture.md."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
 from functools import lru_cache
@@ -136,6 +136,10 @@ class Protection(StrEnum):
             Protection.PARTLY: True,
             Protection.NOT_ENCRYPTED: False,
         }.get(self)
+
+    def noted_in(self, backup: AgentBackup) -> AgentBackup:
+        """Return a backup whose `protected` says so, unless the bytes don't tell."""
+        return backup if self.as_flag is None else replace(backup, protected=self.as_flag)
 
 
 class WhyNot(StrEnum):

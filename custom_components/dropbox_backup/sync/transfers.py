@@ -17,13 +17,14 @@ from ..dropbox_api.client import DropboxClient, FileMetadata, UploadCommit
 from ..dropbox_api.content_hash import content_hash
 from ..dropbox_api.errors import DropboxError, NotFoundError, RefusedError
 from ..dropbox_api.upload import Source, UploadLimits, upload
+from .encrypted_source import EncryptedSource
 from .journal import Journal
 from .leftovers import Leftovers
 from .listing import remote_file
 from .models import BackupId, RemoteBackup, date_of, id_of
 from .plan import owner_of, same_backup
 from .remote import BackupFolder
-from .sources import EncryptedSource, arrived
+from .sources import arrived
 from .upload_notes import DeletedMeanwhileError, Transfer, UploadNotes
 
 _LOGGER = logging.getLogger(__name__)

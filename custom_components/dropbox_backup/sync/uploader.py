@@ -19,8 +19,8 @@ from .models import BackupId, LocalBackup, Missed, RemoteBackup, id_of, made_at
 from .problems import no_room, problem_of, text_of
 from .publisher import BackupEvent, EventKind, Publisher
 from .remote import BackupFolder
-from .sources import OpenStream
 from .state import Status
+from .stream_source import OpenStream
 from .transfers import Transfers
 from .upload_notes import DeletedMeanwhileError, Transfer
 
