@@ -183,15 +183,18 @@ def code_text_problems(integration: Integration) -> Problems:
 def flow_text_problems(integration: Integration) -> Problems:
     """Yield steps and abort reasons of flows that have no text."""
     english = integration.english
+    dialogs = [english.get("config", {}), english.get("options", {})]
     fix_flows = [issue.get("fix_flow", {}) for issue in english.get("issues", {}).values()]
-    by_file = {
-        "config_flow.py": [english.get("config", {}), english.get("options", {})],
-        "repairs.py": fix_flows,
-    }
     for part, uses in (("step", integration.code.steps), ("abort", integration.code.aborts)):
         for use in uses:
-            flows = by_file.get(use.where.partition(":")[0])
-            if flows is not None and not any(use.key in flow.get(part, {}) for flow in flows):
+            file = use.where.partition(":")[0]
+            if file.endswith("_flow.py"):
+                flows = dialogs
+            elif file == "repairs.py":
+                flows = fix_flows
+            else:
+                continue
+            if not any(use.key in flow.get(part, {}) for flow in flows):
                 yield f"{use.where}: translations/en.json has no {part} {use.key} for this flow"
 
 

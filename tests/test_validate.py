@@ -211,6 +211,7 @@ def press():
         (change(EN, "selector", "old", value={"options": {}}), "nothing uses selector.old"),
         (change(EN, "config", "step", "user", value=None), "no step user for this flow"),
         (change(EN, "config", "abort", "no_space", value=None), "no abort no_space for this flow"),
+        (code("other_flow.py", 'show_form(step_id="lost")'), "other_flow.py:1: translations/en"),
         (change("services.yaml", "other", value={}), "other is named nowhere in the code"),
         (change("services.yaml", "other", value={}), "other is missing in icons.json"),
         (change(EN, "services", "clean", "fields", value={}), "reason is missing in its fields"),

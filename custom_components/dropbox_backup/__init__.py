@@ -3,7 +3,7 @@
 This file wires the parts of one config entry together; nothing else.
 """
 
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 import logging
 
 from homeassistant.components import persistent_notification
@@ -22,27 +22,11 @@ from homeassistant.helpers.typing import ConfigType
 
 from .auth import EntryToken
 from .backup import agent_id_of, async_notify_agents_changed
-from .const import (
-    CONF_ALARM_AFTER,
-    CONF_CHECK_INTERVAL,
-    CONF_CHUNKS_AT_ONCE,
-    CONF_FOLDER,
-    CONF_HOURS_FROM,
-    CONF_HOURS_TO,
-    CONF_KEEP,
-    CONF_SPEED_LIMIT,
-    CONF_UPLOAD_AUTOMATICALLY,
-    DEFAULT_ALARM_AFTER,
-    DEFAULT_CHECK_INTERVAL,
-    DEFAULT_CHUNKS_AT_ONCE,
-    DEFAULT_KEEP,
-    DOMAIN,
-    NOTES_KEPT_FOR,
-    ROOT_FOLDER,
-)
+from .const import CONF_FOLDER, DOMAIN, NOTES_KEPT_FOR, ROOT_FOLDER
 from .coordinator import DropboxBackupConfigEntry, DropboxBackupCoordinator
 from .dropbox_api.client import DropboxClient
 from .dropbox_api.errors import DropboxError, SignInError
+from .options import policy_of
 from .repairs import async_delete_issues, async_update_issues
 from .services import async_register_services
 from .sync.account import missing_permissions
@@ -50,8 +34,6 @@ from .sync.account_notes import forget_old_notes, move_notes, notes_name
 from .sync.journal import journal_of
 from .sync.listing import ListingCache
 from .sync.local import LocalBackups
-from .sync.manners import Hours
-from .sync.models import Policy
 from .sync.reconciler import Reconciler
 from .sync.remote import BackupFolder
 from .sync.remote_watch import watch_dropbox
@@ -74,8 +56,6 @@ PLATFORMS = (
 # Home Assistant's start must not wait long for a Dropbox that is away: it tries the setup again by
 # itself.
 _SETUP_PATIENCE = 10.0
-
-_BYTES_PER_SECOND_IN_A_MBIT = 125_000.0
 
 
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
@@ -148,7 +128,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
         folder,
         LocalBackups(hass, async_get_manager(hass)),
         journal,
-        policy_of(entry),
+        policy_of(entry.options),
         instance_id=own_instance,
         agent_id=agent_id_of(entry),
         on_change=published,
@@ -159,7 +139,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
 
     async def entry_changed(_hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> None:
         # Most often only the access token has: every few hours, also in the middle of an upload.
-        reconciler.apply(policy_of(entry))
+        reconciler.apply(policy_of(entry.options))
 
     entry.async_on_unload(entry.add_update_listener(entry_changed))
     try:
@@ -202,31 +182,6 @@ async def _start(
     async_watch_backups(hass, entry, reconciler)
     async_notify_agents_changed(hass, entry)
     return True
-
-
-def policy_of(entry: DropboxBackupConfigEntry) -> Policy:
-    """Return what the user chose in the options."""
-    options = entry.options
-    days = options.get(CONF_ALARM_AFTER, DEFAULT_ALARM_AFTER)
-    mbits = options.get(CONF_SPEED_LIMIT, 0)
-    chunks = options.get(CONF_CHUNKS_AT_ONCE, DEFAULT_CHUNKS_AT_ONCE)
-    return Policy(
-        upload_automatically=options.get(CONF_UPLOAD_AUTOMATICALLY, True),
-        check_interval=timedelta(hours=options.get(CONF_CHECK_INTERVAL, DEFAULT_CHECK_INTERVAL)),
-        keep=int(options.get(CONF_KEEP, DEFAULT_KEEP)),
-        alarm_after=timedelta(days=days) if days else None,
-        bytes_per_second=mbits * _BYTES_PER_SECOND_IN_A_MBIT if mbits else None,
-        hours=hours_of(options.get(CONF_HOURS_FROM), options.get(CONF_HOURS_TO)),
-        # The default gives way where memory is short, what somebody chose does not.
-        chunks_at_once=None if chunks == DEFAULT_CHUNKS_AT_ONCE else chunks,
-    )
-
-
-def hours_of(begin: str | None, end: str | None) -> Hours | None:
-    """Return the hours between two times of day as the options hold them, None for always."""
-    if begin is None or end is None:
-        return None
-    return Hours(time.fromisoformat(begin), time.fromisoformat(end))
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> bool:

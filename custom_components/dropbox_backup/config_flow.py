@@ -1,7 +1,6 @@
-"""Signing in to Dropbox, choosing the backup folder, and the options."""
+"""Signing in to Dropbox, and choosing the backup folder."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import count
 import logging
 from typing import Any, override
@@ -19,17 +18,15 @@ from homeassistant.const import (
     CONF_CLIENT_ID,
     CONF_CLIENT_SECRET,
     CONF_TOKEN,
-    UnitOfDataRate,
-    UnitOfTime,
 )
 from homeassistant.core import callback
-from homeassistant.data_entry_flow import FlowResultType, section
+from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.exceptions import (
     HomeAssistantError,
     ImplementationUnavailableError,
     UnknownImplementationError,
 )
-from homeassistant.helpers import config_validation as cv, instance_id
+from homeassistant.helpers import instance_id
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.helpers.config_entry_oauth2_flow import (
     AbstractOAuth2FlowHandler,
@@ -37,17 +34,12 @@ from homeassistant.helpers.config_entry_oauth2_flow import (
     async_get_config_entry_implementation,
 )
 from homeassistant.helpers.selector import (
-    BooleanSelector,
-    NumberSelector,
-    NumberSelectorConfig,
-    NumberSelectorMode,
     SelectSelector,
     SelectSelectorConfig,
     SelectSelectorMode,
     TextSelector,
     TextSelectorConfig,
     TextSelectorType,
-    TimeSelector,
 )
 import voluptuous as vol
 
@@ -61,20 +53,8 @@ from .application_credentials import (
 )
 from .auth import EntryToken
 from .const import (
-    CONF_ALARM_AFTER,
-    CONF_CHECK_INTERVAL,
-    CONF_CHUNKS_AT_ONCE,
     CONF_FOLDER,
-    CONF_HOURS_FROM,
-    CONF_HOURS_TO,
-    CONF_KEEP,
-    CONF_SPEED_LIMIT,
-    CONF_UPLOAD_AUTOMATICALLY,
-    DEFAULT_ALARM_AFTER,
-    DEFAULT_CHECK_INTERVAL,
-    DEFAULT_CHUNKS_AT_ONCE,
     DEFAULT_FOLDER,
-    DEFAULT_KEEP,
     DOMAIN,
     ROOT_FOLDER,
 )
@@ -82,6 +62,7 @@ from .coordinator import DropboxBackupConfigEntry
 from .dropbox_api.calls import GetToken
 from .dropbox_api.client import DropboxClient
 from .dropbox_api.errors import SignInError
+from .options_flow import DropboxBackupOptionsFlow
 from .sync.account import (
     Obstacle,
     ObstacleError,
@@ -130,58 +111,6 @@ _ABOUT_THE_FOLDER = {
 }
 
 
-class _Number(NumberSelector):
-    """A number that the frontend asks for with its limits, and that is judged here: for what Home
-    Assistant itself refuses there are no texts, and in a section not even a place.
-    """
-
-    @override
-    def __call__(self, data: object) -> float:
-        """Take any number."""
-        return float(vol.Coerce(float)(data))
-
-
-@dataclass(frozen=True, slots=True)
-class _Limits:
-    """What a number may be, and the error for what it may not."""
-
-    minimum: float
-    maximum: float
-    error: str
-    unit: str = ""
-    whole: bool = True
-
-    def selector(self) -> _Number:
-        """Return the field for it."""
-        config = NumberSelectorConfig(
-            min=0 if self.minimum < 1 else self.minimum,
-            max=self.maximum,
-            step=1 if self.whole else 0.1,
-            mode=NumberSelectorMode.BOX,
-        )
-        if self.unit:
-            config["unit_of_measurement"] = self.unit
-        return _Number(config)
-
-    def allow(self, value: float) -> bool:
-        """Tell whether a value is good. What is not whole may also be 0, for none at all."""
-        if self.whole and not value.is_integer():
-            return False
-        return self.minimum <= value <= self.maximum or (value == 0 and not self.whole)
-
-
-_NUMBERS = {
-    CONF_KEEP: _Limits(0, 1000, "wrong_keep"),
-    CONF_CHECK_INTERVAL: _Limits(1, 168, "wrong_check_interval", UnitOfTime.HOURS),
-    CONF_ALARM_AFTER: _Limits(0, 365, "wrong_alarm_after", UnitOfTime.DAYS),
-    # With less, a single part would be on its way for more than six minutes.
-    CONF_SPEED_LIMIT: _Limits(
-        0.1, 10_000, "wrong_speed_limit", UnitOfDataRate.MEGABITS_PER_SECOND, whole=False
-    ),
-    CONF_CHUNKS_AT_ONCE: _Limits(1, 16, "wrong_chunks_at_once"),
-}
-
-
 _APP = vol.Schema(
     {
         vol.Required(CONF_CLIENT_ID): TextSelector(),
@@ -190,81 +119,6 @@ _APP = vol.Schema(
         ),
     }
 )
-
-_MANNERS = "speed_and_hours"
-_IN_SECTION = (CONF_SPEED_LIMIT, CONF_HOURS_FROM, CONF_HOURS_TO, CONF_CHUNKS_AT_ONCE)
-
-
-def _options(*, collapsed: bool) -> vol.Schema:
-    """Return the options on one page. Most people never need those of the section."""
-    field = {key: limits.selector() for key, limits in _NUMBERS.items()}
-    manners = vol.Schema(
-        {
-            vol.Required(CONF_SPEED_LIMIT, default=0): field[CONF_SPEED_LIMIT],
-            vol.Optional(CONF_HOURS_FROM): TimeSelector(),
-            vol.Optional(CONF_HOURS_TO): TimeSelector(),
-            vol.Required(CONF_CHUNKS_AT_ONCE, default=DEFAULT_CHUNKS_AT_ONCE): field[
-                CONF_CHUNKS_AT_ONCE
-            ],
-        }
-    )
-    return vol.Schema(
-        {
-            vol.Required(CONF_UPLOAD_AUTOMATICALLY, default=True): BooleanSelector(),
-            vol.Required(CONF_KEEP, default=DEFAULT_KEEP): field[CONF_KEEP],
-            vol.Required(CONF_CHECK_INTERVAL, default=DEFAULT_CHECK_INTERVAL): field[
-                CONF_CHECK_INTERVAL
-            ],
-            vol.Required(CONF_ALARM_AFTER, default=DEFAULT_ALARM_AFTER): field[CONF_ALARM_AFTER],
-            vol.Optional(_MANNERS): section(manners, {"collapsed": collapsed}),
-        }
-    )
-
-
-def _as_on_the_page(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return stored options as the form has them, with a section."""
-    return {**options, _MANNERS: options}
-
-
-def _as_stored(page: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the form gave without its section, times of day to the minute, and whole numbers
-    as such.
-    """
-    options = {**page.get(_MANNERS, {}), **{key: page[key] for key in page if key != _MANNERS}}
-    for key in (CONF_HOURS_FROM, CONF_HOURS_TO):
-        if key in options:
-            options[key] = cv.time(options[key]).replace(second=0).isoformat()
-    for key, limits in _NUMBERS.items():
-        if key in options and limits.whole and limits.allow(options[key]):
-            options[key] = int(options[key])
-    return options
-
-
-def _wrong_in(options: Mapping[str, Any]) -> dict[str, str]:
-    """Return what is wrong, by field. The frontend has no place for errors inside a section: there
-    they belong to the section, and their texts name the field.
-    """
-    wrong = {
-        key: limits.error
-        for key, limits in _NUMBERS.items()
-        if key in options and not limits.allow(options[key])
-    }
-    if (hours := _wrong_hours(options)) is not None:
-        wrong[CONF_HOURS_FROM] = hours
-    errors: dict[str, str] = {}
-    for key, error in wrong.items():
-        errors.setdefault(_MANNERS if key in _IN_SECTION else key, error)
-    return errors
-
-
-def _wrong_hours(options: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with the hours."""
-    begin, end = (options.get(key) for key in (CONF_HOURS_FROM, CONF_HOURS_TO))
-    if (begin is None) != (end is None):
-        return "half_of_the_hours"
-    if begin is not None and begin == end:
-        return "no_hours"
-    return None
 
 
 class DropboxBackupConfigFlow(AbstractOAuth2FlowHandler, domain=DOMAIN):
@@ -618,30 +472,3 @@ def _only(access_token: str) -> GetToken:
         return access_token
 
     return get_token
-
-
-class DropboxBackupOptionsFlow(OptionsFlow):
-    """What to upload, what to keep, and what uploads may take of the line. The worker hears of a
-    change by the entry's update listener, and is not begun anew.
-    """
-
-    config_entry: DropboxBackupConfigEntry
-
-    async def async_step_init(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
-        """Ask for all options on one page."""
-        options: Mapping[str, Any] = self.config_entry.options
-        errors: dict[str, str] = {}
-        if user_input is not None:
-            if _MANNERS not in user_input:  # nobody has looked into the section
-                user_input[_MANNERS] = {key: options[key] for key in _IN_SECTION if key in options}
-            options = _as_stored(user_input)
-            errors = _wrong_in(options)
-            if not errors:
-                return self.async_create_entry(data=options)
-        return self.async_show_form(
-            step_id="init",
-            data_schema=self.add_suggested_values_to_schema(
-                _options(collapsed=_MANNERS not in errors), _as_on_the_page(options)
-            ),
-            errors=errors,
-        )
