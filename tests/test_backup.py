@@ -30,7 +30,6 @@ from pytest_homeassistant_custom_component.common import (
 )
 
 from custom_components.dropbox_backup.const import (
-    CONF_UPLOAD_AUTOMATICALLY,
     DEFAULT_FOLDER,
     DOMAIN,
 )
@@ -42,6 +41,7 @@ from .backup_page import BackupPage, OpenPage, last_result, own_agents
 from .dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
 from .world import (
     LOCAL_AGENT,
+    MANUAL,
     MIB,
     archives,
     local_backups,
@@ -57,7 +57,6 @@ from .world import (
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
-MANUAL = {CONF_UPLOAD_AUTOMATICALLY: False}
 PASSWORD = "correct horse"
 
 

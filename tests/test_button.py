@@ -7,12 +7,12 @@ from homeassistant.core import Context, HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 import pytest
 
-from custom_components.dropbox_backup.const import CONF_UPLOAD_AUTOMATICALLY
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api import calls
 
 from .dropbox_server import DropboxServer, Fault, FaultKind
 from .world import (
+    MANUAL,
     entity,
     entity_id,
     local_backups,
@@ -40,7 +40,7 @@ async def press(
 async def test_back_up_now_makes_a_backup_here_and_in_dropbox(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
-    entry = await set_up_entry(hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: False})
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
 
     await press(hass, entry, "back_up_now")
     await wait_until_idle(hass, entry)
@@ -64,7 +64,7 @@ async def test_back_up_now_says_why_home_assistant_can_not(
 async def test_upload_now_uploads_all_also_when_that_is_not_automatic(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
-    entry = await set_up_entry(hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: False})
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
     for name in ("One", "Two"):
         await make_backup(hass, name)
     await wait_until_idle(hass, entry)
@@ -79,7 +79,7 @@ async def test_upload_now_uploads_all_also_when_that_is_not_automatic(
 async def test_upload_now_does_not_wait_for_the_upload(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
-    entry = await set_up_entry(hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: False})
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
     await make_backup(hass)
     await wait_until_idle(hass, entry)
     dropbox_server.faults.add(Fault(FaultKind.STALL, "files/upload", seconds=0.5))
@@ -95,7 +95,7 @@ async def test_upload_now_does_not_wait_for_the_upload(
 async def test_back_up_now_is_not_forgotten_when_dropbox_is_away(
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry = await set_up_entry(hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: False})
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
     monkeypatch.setattr(calls, "_FIRST_WAIT", 1e6)  # longer than any patience
     dropbox_server.faults.add(Fault(FaultKind.STATUS, status=503, times=None))
     await press(hass, entry, "back_up_now")
@@ -127,7 +127,7 @@ async def test_upload_now_tells_a_person_that_there_is_nothing_to_upload(
 async def test_upload_now_tells_a_person_nothing_while_it_uploads(
     hass: HomeAssistant, dropbox_server: DropboxServer, hass_admin_user: User
 ) -> None:
-    entry = await set_up_entry(hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: False})
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
     await make_backup(hass)
     await wait_until_idle(hass, entry)
     held = Fault(FaultKind.STALL, "files/upload", seconds=60)

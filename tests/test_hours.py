@@ -13,7 +13,6 @@ from custom_components.dropbox_backup.const import (
     CONF_HOURS_FROM,
     CONF_HOURS_TO,
     CONF_SPEED_LIMIT,
-    DOMAIN,
 )
 from custom_components.dropbox_backup.sync.manners import Asker
 
@@ -31,6 +30,7 @@ from .world import (
     set_up_entry,
     state_of,
     status,
+    tell,
     wait_until,
     wait_until_idle,
 )
@@ -116,8 +116,7 @@ async def test_what_somebody_asks_for_does_not_wait_for_the_hours(
     await wait_until_idle(hass, entry)
     assert archives(dropbox_server) == []
 
-    wanted = {"backup_ids": [first.backup_id]}
-    await hass.services.async_call(DOMAIN, "upload", wanted, blocking=True)
+    await tell(hass, "upload", backup_ids=[first.backup_id])
     await wait_until_idle(hass, entry)
     assert [one.backup.backup_id for one in state_of(entry).backups] == [first.backup_id]
     assert status(hass, entry) == "waiting_for_hours", "the other one was not asked for"

@@ -18,7 +18,6 @@ from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
 from custom_components.dropbox_backup.const import (
     CONF_KEEP,
-    CONF_UPLOAD_AUTOMATICALLY,
     DEFAULT_FOLDER,
     DOMAIN,
 )
@@ -30,6 +29,7 @@ from custom_components.dropbox_backup.sync.state import Status
 
 from .dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
 from .world import (
+    MANUAL,
     MIB,
     archives,
     entity,
@@ -37,6 +37,7 @@ from .world import (
     set_up_entry,
     state_of,
     storage_key,
+    tell,
     wait_until,
     wait_until_idle,
 )
@@ -306,9 +307,7 @@ async def test_an_account_that_is_added_again_knows_what_was_deleted_on_purpose(
     entry = await set_up_entry(hass, dropbox_server)
     made = await make_backup(hass, "Not wanted there")
     await wait_until_idle(hass, entry)
-    await hass.services.async_call(
-        DOMAIN, "delete", {"backup_ids": [made.backup_id]}, blocking=True, return_response=True
-    )
+    await tell(hass, "delete", backup_ids=[made.backup_id])
     await hass.services.async_call(
         "switch",
         "turn_off",
@@ -355,9 +354,7 @@ async def test_another_account_knows_nothing_of_it(
     entry = await set_up_entry(hass, dropbox_server)
     made = await make_backup(hass)
     await wait_until_idle(hass, entry)
-    await hass.services.async_call(
-        DOMAIN, "delete", {"backup_ids": [made.backup_id]}, blocking=True, return_response=True
-    )
+    await tell(hass, "delete", backup_ids=[made.backup_id])
     await hass.config_entries.async_remove(entry.entry_id)
     bob = dropbox_server.add_account(DropboxAccount("bob@example.com", "Bob"))
     other = await set_up_entry(hass, dropbox_server, account=bob)
@@ -375,9 +372,7 @@ async def test_what_an_earlier_version_kept_under_the_entry_is_the_account_s(
     entry = await set_up_entry(hass, dropbox_server)
     made = await make_backup(hass)
     await wait_until_idle(hass, entry)
-    await hass.services.async_call(
-        DOMAIN, "delete", {"backup_ids": [made.backup_id]}, blocking=True, return_response=True
-    )
+    await tell(hass, "delete", backup_ids=[made.backup_id])
     await hass.config_entries.async_unload(entry.entry_id)
     hass.data[_JOURNALS].clear()
     for end in ("", ".listing"):
@@ -476,7 +471,7 @@ async def test_nothing_secret_and_nobodys_address_is_written_or_logged(
 async def test_a_damaged_journal_does_not_keep_the_account_from_working(
     hass: HomeAssistant, hass_storage: dict[str, Any], dropbox_server: DropboxServer
 ) -> None:
-    entry = await set_up_entry(hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: False})
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
     await hass.config_entries.async_unload(entry.entry_id)
     key = storage_key(entry)
     hass_storage[key] = {

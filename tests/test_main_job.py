@@ -20,7 +20,6 @@ from pytest_homeassistant_custom_component.common import async_fire_time_changed
 from custom_components.dropbox_backup.const import (
     CONF_CHECK_INTERVAL,
     CONF_KEEP,
-    CONF_UPLOAD_AUTOMATICALLY,
     DEFAULT_FOLDER,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
@@ -32,6 +31,7 @@ from custom_components.dropbox_backup.sync.wishes import Selection
 
 from .dropbox_server import DropboxServer, Fault, FaultKind, Rules
 from .world import (
+    MANUAL,
     MIB,
     archives,
     entity,
@@ -72,7 +72,7 @@ async def test_a_new_backup_arrives_byte_for_byte(
 async def test_backups_that_were_there_before_are_caught_up(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
-    entry = await set_up_entry(hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: False})
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
     for number in range(4):
         await make_backup(hass, f"Old {number}")
     await wait_until_idle(hass, entry)
@@ -208,7 +208,7 @@ async def test_a_backup_job_of_the_supervisor_starts_a_check(
 async def test_an_archive_without_its_end_is_not_uploaded_and_does_not_stop_others(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
-    entry = await set_up_entry(hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: False})
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
     broken = await make_backup(hass, "Broken", size=2 * MIB)
     agent = async_get_manager(hass).local_backup_agents["backup.local"]
     path: Path = agent.get_backup_path(broken.backup_id)

@@ -7,7 +7,6 @@ import pytest
 
 from custom_components.dropbox_backup.const import (
     CONF_KEEP,
-    CONF_UPLOAD_AUTOMATICALLY,
     DEFAULT_FOLDER,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
@@ -17,6 +16,8 @@ from custom_components.dropbox_backup.sync.state import ProblemKind
 
 from .dropbox_server import DropboxServer, Fault, FaultKind, Line, Rules
 from .world import (
+    FINISH,
+    MANUAL,
     MIB,
     archives,
     local_backups,
@@ -28,7 +29,6 @@ from .world import (
 
 UPLOAD = "files/upload"
 START = "files/upload_session/start"
-FINISH = "files/upload_session/finish"
 BATCH = "files/upload_session/finish_batch_v2"
 LATENCY, SERVER_TIME, WRITE = 0.05, 0.2, 0.1
 
@@ -37,7 +37,7 @@ async def offline(
     hass: HomeAssistant, server: DropboxServer, count: int, size: int = 0
 ) -> DropboxBackupConfigEntry:
     """Let so many backups be made while nothing is uploaded."""
-    entry = await set_up_entry(hass, server, options={CONF_UPLOAD_AUTOMATICALLY: False})
+    entry = await set_up_entry(hass, server, options=MANUAL)
     for number in range(count):
         await make_backup(hass, f"Night {number}", size=size)
     await wait_until_idle(hass, entry)

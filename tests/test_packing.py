@@ -16,7 +16,6 @@ import pytest
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
 from custom_components.dropbox_backup import packing
-from custom_components.dropbox_backup.const import DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync.journal import _JOURNALS
 from custom_components.dropbox_backup.sync.write_hold import write_hold_of
@@ -29,6 +28,7 @@ from .world import (
     reconciler_of,
     set_up_entry,
     storage_key,
+    tell,
     wait_until,
     wait_until_idle,
 )
@@ -36,13 +36,6 @@ from .world import (
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
 type Disk = dict[str, Any]
-
-
-async def delete(hass: HomeAssistant, backup_id: str) -> None:
-    """Delete a backup from Dropbox, as a user does."""
-    await hass.services.async_call(
-        DOMAIN, "delete", {"backup_ids": [backup_id]}, blocking=True, return_response=True
-    )
 
 
 async def kill_and_start_again(
@@ -87,7 +80,7 @@ async def test_nothing_is_written_while_it_packs_and_all_of_it_right_after(
     await wait_until(lambda: write_hold_of(hass).held)
     before = deepcopy(hass_storage)
 
-    await delete(hass, backup.slug)
+    await tell(hass, "delete", backup_ids=[backup.slug])
     await pass_time(hass, timedelta(minutes=10))
     # Home Assistant's manager has taken in an upload meanwhile: that says nothing of this backup.
     async_get_manager(hass).async_on_backup_event(IdleEvent())
@@ -129,7 +122,7 @@ async def test_what_is_deleted_after_supervisor_died_while_it_packed_stays_delet
         await supervisor.start()
     await wait_until(lambda: not write_hold_of(hass).held)
 
-    await delete(hass, backup.slug)
+    await tell(hass, "delete", backup_ids=[backup.slug])
     await kill_and_start_again(hass, entry, hass_storage)
     if sign == "it is gone":
         await supervisor.start()
@@ -150,7 +143,7 @@ async def test_what_is_deleted_while_it_packs_is_on_disk_as_soon_as_it_is_known_
     backup = await supervisor.make_backup(Contents())
     await wait_until_idle(hass, entry)
     making = await begin_to_pack(supervisor)
-    await delete(hass, backup.slug)
+    await tell(hass, "delete", backup_ids=[backup.slug])
     await supervisor.kill()
     await asyncio.gather(making, return_exceptions=True)
     assert not dismissed(entry, hass_storage)
@@ -191,7 +184,7 @@ async def test_a_reload_while_it_packs_neither_writes_nor_keeps_anything_from_be
         await manager.async_post_backup_actions()
     await hass.config_entries.async_setup(entry.entry_id)
     await wait_until_idle(hass, entry)
-    await delete(hass, backup.backup_id)
+    await tell(hass, "delete", backup_ids=[backup.backup_id])
     if ends_while == "loaded":
         assert hass_storage[storage_key(entry)] == before[storage_key(entry)]
         await manager.async_post_backup_actions()
@@ -217,7 +210,7 @@ async def test_a_backup_that_home_assistant_gives_up_ends_it(
         await make_backup(hass, "Broken")
     await wait_until_idle(hass, entry)
     assert not write_hold_of(hass).held
-    await delete(hass, backup.backup_id)
+    await tell(hass, "delete", backup_ids=[backup.backup_id])
     assert dismissed(entry, hass_storage) == [backup.backup_id]
 
 
@@ -232,7 +225,7 @@ async def test_what_was_held_back_is_written_when_home_assistant_stops(
     backup = await make_backup(hass)
     await wait_until_idle(hass, entry)
     await async_get_manager(hass).async_pre_backup_actions()
-    await delete(hass, backup.backup_id)
+    await tell(hass, "delete", backup_ids=[backup.backup_id])
     await hass.async_stop(force=True)
     assert dismissed(entry, hass_storage) == [backup.backup_id]
 

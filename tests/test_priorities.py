@@ -13,7 +13,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
 from custom_components.dropbox_backup.backup import agent_id_of
-from custom_components.dropbox_backup.const import CONF_KEEP, CONF_UPLOAD_AUTOMATICALLY, DOMAIN
+from custom_components.dropbox_backup.const import CONF_KEEP
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync import reconciler
 from custom_components.dropbox_backup.sync.state import ProblemKind, Status
@@ -22,9 +22,11 @@ from .dropbox_server import DropboxServer, Fault, FaultKind
 from .world import (
     APPEND,
     LOCAL_AGENT,
+    MANUAL,
     MIB,
     SLOW,
     archives,
+    ask,
     make_backup,
     reconciler_of,
     set_up_entry,
@@ -35,14 +37,8 @@ from .world import (
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
-MANUAL = {CONF_UPLOAD_AUTOMATICALLY: False}
 LARGE = 9 * MIB
 SPACE = "users/get_space_usage"
-
-
-async def ask(hass: HomeAssistant, action: str, **data: Any) -> Any:
-    """Call an action and return its response."""
-    return await hass.services.async_call(DOMAIN, action, data, blocking=True, return_response=True)
 
 
 def in_dropbox(entry: DropboxBackupConfigEntry) -> set[str]:

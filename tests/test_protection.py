@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 import random
 import tarfile
-from typing import Any
 
 from homeassistant.components.backup import async_get_manager
 from homeassistant.core import HomeAssistant
@@ -15,7 +14,6 @@ import pytest
 from custom_components.dropbox_backup.const import (
     CONF_UPLOAD_AUTOMATICALLY,
     DEFAULT_FOLDER,
-    DOMAIN,
 )
 from custom_components.dropbox_backup.sync.contents import examine
 from custom_components.dropbox_backup.sync.models import Protection
@@ -23,7 +21,14 @@ from custom_components.dropbox_backup.sync.wishes import Selection
 
 from .dropbox_server import DropboxServer
 from .supervisor import Contents, archives as making
-from .world import archives, put_backup, reconciler_of, set_up_entry, wait_until_idle
+from .world import (
+    archives,
+    ask,
+    put_backup,
+    reconciler_of,
+    set_up_entry,
+    wait_until_idle,
+)
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
@@ -100,10 +105,7 @@ async def test_what_is_told_is_what_the_bytes_are(
     sent = dropbox_server.account.files.read(path)
     assert examine(io.BytesIO(sent)).protection == told
     assert key or sent == archive
-    response: Any = await hass.services.async_call(
-        DOMAIN, "list_backups", {}, blocking=True, return_response=True
-    )
-    [listed] = response["backups"]
+    [listed] = (await ask(hass, "list_backups"))["backups"]
     assert listed["encrypted"] == told
     newest = hass.states.get("sensor.dropbox_ada_example_last_backup")
     assert newest is not None
@@ -151,10 +153,7 @@ async def test_what_others_uploaded_is_known_once_it_was_compared_with_what_lies
         await wait_until_idle(hass, entry)
 
     [_] = archives(dropbox_server)
-    response: Any = await hass.services.async_call(
-        DOMAIN, "list_backups", {}, blocking=True, return_response=True
-    )
-    [listed] = response["backups"]
+    [listed] = (await ask(hass, "list_backups"))["backups"]
     assert listed["verified"]
     assert listed["encrypted"] == told
     [shown] = reconciler_of(entry).folder.backups

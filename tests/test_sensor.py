@@ -11,13 +11,14 @@ from homeassistant.util import dt as dt_util
 import pytest
 
 from custom_components.dropbox_backup.backup import agent_id_of
-from custom_components.dropbox_backup.const import CONF_UPLOAD_AUTOMATICALLY, DOMAIN
+from custom_components.dropbox_backup.const import DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sensor import SENSORS, DropboxBackupSensor
 from custom_components.dropbox_backup.sync.throughput import Throughput
 
 from .dropbox_server import DropboxServer, Fault, FaultKind, Line
 from .world import (
+    MANUAL,
     MIB,
     SLOW,
     entity,
@@ -26,6 +27,7 @@ from .world import (
     put_backup,
     reconciler_of,
     set_up_entry,
+    tell,
     wait_until,
     wait_until_idle,
 )
@@ -205,13 +207,13 @@ async def test_home_assistants_own_upload_is_shown_as_one(
 async def test_backups_that_arrive_together_are_one_change_of_the_last_backup(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
-    entry = await set_up_entry(hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: False})
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
     await make_backup(hass, "First")
-    await hass.services.async_call(DOMAIN, "upload", {}, blocking=True)
+    await tell(hass, "upload")
     for number in range(4):
         await make_backup(hass, f"Night {number}")
     seen = listen(hass, entity_id(hass, entry, "sensor", "last_backup"))
-    await hass.services.async_call(DOMAIN, "upload", {}, blocking=True)
+    await tell(hass, "upload")
     await wait_until_idle(hass, entry)
     assert list(dict.fromkeys(seen)) in ([*("First", "Night 3")], ["Night 3"])
 
@@ -258,7 +260,7 @@ async def test_a_very_long_name_is_cut_to_what_a_state_may_have(
 async def test_without_automatic_uploads_nothing_waits(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
-    entry = await set_up_entry(hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: False})
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
 
     await make_backup(hass)
     await wait_until_idle(hass, entry)
@@ -341,7 +343,7 @@ async def test_the_status_is_never_up_to_date_beside_a_problem(
 async def test_backups_that_nobody_asked_to_upload_are_not_said_to_be_missing(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
-    entry = await set_up_entry(hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: False})
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
     await make_backup(hass)
     await wait_until_idle(hass, entry)
     notes = reconciler_of(entry)._journal.notes

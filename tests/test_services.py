@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from typing import Any
 
 from homeassistant.auth.models import User
 from homeassistant.components.backup import async_get_manager
@@ -17,7 +16,6 @@ import voluptuous as vol
 
 from custom_components.dropbox_backup.const import (
     CONF_KEEP,
-    CONF_UPLOAD_AUTOMATICALLY,
     DEFAULT_FOLDER,
     DOMAIN,
 )
@@ -26,29 +24,20 @@ from custom_components.dropbox_backup.dropbox_api import calls
 from .dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
 from .world import (
     LOCAL_AGENT,
+    MANUAL,
     MIB,
+    ask,
     make_backup,
     put_backup,
     reconciler_of,
     set_up_entry,
     state_of,
+    tell,
     wait_until,
     wait_until_idle,
 )
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
-
-MANUAL = {CONF_UPLOAD_AUTOMATICALLY: False}
-
-
-async def ask(hass: HomeAssistant, action: str, **data: Any) -> Any:
-    """Call an action and return its response."""
-    return await hass.services.async_call(DOMAIN, action, data, blocking=True, return_response=True)
-
-
-async def tell(hass: HomeAssistant, action: str, **data: Any) -> None:
-    """Call an action as an automation does that wants no response."""
-    await hass.services.async_call(DOMAIN, action, data, blocking=True)
 
 
 # upload

@@ -181,9 +181,7 @@ async def test_what_is_encrypted_on_its_way_from_supervisor_goes_on_after_a_rest
     entry = await set_up_entry(hass, dropbox_server)
     page = await open_page()
     async_get_manager(hass).config.update(create_backup={"password": "correct horse"})
-    stall = dropbox_server.faults.add(
-        DropboxFault(FaultKind.STALL, "files/upload_session/append_v2", skip=4, seconds=1)
-    )
+    stall = dropbox_server.faults.add(DropboxFault(FaultKind.STALL, APPEND, skip=4, seconds=1))
     backup = await supervisor.make_backup(
         Contents(addons=("core_ssh", "core_samba"), filling=9 * MIB)
     )
@@ -197,7 +195,7 @@ async def test_what_is_encrypted_on_its_way_from_supervisor_goes_on_after_a_rest
     await wait_until_idle(hass, entry)
     assert [one.verified is not None for one in state_of(entry).backups] == [True]
     chunks = -(-state_of(entry).backups[0].file.size // (4 * MIB))
-    assert dropbox_server.log.count("files/upload_session/append_v2") <= chunks - 4
+    assert dropbox_server.log.count(APPEND) <= chunks - 4
     (agent_id,) = own_agents(hass)
     _, data = await page.download(backup.slug, agent_id, "correct horse")
     assert parts(data) == parts(backup.path().read_bytes())

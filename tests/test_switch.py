@@ -17,9 +17,7 @@ from pytest_homeassistant_custom_component.common import async_capture_events
 from custom_components.dropbox_backup.const import (
     CONF_CHUNKS_AT_ONCE,
     CONF_KEEP,
-    CONF_UPLOAD_AUTOMATICALLY,
     DEFAULT_FOLDER,
-    DOMAIN,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync.names import file_name
@@ -30,9 +28,11 @@ from .world import (
     APPEND,
     CHUNK,
     LOCAL_AGENT,
+    MANUAL,
     MIB,
     SLOW,
     archives,
+    ask,
     entity,
     entity_id,
     make_backup,
@@ -41,6 +41,7 @@ from .world import (
     state_of,
     status,
     storage_key,
+    tell,
     wait_until,
     wait_until_idle,
 )
@@ -48,7 +49,6 @@ from .world import (
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
 TWO_AT_ONCE = {CONF_CHUNKS_AT_ONCE: 2}
-MANUAL = {CONF_UPLOAD_AUTOMATICALLY: False}
 
 
 async def turn(hass: HomeAssistant, entry: DropboxBackupConfigEntry, to: str) -> None:
@@ -203,7 +203,7 @@ async def test_asking_for_an_upload_while_it_is_off_says_what_to_do(
     await wait_until_idle(hass, entry)
 
     with pytest.raises(ServiceValidationError, match=r"are paused\. Turn on the switch Uploads"):
-        await hass.services.async_call(DOMAIN, "upload", {}, blocking=True)
+        await tell(hass, "upload")
     press = {"entity_id": entity_id(hass, entry, "button", "upload_now")}
     with pytest.raises(ServiceValidationError, match=r"are paused\. Turn on the switch Uploads"):
         await hass.services.async_call("button", "press", press, blocking=True)
@@ -220,15 +220,7 @@ async def test_an_upload_that_somebody_waits_for_says_that_it_was_paused(
     await wait_until_idle(hass, entry)
     dropbox_server.line = SLOW
     await turn(hass, entry, "on")
-    asking = asyncio.create_task(
-        hass.services.async_call(
-            DOMAIN,
-            "upload",
-            {"backup_ids": [made.backup_id]},
-            blocking=True,
-            return_response=True,
-        )
-    )
+    asking = asyncio.create_task(ask(hass, "upload", backup_ids=[made.backup_id]))
     await wait_until(lambda: arrived(dropbox_server))
     await turn(hass, entry, "off")
 

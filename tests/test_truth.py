@@ -18,9 +18,7 @@ import pytest
 from custom_components.dropbox_backup.const import (
     CONF_CHUNKS_AT_ONCE,
     CONF_KEEP,
-    CONF_UPLOAD_AUTOMATICALLY,
     DEFAULT_FOLDER,
-    DOMAIN,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
@@ -35,9 +33,13 @@ from .acts import Between
 from .backup_page import own_agents
 from .dropbox_server import DropboxServer, Fault, FaultKind
 from .world import (
+    APPEND,
+    FINISH,
     LOCAL_AGENT,
+    MANUAL,
     MIB,
     archives,
+    ask,
     make_backup,
     reconciler_of,
     set_up_entry,
@@ -48,9 +50,6 @@ from .world import (
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
-MANUAL = {CONF_UPLOAD_AUTOMATICALLY: False}
-APPEND = "files/upload_session/append_v2"
-FINISH = "files/upload_session/finish"
 SEVERAL_CHUNKS = 9 * MIB
 
 
@@ -168,13 +167,8 @@ async def test_a_copy_of_another_size_is_shown_for_what_it_is(
     content = await content_of(hass, made)
     name = file_name(made) if place == "ours" else place
     dropbox_server.account.files.put(f"{DEFAULT_FOLDER}/{name}", content[: MIB // 2])
-    answer = await hass.services.async_call(
-        DOMAIN, "upload", {"latest": True}, blocking=True, return_response=True
-    )
-    assert isinstance(answer, dict)
-    told = answer["backups"][0]  # type: ignore[index]  # JSON
-    path = told["path"]  # type: ignore[call-overload, index]  # JSON
-    assert dropbox_server.account.files.read(str(path)) == content
+    [told] = (await ask(hass, "upload", latest=True))["backups"]
+    assert dropbox_server.account.files.read(told["path"]) == content
     await turn_on(hass, entry)
     assert_all_is_well(entry, dropbox_server, made, content)
     [backup] = state_of(entry).backups
@@ -241,16 +235,8 @@ async def test_an_action_is_not_told_from_memory_that_a_backup_is_there(
     await wait_until_idle(hass, entry)
     [path] = archives(dropbox_server)
     between.before("get_space_usage", lambda: dropbox_server.account.files.delete(path))
-    answer = await hass.services.async_call(
-        DOMAIN,
-        "upload",
-        {"backup_ids": [made.backup_id]},
-        blocking=True,
-        return_response=True,
-    )
-    assert isinstance(answer, dict)
-    told = answer["backups"][0]  # type: ignore[index]  # JSON
-    assert "error" in told  # type: ignore[operator]  # JSON
+    [told] = (await ask(hass, "upload", backup_ids=[made.backup_id]))["backups"]
+    assert "error" in told
     await wait_until_idle(hass, entry)
 
 

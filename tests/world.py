@@ -23,7 +23,12 @@ from homeassistant.helpers import entity_registry as er
 from homeassistant.setup import async_setup_component
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.dropbox_backup.const import CONF_FOLDER, DEFAULT_FOLDER, DOMAIN
+from custom_components.dropbox_backup.const import (
+    CONF_FOLDER,
+    CONF_UPLOAD_AUTOMATICALLY,
+    DEFAULT_FOLDER,
+    DOMAIN,
+)
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync.account_notes import notes_name
 from custom_components.dropbox_backup.sync.archive import backup_from_json
@@ -39,6 +44,8 @@ _PATIENCE = 30.0
 MIB = 1 << 20
 CHUNK = 4 * MIB
 APPEND = "files/upload_session/append_v2"
+FINISH = "files/upload_session/finish"
+MANUAL = {CONF_UPLOAD_AUTOMATICALLY: False}
 # Four chunks a second.
 SLOW = Line(upload_total=CHUNK * 8 * 4)
 
@@ -141,6 +148,16 @@ async def make_backup(
     )
     backups = await manager.backup_agents[agent_id].async_list_backups()
     return next(one for one in backups if one.name == name)
+
+
+async def ask(hass: HomeAssistant, action: str, **data: Any) -> Any:
+    """Call an action of ours and return its response."""
+    return await hass.services.async_call(DOMAIN, action, data, blocking=True, return_response=True)
+
+
+async def tell(hass: HomeAssistant, action: str, **data: Any) -> None:
+    """Call an action of ours as an automation does that wants no response."""
+    await hass.services.async_call(DOMAIN, action, data, blocking=True)
 
 
 async def local_backups(hass: HomeAssistant) -> list[AgentBackup]:

@@ -14,12 +14,13 @@ from homeassistant.core import HomeAssistant
 import pytest
 
 from custom_components.dropbox_backup.backup import agent_id_of
-from custom_components.dropbox_backup.const import CONF_UPLOAD_AUTOMATICALLY, DEFAULT_FOLDER
+from custom_components.dropbox_backup.const import DEFAULT_FOLDER
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync.state import Status
 from tests.backup_page import OpenPage
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.world import (
+    MANUAL,
     MIB,
     archives,
     make_backup,
@@ -254,7 +255,7 @@ async def test_an_archive_that_became_smaller_is_uploaded_as_it_is_now(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
     """Home Assistant looks at sizes once."""
-    options = {CONF_UPLOAD_AUTOMATICALLY: False}
+    options = MANUAL
     path = put(hass, archive(9 * MIB))
     entry = await set_up_entry(hass, dropbox_server, options=options)
     smaller = archive(5 * MIB)

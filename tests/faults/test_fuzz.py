@@ -20,7 +20,14 @@ from custom_components.dropbox_backup.sync.names import CATALOG_NAME
 from tests.backup_page import BackupPage, OpenPage, own_agents
 from tests.conftest import THOROUGH
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
-from tests.world import make_backup, reconciler_of, set_up_entry, state_of, wait_until_idle
+from tests.world import (
+    ask,
+    make_backup,
+    reconciler_of,
+    set_up_entry,
+    state_of,
+    wait_until_idle,
+)
 
 from .archives import archive
 
@@ -121,12 +128,8 @@ async def _still_works(
     assert not [one for one in found["result"]["agent_errors"] if one.startswith(DOMAIN)]
     for state in hass.states.async_all():
         json_bytes(state.as_dict())
-    for action in ("list_backups", "apply_retention"):
-        data = {"dry_run": True} if action == "apply_retention" else {}
-        answer = await hass.services.async_call(
-            DOMAIN, action, data, blocking=True, return_response=True
-        )
-        json_bytes(answer)
+    json_bytes(await ask(hass, "list_backups"))
+    json_bytes(await ask(hass, "apply_retention", dry_run=True))
     await reconciler_of(entry).save()
     assert reconciler_of(entry)._journal.writable
 
