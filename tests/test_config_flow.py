@@ -366,8 +366,10 @@ async def test_a_second_wrong_secret_is_asked_for_once_more(
 ) -> None:
     await person.adds_app(DropboxApp(app.key, "not the secret", app.name))
     form = await person.adds_integration()
+    assert not form["errors"]
     form = await person.answers(form, client_id=app.key, client_secret="nor this")
     assert (form["type"], form["step_id"]) == ("form", "app")
+    assert form["errors"] == {"base": "still_refused"}, "the same form alone says nothing"
     # Who left here finds the same again, not two apps to choose from.
     again = await person.adds_integration()
     assert again["step_id"] == "app"

@@ -209,7 +209,8 @@ class DropboxBackupConfigFlow(AbstractOAuth2FlowHandler, domain=DOMAIN):
         """Ask for key and secret again, and store them instead of those that Dropbox refused."""
         app = self.flow_impl
         assert isinstance(app, DropboxImplementation)
-        errors: dict[str, str] = {}
+        # Without a word, the same form again would look as if nothing had happened.
+        errors = {"base": "still_refused"} if self._refused_apps else {}
         if user_input is not None:
             given = {field: text.strip() for field, text in user_input.items()}
             errors = {field: "empty" for field, text in given.items() if not text}
