@@ -457,7 +457,7 @@ async def test_apply_retention_deletes_what_the_dry_run_said_when_it_is_confirme
     response = await ask(hass, "apply_retention")
     assert response["delete"] == []
     assert {one["backup_id"] for one in response["unconfirmed"]} == set(old)
-    with pytest.raises(ServiceValidationError, match="5 backups would be deleted"):
+    with pytest.raises(ServiceValidationError, match="would have been 5 backups"):
         await tell(hass, "apply_retention")
     assert len(state_of(entry).backups) == 6
 

@@ -55,6 +55,7 @@ from .auth import EntryToken
 from .const import (
     CONF_FOLDER,
     DEFAULT_FOLDER,
+    DEFAULT_KEEP,
     DOMAIN,
     ROOT_FOLDER,
 )
@@ -368,7 +369,11 @@ class DropboxBackupConfigFlow(AbstractOAuth2FlowHandler, domain=DOMAIN):
         return self.async_create_entry(
             title=self._title(),
             data={**self._data, CONF_FOLDER: folder},
-            description_placeholders={**told, "readable": await self._readable()},
+            description_placeholders={
+                **told,
+                "readable": await self._readable(),
+                "keep": str(DEFAULT_KEEP),
+            },
         )
 
     async def _found_in(self, folder: str) -> str:
