@@ -66,6 +66,30 @@ async def with_a_backlog(
     return entry
 
 
+async def paused_with_a_backlog(
+    hass: HomeAssistant, server: DropboxServer, here: list[str], there: list[str]
+) -> DropboxBackupConfigEntry:
+    """Have large backups wait here, all of which are to be kept, and as many older ones there."""
+    entry = await set_up_entry(hass, server, options={CONF_KEEP: len(here)})
+    for name in there:
+        await make_backup(hass, name, size=LARGE)
+    await wait_until_idle(hass, entry)
+    assert in_dropbox(entry) == {*there}
+    reconciler_of(entry).pause_uploads()
+    for name in here:
+        await make_backup(hass, name, size=0 if "small" in name else LARGE)
+    await wait_until_idle(hass, entry)
+    return entry
+
+
+def refuse_deletions(server: DropboxServer) -> None:
+    """Have Dropbox refuse to delete anything."""
+    error = {".tag": "path_write", "path_write": {".tag": "no_write_permission"}}
+    server.faults.add(
+        Fault(FaultKind.STATUS, "files/delete_v2", status=409, error=error, times=None)
+    )
+
+
 # What is only informative
 
 
@@ -160,6 +184,32 @@ async def test_a_dropbox_that_has_no_room_where_it_said_it_had_is_not_asked_for_
     await wait_until(lambda: len(in_dropbox(entry)) == 8)
 
 
+async def test_a_smaller_one_arrives_though_no_room_can_be_made_for_a_larger_one(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await paused_with_a_backlog(
+        hass, dropbox_server, here=["4 (small)", "5", "6"], there=["1", "2", "3"]
+    )
+    dropbox_server.account.quota = dropbox_server.account.used + LARGE + 2 * MIB
+    refuse_deletions(dropbox_server)
+    reconciler_of(entry).resume_uploads()
+    await wait_until_idle(hass, entry)
+    assert in_dropbox(entry) == {"1", "2", "3", "4 (small)", "6"}
+
+
+async def test_room_is_made_for_one_backup_after_the_other(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await paused_with_a_backlog(
+        hass, dropbox_server, here=["4", "5", "6"], there=["1", "2", "3"]
+    )
+    dropbox_server.account.quota = dropbox_server.account.used + LARGE + 2 * MIB
+    reconciler_of(entry).resume_uploads()
+    await wait_until_idle(hass, entry)
+    assert in_dropbox(entry) == {"4", "5", "6"}
+    assert state_of(entry).problem is None
+
+
 # What comes first
 
 
@@ -189,6 +239,51 @@ async def test_a_new_backup_comes_after_the_upload_that_is_under_way(
     assert in_dropbox(entry) == {"1", "New"}
     dropbox_server.line = type(SLOW)()
     await wait_until(lambda: len(in_dropbox(entry)) == 4)
+
+
+async def a_new_one_is_made_while_another_is_uploaded(
+    hass: HomeAssistant, server: DropboxServer, entry: DropboxBackupConfigEntry
+) -> None:
+    stalled = server.faults.add(Fault(FaultKind.STALL, APPEND, seconds=60))
+    server.log.clear()
+    reconciler_of(entry).resume_uploads()
+    await wait_until(lambda: server.log.count(APPEND))
+    await make_backup(hass, "New", size=LARGE)
+    server.faults.remove(stalled.id)
+    server.line = SLOW
+
+
+async def test_old_ones_are_deleted_though_there_is_always_more_to_upload(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await paused_with_a_backlog(
+        hass, dropbox_server, here=["3", "4"], there=["1 (oldest)", "2"]
+    )
+    await a_new_one_is_made_while_another_is_uploaded(hass, dropbox_server, entry)
+    await wait_until(lambda: "1 (oldest)" not in in_dropbox(entry))
+    assert in_dropbox(entry) == {"2", "4"}, "the new one is still to come"
+    dropbox_server.line = type(SLOW)()
+    await wait_until(lambda: in_dropbox(entry) == {"4", "New"})
+    await wait_until_idle(hass, entry)
+    assert state_of(entry).problem is None
+
+
+async def test_uploads_go_on_though_old_ones_can_not_be_deleted(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await paused_with_a_backlog(
+        hass, dropbox_server, here=["3", "4"], there=["1 (oldest)", "2"]
+    )
+    refuse_deletions(dropbox_server)
+    await a_new_one_is_made_while_another_is_uploaded(hass, dropbox_server, entry)
+    await wait_until(lambda: dropbox_server.log.count("files/delete_v2"))
+    assert "New" not in in_dropbox(entry)
+    dropbox_server.line = type(SLOW)()
+    await wait_until_idle(hass, entry)
+    assert in_dropbox(entry) == {"1 (oldest)", "2", "4", "New"}
+    problem = state_of(entry).problem
+    assert problem is not None, "and it is told in the end"
+    assert problem.kind is ProblemKind.NOT_WRITABLE
 
 
 # Whoever asks gets an answer

@@ -458,15 +458,17 @@ class Reconciler:
                 await upload_in_order(
                     upload,
                     partial(self._upload, run),
-                    lambda: self._has_news or run.room.to_be_freed,
+                    lambda: self._has_news or run.room_to_be_made,
                 )
             if self._has_news:
                 await self._look_for_work(run)
                 if self._folder_has_news:
                     self._folder_has_news = False
                     await self.refresh()
-            elif run.room.to_be_freed:
-                await self._make_room(run)
+                if run.to_be_pruned:
+                    await self._prune_between(run)
+            elif run.room_to_be_made:
+                await self._prune_between(run)
             elif not verify:
                 return
 
@@ -504,11 +506,16 @@ class Reconciler:
         for wish in wishes:
             wish.answer(outcomes_of(wish.selection, run, self._folder, self.state, unsure))
 
-    async def _make_room(self, run: Run) -> None:
-        """Delete what retention deletes in any case: then more may fit."""
+    async def _prune_between(self, run: Run) -> None:
+        """Delete what retention deletes in any case: then more may fit. A backlog that grows all
+        the time must not put that off, nor may a failure stop the uploads.
+        """
         before = self._folder.backups
-        run.room.freed = True
-        await self.keeper.apply_retention()
+        run.pruned = run.arrived
+        try:
+            await self.keeper.apply_retention()
+        except Exception as err:  # noqa: BLE001  (tried again, and told, when the run ends)
+            _LOGGER.info("Old backups could not be deleted, it is tried again: %s", text_of(err))
         if self._folder.backups != before:
             run.try_again(run.room.lacking)
             run.room.ask_again()

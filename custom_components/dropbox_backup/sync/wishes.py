@@ -77,20 +77,14 @@ class Room:
 
     `free`: as Dropbox said right before, less what was uploaded since; None if it did not say.
     `lacking`: the backups that did not fit, with their sizes. `refusals`: how often Dropbox had no
-    room for what should have fitted. `freed`: what may be deleted for it has been. `first`: the
-    first backup that did not fit, and what was said of it.
+    room for what should have fitted. `first`: the first backup that did not fit, and what was said
+    of it.
     """
 
     free: int | None = None
     lacking: dict[BackupId, int] = field(default_factory=dict)
     refusals: int = 0
-    freed: bool = False
     first: tuple[AgentBackup, FullError] | None = None
-
-    @property
-    def to_be_freed(self) -> bool:
-        """Whether something did not fit, and nothing has been deleted for it yet."""
-        return bool(self.lacking) and not self.freed
 
     def fits(self, size: int) -> bool:
         """Tell whether to try a backup of this size: not if one as large did not fit."""
@@ -134,6 +128,8 @@ class Run:
     got as far as to know what to do. `pending`: what is still to be done. `tried` failed for a
     reason of their own, and are not tried again in this run. `unproven`: what is in Dropbox and
     could not be verified, `unlike` that of it which is not what lies here.
+    `arrived`: how many were uploaded, or verified; `pruned`: how many that were when retention was
+    applied last, None if it was not yet.
     `stopped_by`: the backup and the trouble with it that stops all. `not_before`: seconds that
     Dropbox wants to rest.
     """
@@ -149,6 +145,8 @@ class Run:
     unproven: set[BackupId] = field(default_factory=set)
     unlike: set[BackupId] = field(default_factory=set)
     room: Room = field(default_factory=Room)
+    arrived: int = 0
+    pruned: int | None = None
     problem: Problem | None = None
     stopped_by: tuple[AgentBackup, Exception] | None = None
     not_before: float = 0.0
@@ -157,12 +155,23 @@ class Run:
         """Take note of what became of a backup."""
         self.outcomes[backup_id] = outcome
         self.pending.discard(backup_id)
+        self.arrived += outcome.remote is not None
 
     def try_again(self, backup_ids: Iterable[BackupId]) -> None:
         """Forget that these failed: somebody asks for them anew."""
         for backup_id in backup_ids:
             self.tried.discard(backup_id)
             self.outcomes.pop(backup_id, None)
+
+    @property
+    def to_be_pruned(self) -> bool:
+        """Whether something arrived since retention was applied."""
+        return self.arrived > (self.pruned or 0)
+
+    @property
+    def room_to_be_made(self) -> bool:
+        """Whether something did not fit, and not all that may be deleted for it has been."""
+        return bool(self.room.lacking) and self.pruned != self.arrived
 
     def settled(self, selection: Selection) -> bool:
         """Tell whether nothing of a selection is still to be done."""
