@@ -5,8 +5,12 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from homeassistant.components.backup import async_get_manager
-from homeassistant.components.backup.manager import BackupManagerState
+from homeassistant.components.backup import CreateBackupEvent, async_get_manager
+from homeassistant.components.backup.manager import (
+    BackupManagerState,
+    CreateBackupState,
+    IdleEvent,
+)
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import instance_id, issue_registry as ir
 from homeassistant.helpers.dispatcher import async_dispatcher_send
@@ -23,11 +27,12 @@ from custom_components.dropbox_backup.const import (
     DOMAIN,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.sync import reconciler
+from custom_components.dropbox_backup.sync import local, reconciler
 from custom_components.dropbox_backup.sync.journal import _JOURNALS
 from custom_components.dropbox_backup.sync.models import BackupId
 from custom_components.dropbox_backup.sync.names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.state import ProblemKind, Status
+from custom_components.dropbox_backup.sync.supervisor import has_made_backups
 from custom_components.dropbox_backup.sync.supervisor_files import SupervisorFile
 from custom_components.dropbox_backup.sync.wishes import Selection
 
@@ -326,6 +331,35 @@ async def test_backups_on_a_network_share_that_is_connected_later_arrive(
     await wait_until_idle(hass, entry)
 
     assert is_in_dropbox(dropbox_server, backup)
+
+
+async def test_a_backup_that_ends_while_supervisor_is_asked_about_it_arrives(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    supervisor: Supervisor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    await wait_until_idle(hass, entry)
+    asked, answers = asyncio.Event(), asyncio.Event()
+
+    async def answer_slowly(hass: HomeAssistant) -> bool:
+        asked.set()
+        await answers.wait()
+        return await has_made_backups(hass)
+
+    monkeypatch.setattr(local, "has_made_backups", answer_slowly)
+    manager = async_get_manager(hass)
+    manager.async_on_backup_event(
+        CreateBackupEvent(reason=None, stage=None, state=CreateBackupState.IN_PROGRESS)
+    )
+    reconciler_of(entry).request("in the middle of a backup")
+    await asked.wait()
+    backup = await supervisor.make_backup(Contents())
+    manager.async_on_backup_event(IdleEvent())
+    answers.set()
+    await wait_until(lambda: is_in_dropbox(dropbox_server, backup))
+    await wait_until_idle(hass, entry)
 
 
 @pytest.mark.parametrize("heard", [True, False])

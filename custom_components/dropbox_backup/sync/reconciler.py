@@ -345,11 +345,11 @@ class Reconciler:
         self.request("archives in the folder were read")
 
     async def _look(self) -> None:
+        # Before the question: while it is under way somebody may ask for another look.
+        self._requested.clear()
         # While a backup is being made an idle event is sure to follow, and with it a request.
         if await self._local.ready():
             await self._reconcile()
-        else:
-            self._requested.clear()
 
     def _put_off(self, wishes: Iterable[Wish]) -> None:
         """Interrupt wishes of which nobody knows yet what they name."""
