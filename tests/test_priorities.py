@@ -1,6 +1,7 @@
 """What the worker does first, what it does not wait for, and that whoever asks gets an answer."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from datetime import timedelta
 from typing import Any
 
@@ -382,3 +383,43 @@ async def test_back_up_now_outlives_a_reload_before_the_worker_looks(
     await make_backup(hass, "Later")
     await wait_until_idle(hass, entry)
     assert len(in_dropbox(entry)) == 1, "nobody asked for this one"
+
+
+# Whoever asks again and again
+
+
+async def ask_again_and_again(entry: DropboxBackupConfigEntry) -> None:
+    """Have a check asked for all the time, as an automation that goes wrong may."""
+    while True:
+        reconciler_of(entry).request("once more")
+        await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def impatient(
+    hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
+) -> AsyncGenerator[DropboxBackupConfigEntry]:
+    """Return an account whose worker is asked to look again more often than it can."""
+    monkeypatch.setattr("custom_components.dropbox_backup.sync.account._PATIENCE_FOR_SPACE", 0.2)
+    dropbox_server.faults.add(Fault(FaultKind.STALL, SPACE, seconds=60, times=None))
+    entry = await set_up_entry(hass, dropbox_server)
+    await wait_until_idle(hass, entry)
+    asking = asyncio.create_task(ask_again_and_again(entry))
+    yield entry
+    asking.cancel()
+    dropbox_server.faults.clear()
+
+
+@pytest.mark.parametrize("size", [0, LARGE], ids=["small", "large"])
+async def test_a_backup_arrives_though_somebody_asks_for_a_check_all_the_time(
+    hass: HomeAssistant, impatient: DropboxBackupConfigEntry, size: int
+) -> None:
+    await make_backup(hass, size=size)
+    await wait_until(lambda: in_dropbox(impatient) == {"Nightly"})
+
+
+async def test_a_check_ends_though_somebody_asks_for_another_all_the_time(
+    impatient: DropboxBackupConfigEntry,
+) -> None:
+    last = state_of(impatient).last_check
+    await wait_until(lambda: state_of(impatient).last_check != last)

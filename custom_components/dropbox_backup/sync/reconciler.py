@@ -442,35 +442,45 @@ class Reconciler:
     async def _work_off(self, run: Run) -> None:
         """Verify and upload all that the plan wants. What somebody asks for meanwhile, and backups
         that are made meanwhile, come in between: after the upload that is under way.
+
+        Whoever asks all the time holds up nothing: after a look for which no upload began, one does
+        in any case; and what is asked when there is nothing to come in between is the next run's.
         """
+        held_up = False
         while True:
-            plan = await self._plan(run.local, run)
-            self.publisher.refuse((*run.damaged, *plan.conflicts))
-            verify = [one for one in plan.verify if id_of(one.backup) not in run.outcomes]
-            upload = [one for one in plan.upload if id_of(one.backup) not in run.tried]
-            run.pending = {id_of(one.backup) for one in (*verify, *upload)}
-            run.planned = True
-            self.publisher.publish(plan=plan, waiting=plan.upload)
+            verify, upload = await self._to_do(run)
+            advance = run.advance
             if verify:
                 await self._verify(run, verify)
+                held_up = False
             else:
-                run.room.free = await self._ask_space()
-                await upload_in_order(
-                    upload,
-                    partial(self._upload, run),
-                    lambda: self._has_news or run.room_to_be_made,
-                )
-            if self._has_news:
-                await self._look_for_work(run)
-                if self._folder_has_news:
-                    self._folder_has_news = False
-                    await self.refresh()
-                if run.to_be_pruned:
-                    await self._prune_between(run)
+                begun = await self._upload_all(run, upload, at_least=1 if held_up else 0)
+                held_up = bool(upload) and not begun
+            if self._has_news and (verify or held_up or run.advance > advance):
+                await self._look_again(run)
             elif run.room_to_be_made:
                 await self._prune_between(run)
             elif not verify:
                 return
+
+    async def _to_do(self, run: Run) -> tuple[list[LocalBackup], list[LocalBackup]]:
+        """Make and publish the plan; return what to verify, and what to upload after that."""
+        plan = await self._plan(run.local, run)
+        self.publisher.refuse((*run.damaged, *plan.conflicts))
+        verify = [one for one in plan.verify if id_of(one.backup) not in run.outcomes]
+        upload = [one for one in plan.upload if id_of(one.backup) not in run.tried]
+        run.pending = {id_of(one.backup) for one in (*verify, *upload)}
+        run.planned = True
+        self.publisher.publish(plan=plan, waiting=plan.upload)
+        return verify, upload
+
+    async def _look_again(self, run: Run) -> None:
+        await self._look_for_work(run)
+        if self._folder_has_news:
+            self._folder_has_news = False
+            await self.refresh()
+        if run.to_be_pruned:
+            await self._prune_between(run)
 
     @property
     def _has_news(self) -> bool:
@@ -479,13 +489,28 @@ class Reconciler:
 
     async def _verify(self, run: Run, backups: Iterable[LocalBackup]) -> None:
         for one in backups:
+            await self._attempts.verify(run, one)
+            await self._answer_settled(run)
             if self._has_news:
                 return
-            await self._attempts.verify(run, one)
-            await self._answer(run, [wish for wish in run.wishes if run.settled(wish.selection)])
+
+    async def _upload_all(
+        self, run: Run, backups: Sequence[LocalBackup], *, at_least: int = 0
+    ) -> int:
+        """Upload until something comes in between, `at_least` so many; return how many began."""
+        run.room.free = await self._ask_space()
+        return await upload_in_order(
+            backups,
+            partial(self._upload, run),
+            lambda: self._has_news or run.room_to_be_made,
+            at_least=at_least,
+        )
 
     async def _upload(self, run: Run, one: LocalBackup) -> None:
         await self._attempts.upload(run, _PATIENCE, one)
+        await self._answer_settled(run)
+
+    async def _answer_settled(self, run: Run) -> None:
         await self._answer(run, [wish for wish in run.wishes if run.settled(wish.selection)])
 
     async def _answer(self, run: Run, wishes: Sequence[Wish]) -> None:
@@ -495,16 +520,21 @@ class Reconciler:
         if not wishes:
             return
         run.wishes = [wish for wish in run.wishes if wish not in wishes]
-        unsure = None
         try:
-            await self._folder.refresh(_PATIENCE_OF_A_PERSON, adopt=False)
-        except DropboxError as err:
-            unsure = text_of(err)
+            unsure = await self._unsure()
+            for wish in wishes:
+                wish.answer(outcomes_of(wish.selection, run, self._folder, self.state, unsure))
         except BaseException:
             self._interrupt(wishes)
             raise
-        for wish in wishes:
-            wish.answer(outcomes_of(wish.selection, run, self._folder, self.state, unsure))
+
+    async def _unsure(self) -> str | None:
+        """Ask Dropbox what lies there now; return why that is not known, if it does not say."""
+        try:
+            await self._folder.refresh(_PATIENCE_OF_A_PERSON, adopt=False)
+        except DropboxError as err:
+            return text_of(err)
+        return None
 
     async def _prune_between(self, run: Run) -> None:
         """Delete what retention deletes in any case: then more may fit. A backlog that grows all

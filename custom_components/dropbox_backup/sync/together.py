@@ -14,13 +14,17 @@ _SMALL_AT_ONCE = 32
 async def upload_in_order(
     backups: Sequence[LocalBackup],
     upload: Callable[[LocalBackup], Awaitable[None]],
-    stop: Callable[[], bool] = lambda: False,
-) -> None:
-    """Call `upload` for each backup, in this order; several at once if they are small.
+    stop: Callable[[], bool],
+    *,
+    at_least: int = 0,
+) -> int:
+    """Call `upload` for each backup, in this order; several at once if they are small. Return for
+    how many it was called.
 
-    When one call raises, or `stop` says so, no further one begins; those under way end, and then
-    the error is raised.
+    When one call raises, or `stop` says so and `at_least` so many have begun, no further one
+    begins; those under way end, and then the error is raised.
     """
+    begun = 0
     errors: list[Exception] = []
     room = asyncio.Semaphore(_SMALL_AT_ONCE)
 
@@ -38,16 +42,16 @@ async def upload_in_order(
 
     async with asyncio.TaskGroup() as tasks:
         for one in backups:
-            if stop():
-                break
-            if one.backup.size > BLOCK_SIZE:
-                await attempt(one)
-            else:
+            small = one.backup.size <= BLOCK_SIZE
+            if small:
                 await room.acquire()
-                if errors or stop():
-                    break
-                tasks.create_task(attempt_small(one))
-            if errors:
+            if errors or (begun >= at_least and stop()):
                 break
+            begun += 1
+            if small:
+                tasks.create_task(attempt_small(one))
+            else:
+                await attempt(one)
     if errors:
         raise errors[0]
+    return begun

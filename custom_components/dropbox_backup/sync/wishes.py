@@ -164,6 +164,11 @@ class Run:
             self.outcomes.pop(backup_id, None)
 
     @property
+    def advance(self) -> int:
+        """How many backups need not be looked at again in this run."""
+        return self.arrived + len(self.tried)
+
+    @property
     def to_be_pruned(self) -> bool:
         """Whether something arrived since retention was applied."""
         return self.arrived > (self.pruned or 0)
