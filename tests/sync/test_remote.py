@@ -21,6 +21,7 @@ from custom_components.dropbox_backup.sync.listing import remote_file
 from custom_components.dropbox_backup.sync.models import RemoteBackup, id_of
 from custom_components.dropbox_backup.sync.names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.remote import BackupFolder
+from custom_components.dropbox_backup.sync.remote_files import RemoteFiles
 from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind, Rules
 
 from .backups import THEM, US, backup
@@ -322,15 +323,15 @@ async def test_a_listing_that_is_older_than_what_we_wrote_meanwhile_takes_nothin
     first = await store(client, folder, backup(1))
     await folder.refresh()
     known = replace(first, pinned=True)
-    listed = BackupFolder._list
+    listed = RemoteFiles.refresh
 
-    async def slow_list(self: BackupFolder, of: DropboxClient) -> None:
+    async def slow_list(self: RemoteFiles, of: DropboxClient) -> None:
         await listed(self, of)
-        await self.annotate(
+        await folder.annotate(
             known.file, pinned=True
         )  # the answer of this is here before that of the listing is used
 
-    monkeypatch.setattr(BackupFolder, "_list", slow_list)
+    monkeypatch.setattr(RemoteFiles, "refresh", slow_list)
     await store(client, folder, backup(2))
     await folder.refresh()
     monkeypatch.undo()
@@ -349,7 +350,6 @@ async def test_the_neighbours_look_does_not_undo_what_we_know(
     data = archive(SUPERVISOR, last=True)
     await put(client, "supervisor.tar", data)
     await neighbours._list(client)
-    await neighbours._load_catalog(neighbours._catalog_rev)
     await neighbours._adopt()
     await folder.refresh()
     [found] = folder.backups

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from homeassistant.components.backup import AgentBackup
+
 from .catalog import Catalog, CatalogEntry
 from .models import (
     BackupId,
@@ -12,6 +14,7 @@ from .models import (
     RemoteFile,
     WhyNot,
     id_of,
+    made_by,
     newest_first,
 )
 from .names import is_our_name
@@ -35,6 +38,10 @@ class Proof:
             owner=entry.owner or self.instance_id,
             verified=entry.verified or datetime.now(UTC),
         )
+
+    def entry_of(self, file: RemoteFile, backup: AgentBackup) -> CatalogEntry:
+        """Return the entry of an archive that says of itself that it is this backup."""
+        return self.added_to(CatalogEntry(file.content_hash, backup, made_by(backup)))
 
 
 def entries_of(archives: Iterable[RemoteFile], catalog: Catalog) -> Catalog:

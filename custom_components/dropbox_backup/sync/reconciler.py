@@ -26,7 +26,8 @@ from .models import BackupId, LocalBackup, Policy, RemoteBackup, id_of
 from .plan import Plan, make_plan
 from .problems import problem_of, silence_of, text_of
 from .publisher import Publisher
-from .remote import BackupFolder, FolderMissingError
+from .remote import BackupFolder
+from .remote_files import FolderMissingError
 from .schedule import Schedule
 from .state import Problem, ProblemKind, State, Status
 from .together import upload_in_order
