@@ -26,7 +26,7 @@ from homeassistant.helpers.config_entry_oauth2_flow import (
 from homeassistant.helpers.http import current_request
 from homeassistant.helpers.network import NoURLAvailableError, get_url
 
-from .const import DOMAIN, SCOPES
+from .const import CONF_IMPLEMENTATION, DOMAIN, SCOPES
 from .dropbox_api.sdk import session as sdk_session
 from .texts import common_texts
 
@@ -162,7 +162,7 @@ async def replace_app(hass: HomeAssistant, implementation: str, key: str, secret
 async def forget_unused_app(hass: HomeAssistant, implementation: str) -> None:
     """Delete key and secret of an implementation, unless a config entry signs in with it."""
     entries = hass.config_entries.async_entries(DOMAIN)
-    if any(entry.data.get("auth_implementation") == implementation for entry in entries):
+    if any(entry.data.get(CONF_IMPLEMENTATION) == implementation for entry in entries):
         return
     for item in _items_of(hass, implementation):
         await hass.data[DATA_COMPONENT].async_delete_item(item[CONF_ID])

@@ -1,4 +1,4 @@
-"""Access tokens for the Dropbox client, from Home Assistant's OAuth2 helper."""
+"""Access tokens for the Dropbox client: of a config entry, or of a sign-in that is none yet."""
 
 import asyncio
 import re
@@ -9,6 +9,7 @@ from homeassistant.const import CONF_ACCESS_TOKEN, CONF_TOKEN
 from homeassistant.exceptions import OAuth2TokenRequestReauthError
 from homeassistant.helpers.config_entry_oauth2_flow import OAuth2Session
 
+from .dropbox_api.calls import GetToken
 from .dropbox_api.errors import SignInError, UnreachableError
 
 # In seconds. Home Assistant's helper would wait for five minutes, and all others for it.
@@ -20,7 +21,9 @@ _BLANK = re.compile(r"[\s\x00-\x1f\x7f]")
 
 
 class EntryToken:
-    """The access token of a config entry, renewed when it has expired or when Dropbox says so."""
+    """The access token of a config entry, renewed by Home Assistant's OAuth2 helper when it has
+    expired or when Dropbox says so.
+    """
 
     def __init__(self, session: OAuth2Session) -> None:
         """Nothing is asked yet."""
@@ -58,3 +61,14 @@ class EntryToken:
         self._session.hass.config_entries.async_update_entry(
             entry, data={**entry.data, CONF_TOKEN: {**self._token, "expires_at": 0}}
         )
+
+
+def fixed_token(access_token: str) -> GetToken:
+    """Return a source of just this access token: a new one needs no renewal yet."""
+
+    async def get_token(refused: str | None) -> str:
+        if refused is not None:
+            raise SignInError("the new access token was not accepted")
+        return access_token
+
+    return get_token

@@ -5,6 +5,7 @@ from typing import Final
 
 DOMAIN: Final = "dropbox_backup"
 
+CONF_IMPLEMENTATION: Final = "auth_implementation"  # Home Assistant's own name for the app
 CONF_FOLDER: Final = "folder"
 CONF_UPLOAD_AUTOMATICALLY: Final = "upload_automatically"
 CONF_CHECK_INTERVAL: Final = "check_interval"  # hours
