@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from homeassistant.components.backup import async_get_manager
 from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.event import async_track_state_change_event
@@ -14,7 +15,15 @@ from custom_components.dropbox_backup.sync.alarm import size_text
 from custom_components.dropbox_backup.sync.models import BackupId
 
 from .dropbox_server import DropboxServer, Fault, FaultKind
-from .world import entity_id, make_backup, reconciler_of, set_up_entry, wait_until_idle
+from .world import (
+    entity_id,
+    make_backup,
+    reconciler_of,
+    set_up_entry,
+    state_of,
+    tell,
+    wait_until_idle,
+)
 
 MIB = 1 << 20
 
@@ -56,6 +65,25 @@ async def test_uploads_and_deletions_are_events(
     ]
     assert seen[0]["backup_id"] == first.backup_id
     assert seen[0]["size"] == first.size
+
+
+async def test_a_deletion_says_where_it_was_asked_for(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    for name in ("First", "Second"):
+        await make_backup(hass, name)
+        await wait_until_idle(hass, entry)
+    seen = listen(hass, entity_id(hass, entry, "event", "backup"))
+    await tell(hass, "delete", backup_ids=["First"])
+    (left,) = state_of(entry).backups
+    manager = async_get_manager(hass)
+    await manager.async_delete_backup(left.backup.backup_id)
+    await hass.async_block_till_done()
+    assert [(one["name"], one["reason"]) for one in seen] == [
+        ("First", "by an action"),
+        ("Second", "on Home Assistant's backup page, or by its own retention"),
+    ]
 
 
 async def test_a_failed_upload_is_an_event_with_its_reason(

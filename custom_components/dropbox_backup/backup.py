@@ -25,6 +25,7 @@ from .sync.archive import presentable
 from .sync.models import BackupId, RemoteBackup, read_date
 from .sync.reconciler import Reconciler
 from .sync.upload_notes import DeletedMeanwhileError
+from .texts import common_texts
 
 _LISTENERS: HassKey[list[Callable[[], None]]] = HassKey(f"{DOMAIN}_backup_agent_listeners")
 
@@ -183,7 +184,8 @@ class DropboxBackupAgent(BackupAgent):
     async def async_delete_backup(self, backup_id: str, **kwargs: Any) -> None:
         """Delete a backup."""
         with _in_home_assistants_words(self):
-            await self._reconciler.delete([BackupId(backup_id)])
+            texts = await common_texts(self.hass)
+            await self._reconciler.delete([BackupId(backup_id)], texts["by_home_assistant"])
 
 
 def _for_the_page(one: RemoteBackup) -> AgentBackup:

@@ -35,6 +35,7 @@ from .sync.models import BackupId, date_of
 from .sync.reconciler import Reconciler
 from .sync.state import Problem, ProblemKind
 from .sync.wishes import Outcome, Outcomes, Selection
+from .texts import common_texts
 
 CONF_CONFIG_ENTRY_ID: Final = "config_entry_id"
 CONF_BACKUP_IDS: Final = "backup_ids"
@@ -121,7 +122,8 @@ async def _delete(reconciler: Reconciler, call: ServiceCall) -> ServiceResponse:
             translation_placeholders={"backups": ", ".join(sorted(pinned))},
         )
     try:
-        deleted = await reconciler.delete(ids)
+        texts = await common_texts(call.hass)
+        deleted = await reconciler.delete(ids, texts["by_action"])
     except NotFoundError:  # somebody was faster
         _raise_unknown(ids)
     return {"deleted": [responses.remote_backup(one, reconciler) for one in deleted]}

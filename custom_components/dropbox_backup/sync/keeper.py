@@ -115,9 +115,11 @@ class Keeper:
 
     # Deleting
 
-    async def delete(self, backup_ids: Iterable[BackupId]) -> list[RemoteBackup]:
+    async def delete(
+        self, backup_ids: Iterable[BackupId], reason: str = "asked for"
+    ) -> list[RemoteBackup]:
         """Delete backups on a person's behalf; return them. They are not uploaded again by
-        themselves.
+        themselves. `reason`: who asked for it, in words for people.
 
         Raises `NotFoundError` before anything is deleted if one is not there, `RefusedError` if one
         is pinned, and other `DropboxError`s.
@@ -134,8 +136,8 @@ class Keeper:
             await self._journal.save()
             try:
                 for one in backups:
-                    await self._delete(one, "asked for")
-                await self._delete_copies(ids)
+                    await self._delete(one, reason)
+                await self._delete_copies(ids, reason)
             finally:
                 await self._deleted(backups)
             return backups
@@ -169,7 +171,7 @@ class Keeper:
             self._carried_out(answered)
             return Pruning(verdicts, deleted, decision.unconfirmed)
 
-    async def _delete_copies(self, backup_ids: Iterable[BackupId]) -> None:
+    async def _delete_copies(self, backup_ids: Iterable[BackupId], reason: str) -> None:
         """Delete what else lies under a name that we gave to these backups: who deletes one must
         not find a cut-off copy of it in its place. What a person has named stays.
         """
@@ -177,7 +179,7 @@ class Keeper:
             while (copy := self._folder.get(backup_id)) is not None:
                 if copy.pinned or not is_our_name(copy.file.name, copy.backup):
                     break
-                await self._delete(copy, "asked for")
+                await self._delete(copy, reason)
 
     async def _prune(self, approved: tuple[RemoteBackup, ...]) -> tuple[RemoteBackup, ...]:
         """Delete those of the approved that are still to be deleted by the listing right before,
