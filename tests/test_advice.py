@@ -19,7 +19,15 @@ from custom_components.dropbox_backup.sync.backup_settings import BackupSettings
 from .backup_page import OpenPage
 from .dropbox_server import DropboxServer
 from .test_repairs import choose, fix, issues
-from .world import entity, make_backup, set_up_entry, state_of, status, wait_until_idle
+from .world import (
+    entity,
+    make_backup,
+    set_up_entry,
+    state_of,
+    status,
+    use_key,
+    wait_until_idle,
+)
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
@@ -81,7 +89,7 @@ async def test_backups_that_go_to_dropbox_readable_are_told_until_there_is_a_key
     aborted = await choose(hass_client, menu, "check")
     assert (aborted["type"], aborted["reason"]) == ("abort", "no_key_yet")
 
-    async_get_manager(hass).config.update(create_backup={"password": KEY})
+    use_key(hass, KEY)
     menu = await fix(hass_client, issue_id)
     assert menu["menu_options"] == ["check", "leave_readable"], "nobody has looked yet"
     assert (await choose(hass_client, menu, "check"))["type"] == "create_entry"
@@ -94,7 +102,7 @@ async def test_a_key_that_was_set_in_home_assistants_settings_is_noticed(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
     entry = await upload_readable(hass, dropbox_server)
-    async_get_manager(hass).config.update(create_backup={"password": KEY})
+    use_key(hass, KEY)
 
     await a_minute_later(hass)
 

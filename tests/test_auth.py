@@ -21,6 +21,7 @@ from .world import (
     MIB,
     archives,
     make_backup,
+    problem_of,
     reconciler_of,
     set_up_entry,
     state_of,
@@ -165,8 +166,7 @@ async def test_a_sign_in_that_is_revoked_during_an_upload_asks_once_to_sign_in_a
     reconciler_of(entry).request("once more")
     await wait_until_idle(hass, entry)
 
-    problem = state_of(entry).problem
-    assert problem
+    problem = problem_of(entry)
     assert problem.kind is ProblemKind.SIGN_IN
     assert len(hass.config_entries.flow.async_progress_by_handler(DOMAIN)) == 1
     assert archives(dropbox_server) == []

@@ -45,12 +45,15 @@ from .world import (
     MIB,
     archives,
     local_backups,
+    local_path,
     make_backup,
     put_backup,
     reconciler_of,
     set_up_entry,
     state_of,
     storage_key,
+    the_archive,
+    use_key,
     wait_until,
     wait_until_idle,
 )
@@ -98,12 +101,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def fill(hass: HomeAssistant, size: int) -> None:
     """Make the next backups that large: no compression makes noise smaller."""
     Path(hass.config.path("filling.bin")).write_bytes(random.Random(size).randbytes(size))
-
-
-def the_file(server: DropboxServer) -> bytes:
-    """Return the only archive in Dropbox."""
-    (path,) = archives(server)
-    return server.account.files.read(path)
 
 
 def inner(archive: bytes, size: int = -1) -> bytes:
@@ -171,7 +168,7 @@ async def test_a_backup_only_for_dropbox_arrives_with_its_metadata_and_can_be_do
     backup = await page.the_backup()
     assert backup["name"] == "Nightly"
     assert backup["failed_agent_ids"] == []
-    archive = the_file(dropbox_server)
+    archive = the_archive(dropbox_server)
     assert backup["agents"] == {dropbox: {"protected": False, "size": len(archive)}}
     details = await page.ask("backup/details", backup_id=backup["backup_id"])
     assert details["backup"] == backup
@@ -187,7 +184,7 @@ async def test_a_backup_for_both_locations_is_the_same_in_both(
     backup = await page.the_backup()
     assert set(backup["agents"]) == {LOCAL_AGENT, dropbox}
     local = async_get_manager(hass).local_backup_agents[LOCAL_AGENT]
-    assert the_file(dropbox_server) == local.get_backup_path(backup["backup_id"]).read_bytes()
+    assert the_archive(dropbox_server) == local.get_backup_path(backup["backup_id"]).read_bytes()
 
 
 async def test_the_progress_of_an_upload_is_shown_up_to_the_last_byte(
@@ -203,7 +200,7 @@ async def test_the_progress_of_an_upload_is_shown_up_to_the_last_byte(
 
     steps = [one for one in events if one.get("agent_id") == dropbox]
     sent = [one["uploaded_bytes"] for one in steps]
-    assert {one["total_bytes"] for one in steps} == {len(the_file(dropbox_server))}
+    assert {one["total_bytes"] for one in steps} == {len(the_archive(dropbox_server))}
     assert sent == sorted(sent)
     assert sent[-1] == steps[-1]["total_bytes"]
     assert any(0 < one < sent[-1] for one in sent)
@@ -219,7 +216,7 @@ async def test_a_backup_with_a_password_is_encrypted_in_dropbox_and_decrypted_fo
     assert last_result(events) == ("completed", None)
     backup = await page.the_backup()
     assert backup["agents"][dropbox]["protected"]
-    assert inner(the_file(dropbox_server), 9) == b"SecureTar"
+    assert inner(the_archive(dropbox_server), 9) == b"SecureTar"
     status, data = await page.download(backup["backup_id"], dropbox, PASSWORD)
     assert status == HTTPStatus.OK
     assert inner(data, 2) == b"\x1f\x8b", "gzip"
@@ -241,7 +238,7 @@ async def test_encryption_can_be_switched_off_for_dropbox_alone(
     backup = await page.the_backup()
     protected = {name: one["protected"] for name, one in backup["agents"].items()}
     assert protected == {LOCAL_AGENT: True, dropbox: False}
-    assert inner(the_file(dropbox_server), 2) == b"\x1f\x8b", "gzip"
+    assert inner(the_archive(dropbox_server), 2) == b"\x1f\x8b", "gzip"
 
 
 async def test_an_archive_that_a_person_uploads_arrives_as_it_is(
@@ -249,12 +246,11 @@ async def test_an_archive_that_a_person_uploads_arrives_as_it_is(
 ) -> None:
     await page.make(LOCAL_AGENT, name="Elsewhere")
     (made,) = await local_backups(hass)
-    local = async_get_manager(hass).local_backup_agents[LOCAL_AGENT]
-    archive = local.get_backup_path(made.backup_id).read_bytes()
+    archive = local_path(hass, made).read_bytes()
 
     assert await page.upload(archive, dropbox) == made.backup_id
 
-    assert the_file(dropbox_server) == archive
+    assert the_archive(dropbox_server) == archive
     assert dropbox in (await page.the_backup())["agents"]
 
 
@@ -270,7 +266,7 @@ async def test_the_same_backup_is_sent_once_when_home_assistant_and_the_worker_b
     hass.config_entries.async_update_entry(entry, options={})  # upload automatically
     await hass.config_entries.async_reload(entry.entry_id)
     await wait_until_idle(hass, entry)
-    async_get_manager(hass).config.update(create_backup={"password": password})
+    use_key(hass, password)
     dropbox_server.log.clear()
 
     await page.make(LOCAL_AGENT, dropbox, password=password)
@@ -288,7 +284,7 @@ async def test_two_uploads_of_one_backup_at_once_are_one(
     entry: DropboxBackupConfigEntry,
 ) -> None:
     made = await make_backup(hass, size=5 * MIB)
-    path = async_get_manager(hass).local_backup_agents[LOCAL_AGENT].get_backup_path(made.backup_id)
+    path = local_path(hass, made)
     dropbox_server.log.clear()
 
     async def upload() -> None:
@@ -299,7 +295,7 @@ async def test_two_uploads_of_one_backup_at_once_are_one(
 
     await asyncio.gather(upload(), upload())
 
-    assert the_file(dropbox_server) == path.read_bytes()
+    assert the_archive(dropbox_server) == path.read_bytes()
     assert dropbox_server.log.count("files/upload_session/finish") == 1
 
 
@@ -623,7 +619,7 @@ async def test_a_download_that_breaks_off_goes_on_where_it_broke(
     kind: FaultKind,
 ) -> None:
     backup_id = await backup_in_dropbox(hass, page, dropbox)
-    archive = the_file(dropbox_server)
+    archive = the_archive(dropbox_server)
     dropbox_server.log.clear()
     dropbox_server.faults.add(Fault(kind, "files/download", after_bytes=len(archive) // 3, times=2))
 
@@ -646,7 +642,7 @@ async def test_what_somebody_else_deleted_can_be_downloaded_until_dropbox_forget
     hass: HomeAssistant, dropbox_server: DropboxServer, page: BackupPage, dropbox: str
 ) -> None:
     backup_id = await backup_in_dropbox(hass, page, dropbox)
-    archive = the_file(dropbox_server)
+    archive = the_archive(dropbox_server)
     dropbox_server.account.files.delete(archives(dropbox_server)[0])
     assert await page.download(backup_id, dropbox) == (HTTPStatus.OK, archive)
 
@@ -676,7 +672,7 @@ async def test_a_download_that_is_given_up_lets_go_of_dropbox(
     await wait_until_idle(hass, entry)
     agent: BackupAgent = async_get_manager(hass).backup_agents[dropbox]
     stream = await agent.async_download_backup(backup_id)
-    assert len(await anext(aiter(stream))) < len(the_file(dropbox_server))
+    assert len(await anext(aiter(stream))) < len(the_archive(dropbox_server))
     connections = reconciler_of(entry)._client._session.connector
     assert connections is not None
     assert connections._acquired
@@ -715,7 +711,7 @@ async def test_a_backup_is_restored_from_dropbox(
 
     assert len(restarts) == 1
     restored = Path(hass.config.path("tmp_backups", f"{backup_id}.tar"))
-    assert restored.read_bytes() == the_file(dropbox_server)
+    assert restored.read_bytes() == the_archive(dropbox_server)
     assert str(restored) in Path(hass.config.path(".HA_RESTORE")).read_text(encoding="utf-8")
 
 

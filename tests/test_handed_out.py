@@ -14,7 +14,6 @@ import pytest
 
 from custom_components.dropbox_backup.const import CONF_CHUNKS_AT_ONCE, DOMAIN
 from custom_components.dropbox_backup.sync.contents import examine
-from custom_components.dropbox_backup.sync.journal import _JOURNALS
 from custom_components.dropbox_backup.sync.models import Protection
 from custom_components.dropbox_backup.sync.state import ProblemKind
 
@@ -26,7 +25,11 @@ from .world import (
     MIB,
     archives,
     set_up_entry,
+    shut_down,
+    start_again,
     state_of,
+    the_archive,
+    use_key,
     wait_until,
     wait_until_idle,
 )
@@ -35,11 +38,6 @@ pytestmark = pytest.mark.usefixtures("quick_worker")
 
 PASSWORD = "correct horse battery staple"
 SUPERVISOR_AGENT = "hassio.local"
-
-
-def the_file(server: DropboxServer) -> bytes:
-    [path] = archives(server)
-    return server.account.files.read(path)
 
 
 def protection(archive: bytes) -> Protection:
@@ -89,7 +87,7 @@ async def test_a_backup_that_supervisor_keeps_readable_arrives_whole_and_encrypt
 
     assert last_result(events) == ("completed", None)
     [kept] = supervisor.store.backups.values()
-    sent = the_file(dropbox_server)
+    sent = the_archive(dropbox_server)
     assert protection(kept.path().read_bytes()) is Protection.NOT_ENCRYPTED
     assert protection(sent) is Protection.ENCRYPTED
     assert "addons_local.tar.gz" in parts(sent, PASSWORD)
@@ -106,14 +104,14 @@ async def test_what_supervisor_keeps_only_to_hand_it_out_arrives_whole_and_encry
     tmp_path: Path,
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    async_get_manager(hass).config.update(create_backup={"password": PASSWORD})
+    use_key(hass, PASSWORD)
     page = await open_page()
     archive = made(tmp_path / "made.tar")
 
     backup_id = await page.upload(archive, *own_agents(hass))
 
-    assert protection(the_file(dropbox_server)) is Protection.ENCRYPTED
-    assert parts(the_file(dropbox_server), PASSWORD) == parts(archive)
+    assert protection(the_archive(dropbox_server)) is Protection.ENCRYPTED
+    assert parts(the_archive(dropbox_server), PASSWORD) == parts(archive)
     location = f"GET backups/{backup_id}/download"
     assert supervisor.requests.count(location) == 2, "read twice, not from the stream"
     assert CLOUD in supervisor.store.locations
@@ -130,15 +128,15 @@ async def test_nothing_readable_passes_when_a_key_is_set(
 ) -> None:
     """Whatever the backup says of itself, and though there is no other copy of it."""
     entry = await set_up_entry(hass, dropbox_server)
-    async_get_manager(hass).config.update(create_backup={"password": PASSWORD})
+    use_key(hass, PASSWORD)
     page = await open_page()
     archive = made(tmp_path / "made.tar", flagged=flagged)
 
     await page.upload(archive, *own_agents(hass))
     await wait_until_idle(hass, entry)
 
-    assert protection(the_file(dropbox_server)) is Protection.ENCRYPTED
-    assert parts(the_file(dropbox_server), PASSWORD) == parts(archive)
+    assert protection(the_archive(dropbox_server)) is Protection.ENCRYPTED
+    assert parts(the_archive(dropbox_server), PASSWORD) == parts(archive)
     [status] = (await page.the_backup())["agents"].values()
     assert status["protected"]
 
@@ -150,20 +148,21 @@ async def test_what_is_encrypted_passes_as_it_is(
     tmp_path: Path,
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    async_get_manager(hass).config.update(create_backup={"password": PASSWORD})
+    use_key(hass, PASSWORD)
     page = await open_page()
     archive = made(tmp_path / "made.tar", password="an older one")
 
     await page.upload(archive, *own_agents(hass))
     await wait_until_idle(hass, entry)
 
-    assert the_file(dropbox_server) == archive
+    assert the_archive(dropbox_server) == archive
 
 
 # Home Assistant 2026.10 leaves the timer with which it tells progress behind when an upload fails.
 @pytest.mark.parametrize("expected_lingering_timers", [True])
 @pytest.mark.parametrize("key", [None, PASSWORD])
 @pytest.mark.parametrize("how", ["the stream breaks", "Supervisor dies"])
+@pytest.mark.usefixtures("supervisor_breaks_off")
 async def test_what_breaks_while_home_assistant_hands_it_out_is_told_also_after_a_restart(
     hass: HomeAssistant,
     open_page: OpenPage,
@@ -175,10 +174,8 @@ async def test_what_breaks_while_home_assistant_hands_it_out_is_told_also_after_
     key: str | None,
 ) -> None:
     """There is no other copy: nobody else would say it."""
-    # Supervisor's client in Home Assistant 2026.10 forgets to close what broke.
-    hass.loop.set_exception_handler(lambda *_: None)
     entry = await set_up_entry(hass, dropbox_server, options={CONF_CHUNKS_AT_ONCE: 2})
-    async_get_manager(hass).config.update(create_backup={"password": key})
+    use_key(hass, key)
     page = await open_page()
     archive = made(tmp_path / "made.tar", password=key, filling=5 * MIB)
     if how == "the stream breaks":
@@ -207,10 +204,8 @@ async def test_what_breaks_while_home_assistant_hands_it_out_is_told_also_after_
     # As after a restart.
     if how == "Supervisor dies":
         await supervisor.start()
-    await hass.config_entries.async_unload(entry.entry_id)
-    del hass.data[_JOURNALS]
-    await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until_idle(hass, entry)
+    await shut_down(hass, entry)
+    await start_again(hass, entry)
     assert state_of(entry).alarm == alarm
     supervisor.faults.clear()
     await supervisor.make_backup(Contents(name="Next", date="2026-11-06T04:45:00.000000+00:00"))

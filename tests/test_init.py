@@ -35,6 +35,8 @@ from .world import (
     entity,
     make_backup,
     set_up_entry,
+    shut_down,
+    start_again,
     state_of,
     storage_key,
     tell,
@@ -94,8 +96,7 @@ async def test_unloading_leaves_nothing_behind_and_setting_up_again_goes_on(
     await hass.async_block_till_done()
     assert not dropbox_server.log.records, "nobody watches and no timer runs"
 
-    assert await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until_idle(hass, entry)
+    await start_again(hass, entry)
     assert state_of(entry).last_upload != last_upload
     assert len(archives(dropbox_server)) == 2
     assert entity(hass, entry, "sensor", "status").state == "up_to_date"
@@ -185,8 +186,7 @@ async def test_an_expired_access_token_is_renewed_without_anybody_noticing(
     old = entry.data[CONF_TOKEN]
     change_token(hass, entry, expires_at=0)
 
-    await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until_idle(hass, entry)
+    await start_again(hass, entry)
 
     assert entry.state is ConfigEntryState.LOADED
     assert dropbox_server.log.count("oauth2/token") == 1
@@ -373,8 +373,7 @@ async def test_what_an_earlier_version_kept_under_the_entry_is_the_account_s(
     made = await make_backup(hass)
     await wait_until_idle(hass, entry)
     await tell(hass, "delete", backup_ids=[made.backup_id])
-    await hass.config_entries.async_unload(entry.entry_id)
-    hass.data[_JOURNALS].clear()
+    await shut_down(hass, entry)
     for end in ("", ".listing"):
         content = hass_storage.pop(f"{storage_key(entry)}{end}")
         key = f"{DOMAIN}.{entry.entry_id}{end}"
@@ -384,8 +383,7 @@ async def test_what_an_earlier_version_kept_under_the_entry_is_the_account_s(
         await hass.config_entries.async_remove(entry.entry_id)
         entry = await set_up_entry(hass, dropbox_server)
     else:
-        await hass.config_entries.async_setup(entry.entry_id)
-        await wait_until_idle(hass, entry)
+        await start_again(hass, entry)
     assert archives(dropbox_server) == []
     assert not [key for key in hass_storage if key.startswith(f"{DOMAIN}.{entry.entry_id}")]
     assert made.backup_id in hass_storage[storage_key(entry)]["data"]["dismissed"]
@@ -472,7 +470,7 @@ async def test_a_damaged_journal_does_not_keep_the_account_from_working(
     hass: HomeAssistant, hass_storage: dict[str, Any], dropbox_server: DropboxServer
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
-    await hass.config_entries.async_unload(entry.entry_id)
+    await shut_down(hass, entry)
     key = storage_key(entry)
     hass_storage[key] = {
         "version": 1,
@@ -481,7 +479,6 @@ async def test_a_damaged_journal_does_not_keep_the_account_from_working(
         "data": {"sessions": [{"backup_id": 1}, None], "uploaded": 7, "last_check": "soon"},
     }
     hass.config_entries.async_update_entry(entry, options={})
-    del hass.data[_JOURNALS]  # as after a restart
 
     await hass.config_entries.async_setup(entry.entry_id)
     await make_backup(hass)

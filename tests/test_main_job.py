@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 from http import HTTPStatus
-from pathlib import Path
+import io
 import tarfile
 from typing import Any
 
@@ -36,12 +36,17 @@ from .world import (
     archives,
     entity,
     local_backups,
+    local_path,
     make_backup,
+    problem_of,
     put_backup,
     reconciler_of,
     set_up_entry,
+    start_again,
     state_of,
     storage_key,
+    the_archive,
+    use_key,
     wait_until,
     wait_until_idle,
 )
@@ -55,9 +60,7 @@ async def test_a_new_backup_arrives_byte_for_byte(
     entry = await set_up_entry(hass, dropbox_server)
     made = await make_backup(hass, "Nightly", size=9 * MIB)
     await wait_until_idle(hass, entry)
-    path = (
-        async_get_manager(hass).local_backup_agents["backup.local"].get_backup_path(made.backup_id)
-    )
+    path = local_path(hass, made)
     [remote] = state_of(entry).backups
     assert (
         dropbox_server.account.files.read(f"{DEFAULT_FOLDER}/{remote.file.name}")
@@ -210,8 +213,7 @@ async def test_an_archive_without_its_end_is_not_uploaded_and_does_not_stop_othe
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
     broken = await make_backup(hass, "Broken", size=2 * MIB)
-    agent = async_get_manager(hass).local_backup_agents["backup.local"]
-    path: Path = agent.get_backup_path(broken.backup_id)
+    path = local_path(hass, broken)
     path.write_bytes(path.read_bytes()[:MIB])
     hass.config_entries.async_update_entry(entry, options={})
     await hass.async_block_till_done()
@@ -231,8 +233,7 @@ async def test_a_full_dropbox_is_said_and_goes_on_when_there_is_room(
     dropbox_server.account.quota = MIB
     await make_backup(hass, size=2 * MIB)
     await wait_until_idle(hass, entry)
-    problem = state_of(entry).problem
-    assert problem
+    problem = problem_of(entry)
     assert problem.kind is ProblemKind.FULL
     assert [one.backup.name for one in state_of(entry).waiting] == ["Nightly"]
 
@@ -260,20 +261,17 @@ async def test_a_plain_backup_is_encrypted_when_the_location_wants_it(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    manager = async_get_manager(hass)
-    manager.config.update(create_backup={"password": "correct horse"})
+    use_key(hass, "correct horse")
     await make_backup(hass, size=MIB)  # made without a password
     await wait_until_idle(hass, entry)
     [remote] = state_of(entry).backups
     assert remote.backup.protected
-    [path] = archives(dropbox_server)
-    copy = Path(hass.config.path("copy.tar"))
-    copy.write_bytes(dropbox_server.account.files.read(path))
-    with tarfile.open(copy) as tar:
+    archive = the_archive(dropbox_server)
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         inner = tar.extractfile("homeassistant.tar.gz")
         assert inner is not None
         assert inner.read(9) == b"SecureTar"
-    assert remote.backup.size == copy.stat().st_size
+    assert remote.backup.size == len(archive)
 
 
 async def test_the_user_can_switch_encryption_off_for_the_location(
@@ -303,8 +301,7 @@ async def test_unloading_during_an_upload_is_quick_and_loses_nothing(
         await hass.config_entries.async_unload(entry.entry_id)
     assert entry.state is ConfigEntryState.NOT_LOADED
     dropbox_server.faults.clear()
-    await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until_idle(hass, entry)
+    await start_again(hass, entry)
     assert len(archives(dropbox_server)) == 1
     assert state_of(entry).backups[0].verified
 
@@ -364,8 +361,7 @@ async def test_a_dropbox_that_is_away_when_home_assistant_starts_is_shown_and_co
     await hass.config_entries.async_unload(entry.entry_id)
     if not remembered:
         del hass_storage[f"{storage_key(entry)}.listing"]
-    await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until_idle(hass, entry)
+    await start_again(hass, entry)
     assert entry.state is ConfigEntryState.LOADED
     assert state_of(entry).status is Status.RETRYING
     assert state_of(entry).alarm is None, "an hour has not passed"
@@ -473,8 +469,7 @@ async def test_a_full_dropbox_does_not_delete_many_without_consent(
     entry = await fill_and_keep(hass, dropbox_server, 2)
     assert len(archives(dropbox_server)) == 6
     assert len(state_of(entry).unconfirmed) == 4
-    problem = state_of(entry).problem
-    assert problem
+    problem = problem_of(entry)
     assert problem.kind is ProblemKind.FULL
 
     reconciler_of(entry).confirm_retention()
@@ -488,6 +483,5 @@ async def test_a_full_dropbox_deletes_nothing_that_is_to_be_kept(
 ) -> None:
     entry = await fill_and_keep(hass, dropbox_server, 6)
     assert len(archives(dropbox_server)) == 6
-    problem = state_of(entry).problem
-    assert problem
+    problem = problem_of(entry)
     assert problem.kind is ProblemKind.FULL

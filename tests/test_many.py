@@ -22,6 +22,7 @@ from .world import (
     archives,
     local_backups,
     make_backup,
+    problem_of,
     set_up_entry,
     state_of,
     wait_until_idle,
@@ -97,8 +98,7 @@ async def test_what_stops_all_is_told_once(
     dropbox_server.faults.add(Fault(FaultKind.STATUS, f"{UPLOAD},{START}", status=503, times=None))
     with caplog.at_level(logging.INFO):
         await catch_up(hass, entry)
-    problem = state_of(entry).problem
-    assert problem is not None
+    problem = problem_of(entry)
     assert problem.kind is ProblemKind.UNREACHABLE
     assert archives(dropbox_server) == []
     assert caplog.text.count("was not uploaded: ") == 1

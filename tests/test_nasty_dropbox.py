@@ -20,6 +20,7 @@ from .dropbox_server import DropboxServer, Fault, FaultKind
 from .world import (
     archives,
     make_backup,
+    problem_of,
     put_backup,
     reconciler_of,
     set_up_entry,
@@ -49,8 +50,7 @@ async def test_a_full_account_is_called_full_also_in_two_pieces(
     )
     await make_backup(hass)
     await wait_until_idle(hass, entry)
-    problem = state_of(entry).problem
-    assert problem
+    problem = problem_of(entry)
     assert problem.kind is ProblemKind.FULL
 
 

@@ -41,6 +41,7 @@ from .world import (
     put_backup,
     reconciler_of,
     set_up_entry,
+    start_again,
     state_of,
     status,
     wait_until,
@@ -262,6 +263,5 @@ async def test_options_that_are_saved_while_the_account_is_not_loaded_hold_later
     await choose(hass, entry, {CONF_CHECK_INTERVAL: 2})
     await hass.async_block_till_done()
     assert entry.state is ConfigEntryState.NOT_LOADED
-    await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until_idle(hass, entry)
+    await start_again(hass, entry)
     assert reconciler_of(entry).gate.policy.check_interval == timedelta(hours=2)

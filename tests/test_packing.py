@@ -17,7 +17,6 @@ from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
 from custom_components.dropbox_backup import packing
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.sync.journal import _JOURNALS
 from custom_components.dropbox_backup.sync.write_hold import write_hold_of
 
 from .dropbox_server import DropboxServer
@@ -27,6 +26,8 @@ from .world import (
     make_backup,
     reconciler_of,
     set_up_entry,
+    shut_down,
+    start_again,
     storage_key,
     tell,
     wait_until,
@@ -43,11 +44,9 @@ async def kill_and_start_again(
 ) -> None:
     """Have only what is on disk survive."""
     survives = {key: deepcopy(data) for key, data in disk.items() if entry.entry_id in key}
-    await hass.config_entries.async_unload(entry.entry_id)
+    await shut_down(hass, entry)
     disk.update(survives)
-    del hass.data[_JOURNALS]
-    await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until_idle(hass, entry)
+    await start_again(hass, entry)
 
 
 def dismissed(entry: DropboxBackupConfigEntry, disk: Disk) -> list[str]:
@@ -182,8 +181,7 @@ async def test_a_reload_while_it_packs_neither_writes_nor_keeps_anything_from_be
     await hass.config_entries.async_unload(entry.entry_id)
     if ends_while == "not loaded":
         await manager.async_post_backup_actions()
-    await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until_idle(hass, entry)
+    await start_again(hass, entry)
     await tell(hass, "delete", backup_ids=[backup.backup_id])
     if ends_while == "loaded":
         assert hass_storage[storage_key(entry)] == before[storage_key(entry)]

@@ -29,6 +29,7 @@ from .world import (
     archives,
     ask,
     make_backup,
+    problem_of,
     reconciler_of,
     set_up_entry,
     state_of,
@@ -150,8 +151,7 @@ async def test_a_backup_that_does_not_fit_keeps_no_smaller_one_away(
     assert errors["Smaller"] is None
     assert "MB are needed" in errors["Large"]
     assert "MB are needed" in errors["Larger"]
-    problem = state_of(entry).problem
-    assert problem is not None
+    problem = problem_of(entry)
     assert problem.kind is ProblemKind.FULL
     assert {one.backup.name for one in state_of(entry).waiting} == {"Large", "Larger"}
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import random
 import tarfile
 
-from homeassistant.components.backup import async_get_manager
 from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
 import pytest
@@ -25,8 +24,11 @@ from .world import (
     archives,
     ask,
     put_backup,
+    put_local,
     reconciler_of,
     set_up_entry,
+    the_archive,
+    use_key,
     wait_until_idle,
 )
 
@@ -93,16 +95,13 @@ async def test_what_is_told_is_what_the_bytes_are(
     assert await async_setup_component(hass, "backup", {})
     await hass.async_block_till_done()
     if key:
-        async_get_manager(hass).config.update(create_backup={"password": KEY})
-    folder = Path(hass.config.path("backups"))
-    folder.mkdir(exist_ok=True)
-    (folder / "made.tar").write_bytes(archive)
+        use_key(hass, KEY)
+    put_local(hass, archive)
 
     entry = await set_up_entry(hass, dropbox_server)
     await wait_until_idle(hass, entry)
 
-    [path] = archives(dropbox_server)
-    sent = dropbox_server.account.files.read(path)
+    sent = the_archive(dropbox_server)
     assert examine(io.BytesIO(sent)).protection == told
     assert key or sent == archive
     [listed] = (await ask(hass, "list_backups"))["backups"]
@@ -142,9 +141,7 @@ async def test_what_others_uploaded_is_known_once_it_was_compared_with_what_lies
     dropbox_server.account.files.put(f"{DEFAULT_FOLDER}/theirs.tar", archive)
     assert await async_setup_component(hass, "backup", {})
     await hass.async_block_till_done()
-    folder = Path(hass.config.path("backups"))
-    folder.mkdir(exist_ok=True)
-    (folder / "made.tar").write_bytes(archive)
+    put_local(hass, archive)
 
     entry = await set_up_entry(hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: not asked})
     await wait_until_idle(hass, entry)

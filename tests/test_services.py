@@ -4,7 +4,6 @@ import asyncio
 import os
 
 from homeassistant.auth.models import User
-from homeassistant.components.backup import async_get_manager
 from homeassistant.core import Context, HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError, Unauthorized
 from homeassistant.helpers import instance_id
@@ -23,10 +22,10 @@ from custom_components.dropbox_backup.dropbox_api import calls
 
 from .dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
 from .world import (
-    LOCAL_AGENT,
     MANUAL,
     MIB,
     ask,
+    local_path,
     make_backup,
     put_backup,
     reconciler_of,
@@ -171,9 +170,7 @@ async def test_upload_of_a_damaged_backup_says_what_is_wrong_with_it(
     await set_up_entry(hass, dropbox_server, options=MANUAL)
     await make_backup(hass, "Whole")
     backup = await make_backup(hass, "Damaged", size=MIB)
-    path = (
-        async_get_manager(hass).local_backup_agents[LOCAL_AGENT].get_backup_path(backup.backup_id)
-    )
+    path = local_path(hass, backup)
     os.truncate(path, MIB // 2)
 
     response = await ask(hass, "upload", backup_ids=[backup.backup_id])

@@ -28,7 +28,6 @@ from custom_components.dropbox_backup.const import (
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync import local, reconciler
-from custom_components.dropbox_backup.sync.journal import _JOURNALS
 from custom_components.dropbox_backup.sync.models import BackupId
 from custom_components.dropbox_backup.sync.names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.state import ProblemKind, Status
@@ -43,10 +42,14 @@ from .world import (
     APPEND,
     MIB,
     archives,
+    problem_of,
     put_backup,
     reconciler_of,
     set_up_entry,
+    shut_down,
+    start_again,
     state_of,
+    use_key,
     wait_until,
     wait_until_idle,
 )
@@ -148,7 +151,7 @@ async def test_a_backup_that_supervisor_has_encrypted_arrives_as_it_is(
     hass: HomeAssistant, dropbox_server: DropboxServer, supervisor: Supervisor
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    async_get_manager(hass).config.update(create_backup={"password": "another one"})
+    use_key(hass, "another one")
 
     backup = await supervisor.make_backup(Contents(password="correct horse"))
     await wait_until_idle(hass, entry)
@@ -165,7 +168,7 @@ async def test_a_plain_backup_of_supervisor_is_encrypted_on_its_way_and_can_be_r
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
     page = await open_page()
-    async_get_manager(hass).config.update(create_backup={"password": "correct horse"})
+    use_key(hass, "correct horse")
 
     backup = await supervisor.make_backup(Contents(addons=("core_ssh",), filling=MIB))
     await wait_until_idle(hass, entry)
@@ -185,19 +188,17 @@ async def test_what_is_encrypted_on_its_way_from_supervisor_goes_on_after_a_rest
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
     page = await open_page()
-    async_get_manager(hass).config.update(create_backup={"password": "correct horse"})
+    use_key(hass, "correct horse")
     stall = dropbox_server.faults.add(DropboxFault(FaultKind.STALL, APPEND, skip=4, seconds=1))
     backup = await supervisor.make_backup(
         Contents(addons=("core_ssh", "core_samba"), filling=9 * MIB)
     )
     await wait_until(lambda: stall.applied)
     await asyncio.sleep(0.5)  # the chunks beside the stalled one arrive
-    await hass.config_entries.async_unload(entry.entry_id)
+    await shut_down(hass, entry)
     dropbox_server.log.clear()
-    del hass.data[_JOURNALS]  # as after a restart
 
-    await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until_idle(hass, entry)
+    await start_again(hass, entry)
     assert [one.verified is not None for one in state_of(entry).backups] == [True]
     chunks = -(-state_of(entry).backups[0].file.size // (4 * MIB))
     assert dropbox_server.log.count(APPEND) <= chunks - 4
@@ -217,11 +218,10 @@ async def stopped_in_the_middle(
     )
     sessions = reconciler_of(entry)._journal.notes.sessions
     await wait_until(lambda: [one.arrived for one in sessions.values()] == [4])
-    await hass.config_entries.async_unload(entry.entry_id)
+    await shut_down(hass, entry)
     dropbox_server.faults.clear()
     dropbox_server.log.clear()
     supervisor.read_from.clear()
-    del hass.data[_JOURNALS]
     return entry, backup
 
 
@@ -230,8 +230,7 @@ async def test_of_a_backup_of_supervisor_only_what_has_not_arrived_is_read_after
 ) -> None:
     entry, backup = await stopped_in_the_middle(hass, dropbox_server, supervisor)
 
-    await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until_idle(hass, entry)
+    await start_again(hass, entry)
 
     assert is_in_dropbox(dropbox_server, backup)
     assert [one.verified is not None for one in state_of(entry).backups] == [True]
@@ -270,8 +269,7 @@ async def test_an_archive_of_supervisor_that_was_replaced_is_not_mixed_with_what
 
         monkeypatch.setattr(SupervisorFile, "look", looked)
 
-    await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until_idle(hass, entry)
+    await start_again(hass, entry)
     if when != "meanwhile":
         assert archives(dropbox_server) == []
         async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=2))
@@ -373,8 +371,7 @@ async def test_a_supervisor_that_starts_after_home_assistant_is_asked_for_its_lo
     monkeypatch.setattr(watch, "_ASK_EVERY", timedelta(seconds=0.2))
     first = await asyncio.to_thread(late_supervisor.store.make, Contents(), [LOCAL])
     entry = await set_up_entry(hass, dropbox_server)
-    problem = state_of(entry).problem
-    assert problem is not None
+    problem = problem_of(entry)
     assert problem.detail.endswith("Supervisor (it does not answer)")
     assert state_of(entry).status is Status.RETRYING
     if not heard:
@@ -412,8 +409,7 @@ async def test_a_supervisor_that_is_still_starting_is_away(
     await late_supervisor.start(ready=False)
     backup = await asyncio.to_thread(late_supervisor.store.make, Contents(), [LOCAL])
     entry = await set_up_entry(hass, dropbox_server)
-    problem = state_of(entry).problem
-    assert problem is not None
+    problem = problem_of(entry)
     assert "it is just starting or stopping" in problem.detail
     assert state_of(entry).alarm is None
 
@@ -425,6 +421,7 @@ async def test_a_supervisor_that_is_still_starting_is_away(
 
 @pytest.mark.parametrize("password", [None, "correct horse"])
 @pytest.mark.parametrize("how", ["in order", "at once"])
+@pytest.mark.usefixtures("supervisor_breaks_off")
 async def test_a_restart_of_supervisor_in_mid_upload_is_no_alarm_and_the_upload_goes_on(
     hass: HomeAssistant,
     dropbox_server: DropboxServer,
@@ -433,11 +430,9 @@ async def test_a_restart_of_supervisor_in_mid_upload_is_no_alarm_and_the_upload_
     how: str,
     password: str | None,
 ) -> None:
-    # Supervisor's client in Home Assistant 2026.10 forgets to close what broke.
-    hass.loop.set_exception_handler(lambda *_: None)
     # Little is under way at once: most of the archive is still to be read.
     entry = await set_up_entry(hass, dropbox_server, options={CONF_CHUNKS_AT_ONCE: 2})
-    async_get_manager(hass).config.update(create_backup={"password": password})
+    use_key(hass, password)
     told: list[str] = []
     reconciler_of(entry).publisher.subscribe(lambda event: told.append(event.kind))
     dropbox_server.line = Line(upload_total=4 * MIB * 8)  # a chunk a second
@@ -450,8 +445,7 @@ async def test_a_restart_of_supervisor_in_mid_upload_is_no_alarm_and_the_upload_
     assert not archives(dropbox_server)
     assert state_of(entry).status is Status.RETRYING
     assert state_of(entry).alarm is None
-    problem = state_of(entry).problem
-    assert problem is not None
+    problem = problem_of(entry)
     assert problem.kind is ProblemKind.LOCATION_UNREACHABLE
     assert "This system" in problem.detail
     for raw in ("payload", "ContentLength", "ServerDisconnected", "400"):
@@ -544,8 +538,7 @@ async def test_a_location_that_refuses_a_backup_for_a_moment_is_away_and_asked_a
     supervisor.faults.append(refusing)
     backup = await supervisor.make_backup(Contents())
     await wait_until_idle(hass, entry)
-    problem = state_of(entry).problem
-    assert problem is not None
+    problem = problem_of(entry)
     assert problem.kind is ProblemKind.LOCATION_UNREACHABLE
     assert "on purpose" not in problem.detail
     assert state_of(entry).status is Status.RETRYING
@@ -578,6 +571,7 @@ async def test_a_backup_whose_file_has_vanished_is_no_problem(
 
 
 @pytest.mark.parametrize("password", [None, "correct horse"])
+@pytest.mark.usefixtures("supervisor_breaks_off")
 async def test_a_transfer_from_supervisor_that_breaks_off_leaves_nothing_half_and_is_repeated(
     hass: HomeAssistant,
     dropbox_server: DropboxServer,
@@ -586,17 +580,14 @@ async def test_a_transfer_from_supervisor_that_breaks_off_leaves_nothing_half_an
     password: str | None,
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    async_get_manager(hass).config.update(create_backup={"password": password})
-    # Supervisor's client in Home Assistant 2026.10 forgets to close what broke.
-    hass.loop.set_exception_handler(lambda *_: None)
+    use_key(hass, password)
     supervisor.faults.append(Fault("backups/*/download", cut_after=5 * MIB))
 
     broken = await supervisor.make_backup(Contents(name="Broken", filling=4 * MIB))
     await wait_until_idle(hass, entry)
 
     assert not archives(dropbox_server)
-    problem = state_of(entry).problem
-    assert problem
+    problem = problem_of(entry)
     assert problem.kind is ProblemKind.LOCATION_UNREACHABLE
     assert state_of(entry).alarm is None
     assert [one.backup.name for one in state_of(entry).waiting] == ["Broken"]
@@ -804,8 +795,7 @@ async def test_a_silent_location_is_named_as_what_it_is_and_alarms_after_an_hour
     supervisor.faults.append(Fault("backups", times=None))
     reconciler_of(entry).request("Supervisor is away")
     await wait_until_idle(hass, entry)
-    problem = state_of(entry).problem
-    assert problem
+    problem = problem_of(entry)
     assert problem.kind.value == "location_unreachable"
     assert "This system" in problem.detail
     assert "Dropbox" not in problem.detail

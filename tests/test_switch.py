@@ -6,7 +6,6 @@ from pathlib import Path
 import random
 from typing import Any
 
-from homeassistant.components.backup import async_get_manager
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import ServiceValidationError
 from homeassistant.helpers import entity_registry as er
@@ -27,7 +26,6 @@ from .dropbox_server import DropboxServer, Line
 from .world import (
     APPEND,
     CHUNK,
-    LOCAL_AGENT,
     MANUAL,
     MIB,
     SLOW,
@@ -35,9 +33,11 @@ from .world import (
     ask,
     entity,
     entity_id,
+    local_path,
     make_backup,
     reconciler_of,
     set_up_entry,
+    start_again,
     state_of,
     status,
     storage_key,
@@ -113,8 +113,7 @@ async def test_while_it_is_off_nothing_is_uploaded_but_the_rest_goes_on(
     assert status(hass, entry) == "paused"
 
     # Somebody brings it there by hand: it is seen, verified, and takes the old one's place.
-    agent = async_get_manager(hass).local_backup_agents[LOCAL_AGENT]
-    copy = agent.get_backup_path(new.backup_id).read_bytes()
+    copy = local_path(hass, new).read_bytes()
     # Under our name: a copy under another one is that person's own.
     dropbox_server.account.files.put(f"{DEFAULT_FOLDER}/{file_name(new)}", copy)
     reconciler_of(entry).request("test")
@@ -158,8 +157,7 @@ async def test_it_stays_off_over_restarts_before_anything_is_uploaded(
     await make_backup(hass)
     dropbox_server.log.clear()
 
-    await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until_idle(hass, entry)
+    await start_again(hass, entry)
 
     assert entity(hass, entry, "switch", "uploads").state == "off"
     assert archives(dropbox_server) == []

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 import os
-from pathlib import Path
 from typing import Any
 
 from homeassistant.components.backup import (
@@ -24,7 +23,6 @@ from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntr
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.content_hash import block_digests, content_hash
 from custom_components.dropbox_backup.sync import transfers
-from custom_components.dropbox_backup.sync.journal import _JOURNALS
 from custom_components.dropbox_backup.sync.models import WhyNot
 from custom_components.dropbox_backup.sync.names import file_name
 from custom_components.dropbox_backup.sync.state import Status
@@ -35,14 +33,17 @@ from .dropbox_server import DropboxServer, Fault, FaultKind
 from .world import (
     APPEND,
     FINISH,
-    LOCAL_AGENT,
     MANUAL,
     MIB,
     archives,
     ask,
+    local_path,
     make_backup,
+    problem_of,
     reconciler_of,
     set_up_entry,
+    shut_down,
+    start_again,
     state_of,
     wait_until,
     wait_until_idle,
@@ -59,9 +60,7 @@ def between(monkeypatch: pytest.MonkeyPatch) -> Between:
 
 
 async def content_of(hass: HomeAssistant, made: AgentBackup) -> bytes:
-    agent = async_get_manager(hass).local_backup_agents[LOCAL_AGENT]
-    path: Path = agent.get_backup_path(made.backup_id)
-    return await asyncio.to_thread(path.read_bytes)
+    return await asyncio.to_thread(local_path(hass, made).read_bytes)
 
 
 def place_of(made: AgentBackup) -> str:
@@ -312,8 +311,7 @@ async def test_a_backup_deleted_while_it_becomes_a_file_stays_away_over_a_restar
     await hass.config_entries.async_unload(entry.entry_id)
     await asyncio.sleep(1)
     assert len(archives(dropbox_server)) == 1, "nobody could prevent it"
-    await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until_idle(hass, entry)
+    await start_again(hass, entry)
     assert archives(dropbox_server) == []
     assert state_of(entry).backups == ()
     assert state_of(entry).status is Status.NO_BACKUPS
@@ -351,8 +349,7 @@ async def test_our_own_damaged_file_is_removed_although_the_first_deletion_faile
     dropbox_server.faults.add(Fault(FaultKind.STATUS, "files/delete_v2", status=409, error=refused))
     made = await make_backup(hass, size=SEVERAL_CHUNKS)
     await wait_until_idle(hass, entry)
-    problem = state_of(entry).problem
-    assert problem is not None
+    problem = problem_of(entry)
     assert "Dropbox stored something else" in problem.detail
     reconciler_of(entry).request("a minute later")
     await wait_until_idle(hass, entry)
@@ -372,8 +369,7 @@ async def test_our_own_damaged_file_is_removed_after_a_restart_before_the_answer
     await hass.config_entries.async_unload(entry.entry_id)
     await asyncio.sleep(1)
     assert len(archives(dropbox_server)) == 1
-    await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until_idle(hass, entry)
+    await start_again(hass, entry)
     assert_all_is_well(entry, dropbox_server, made, await content_of(hass, made))
     assert list(in_dropbox(dropbox_server)) == [file_name(made)]
 
@@ -393,8 +389,7 @@ async def test_a_persons_file_in_the_place_of_a_damaged_one_is_not_deleted(
     theirs = bytes([content[0] ^ 1]) + content[1:]
     dropbox_server.account.files.delete(place_of(made))
     dropbox_server.account.files.put(place_of(made), theirs)
-    await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until_idle(hass, entry)
+    await start_again(hass, entry)
     assert_all_is_well(entry, dropbox_server, made, content)
     assert in_dropbox(dropbox_server)[file_name(made)] == theirs
 
@@ -409,22 +404,18 @@ async def test_a_backup_is_read_on_after_a_restart_only_if_it_is_the_same(
     made = await make_backup(hass, size=6 * 4 * MIB)
     sessions = reconciler_of(entry)._journal.notes.sessions
     await wait_until(lambda: [one.arrived for one in sessions.values()] == [4])
-    await hass.config_entries.async_unload(entry.entry_id)
-    del hass.data[_JOURNALS]
+    await shut_down(hass, entry)
     dropbox_server.faults.clear()
     dropbox_server.log.clear()
     content = bytearray(await content_of(hass, made))
     if changed:
-        path: Path = (
-            async_get_manager(hass).local_backup_agents[LOCAL_AGENT].get_backup_path(made.backup_id)
-        )
+        path = local_path(hass, made)
         before = path.stat()
         content[5 * MIB] ^= 1  # in what has arrived
         path.write_bytes(content)
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
-    await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until_idle(hass, entry)
+    await start_again(hass, entry)
 
     assert_all_is_well(entry, dropbox_server, made, bytes(content))
     sent = dropbox_server.log.bytes_received(APPEND)

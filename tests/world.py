@@ -32,9 +32,10 @@ from custom_components.dropbox_backup.const import (
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync.account_notes import notes_name
 from custom_components.dropbox_backup.sync.archive import backup_from_json
+from custom_components.dropbox_backup.sync.journal import _JOURNALS
 from custom_components.dropbox_backup.sync.names import file_name
 from custom_components.dropbox_backup.sync.reconciler import Reconciler
-from custom_components.dropbox_backup.sync.state import State, Status
+from custom_components.dropbox_backup.sync.state import Problem, State, Status
 
 from .dropbox_server import DropboxAccount, DropboxServer, Line
 
@@ -166,6 +167,27 @@ async def local_backups(hass: HomeAssistant) -> list[AgentBackup]:
     return await agent.async_list_backups()
 
 
+def local_path(hass: HomeAssistant, made: AgentBackup) -> Path:
+    """Return where a backup lies on this Home Assistant."""
+    return async_get_manager(hass).local_backup_agents[LOCAL_AGENT].get_backup_path(made.backup_id)
+
+
+def put_local(hass: HomeAssistant, content: bytes, name: str = "made.tar") -> Path:
+    """Put a file where Home Assistant keeps its backups. It looks there once, when it is asked for
+    them first.
+    """
+    folder = Path(hass.config.path("backups"))
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def use_key(hass: HomeAssistant, key: str | None) -> None:
+    """Have Home Assistant encrypt its backups with a key, or with none."""
+    async_get_manager(hass).config.update(create_backup={"password": key})
+
+
 def put_backup(
     server: DropboxServer,
     name: str,
@@ -215,6 +237,24 @@ def archives(server: DropboxServer, folder: str = DEFAULT_FOLDER) -> list[str]:
     )
 
 
+def the_archive(server: DropboxServer) -> bytes:
+    """Return the only archive in Dropbox."""
+    [path] = archives(server)
+    return server.account.files.read(path)
+
+
+async def shut_down(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> None:
+    """Unload an entry, and forget what only Home Assistant's memory holds: as before a restart."""
+    await hass.config_entries.async_unload(entry.entry_id)
+    del hass.data[_JOURNALS]
+
+
+async def start_again(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> None:
+    """Set up an entry again, and wait until its worker has done all there is to do."""
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await wait_until_idle(hass, entry)
+
+
 async def wait_until_idle(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> None:
     """Wait until the worker has done all that it was asked for, and everybody heard of it."""
     await wait_until(lambda: _is_idle(hass, entry))
@@ -247,6 +287,13 @@ def reconciler_of(entry: DropboxBackupConfigEntry) -> Reconciler:
 def state_of(entry: DropboxBackupConfigEntry) -> State:
     """Return what the worker knows."""
     return reconciler_of(entry).state
+
+
+def problem_of(entry: DropboxBackupConfigEntry) -> Problem:
+    """Return what went wrong the last time; there must be something."""
+    problem = state_of(entry).problem
+    assert problem is not None
+    return problem
 
 
 def entity_id(hass: HomeAssistant, entry: DropboxBackupConfigEntry, platform: str, key: str) -> str:

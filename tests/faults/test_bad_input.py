@@ -24,6 +24,7 @@ from tests.world import (
     MIB,
     archives,
     make_backup,
+    put_local,
     reconciler_of,
     set_up_entry,
     state_of,
@@ -34,15 +35,6 @@ from tests.world import (
 from .archives import BAD_ID, archive
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
-
-
-def put(hass: HomeAssistant, content: bytes, name: str = "odd.tar") -> Path:
-    """Put a file where Home Assistant keeps its backups. It looks there once, at its start."""
-    folder = Path(hass.config.path("backups"))
-    folder.mkdir(exist_ok=True)
-    path = folder / name
-    path.write_bytes(content)
-    return path
 
 
 def refused(entry: DropboxBackupConfigEntry) -> dict[str, str]:
@@ -108,7 +100,7 @@ DAMAGES = [
 async def test_what_is_damaged_before_the_check_is_refused(
     hass: HomeAssistant, dropbox_server: DropboxServer, damage: Callable[[Path], None]
 ) -> None:
-    path = put(hass, archive(MIB))
+    path = put_local(hass, archive(MIB))
     entry = await set_up_entry(hass, dropbox_server)  # uploads it, so that it is known
     dropbox_server.account.files.delete(archives(dropbox_server)[0])
     damage(path)
@@ -134,8 +126,10 @@ async def test_what_is_damaged_before_the_check_is_refused(
 async def test_what_is_damaged_between_check_and_upload_is_not_uploaded(
     hass: HomeAssistant, dropbox_server: DropboxServer, damage: Callable[[Path], None], size: int
 ) -> None:
-    path = put(hass, archive(size))
-    put(hass, archive(slug="0good000", name="Good", date="2025-01-01T00:00:00+00:00"), "good.tar")
+    path = put_local(hass, archive(size))
+    put_local(
+        hass, archive(slug="0good000", name="Good", date="2025-01-01T00:00:00+00:00"), "good.tar"
+    )
     # Asked for between the two.
     pause = dropbox_server.faults.add(
         Fault(FaultKind.STALL, "users/get_space_usage", seconds=0.5, when="after")
@@ -174,7 +168,7 @@ NAMES = [
 async def test_a_strange_name_is_carried(
     hass: HomeAssistant, dropbox_server: DropboxServer, name: str
 ) -> None:
-    put(hass, archive(name=name))
+    put_local(hass, archive(name=name))
     entry = await set_up_entry(hass, dropbox_server)
     assert refused(entry) == {}
     [path] = archives(dropbox_server)
@@ -192,8 +186,8 @@ async def test_a_strange_name_is_carried(
 async def test_a_name_that_home_assistant_does_not_take_blocks_nobody(
     hass: HomeAssistant, dropbox_server: DropboxServer, name: str
 ) -> None:
-    put(hass, archive(name=name))
-    put(hass, archive(slug="0good000", name="Good"), "good.tar")
+    put_local(hass, archive(name=name))
+    put_local(hass, archive(slug="0good000", name="Good"), "good.tar")
     entry = await set_up_entry(hass, dropbox_server)
     assert in_dropbox(entry) == {"Good"}
 
@@ -226,8 +220,8 @@ async def test_metadata_of_wrong_types_is_refused_or_carried_and_blocks_nobody(
     about: dict[str, Any],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    put(hass, archive(**about))
-    put(hass, archive(slug="0good000", name="Good"), "good.tar")
+    put_local(hass, archive(**about))
+    put_local(hass, archive(slug="0good000", name="Good"), "good.tar")
     entry = await set_up_entry(hass, dropbox_server)
     assert "Unexpected error" not in caplog.text
     assert "Good" in in_dropbox(entry)
@@ -245,8 +239,8 @@ async def test_metadata_of_wrong_types_is_refused_or_carried_and_blocks_nobody(
 async def test_metadata_that_home_assistant_stumbles_over_blocks_nobody(
     hass: HomeAssistant, dropbox_server: DropboxServer, about: dict[str, Any]
 ) -> None:
-    put(hass, archive(**about))
-    put(hass, archive(slug="0good000", name="Good"), "good.tar")
+    put_local(hass, archive(**about))
+    put_local(hass, archive(slug="0good000", name="Good"), "good.tar")
     entry = await set_up_entry(hass, dropbox_server)
     assert "Good" in in_dropbox(entry)
 
@@ -256,7 +250,7 @@ async def test_an_archive_that_became_smaller_is_uploaded_as_it_is_now(
 ) -> None:
     """Home Assistant looks at sizes once."""
     options = MANUAL
-    path = put(hass, archive(9 * MIB))
+    path = put_local(hass, archive(9 * MIB))
     entry = await set_up_entry(hass, dropbox_server, options=options)
     smaller = archive(5 * MIB)
     path.write_bytes(smaller)
@@ -272,9 +266,9 @@ async def test_an_archive_that_became_smaller_is_uploaded_as_it_is_now(
 async def test_of_two_archives_with_one_id_one_arrives(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
-    put(hass, archive(1000, slug="5ame5ame", name="One"), "one.tar")
-    put(hass, archive(2000, slug="5ame5ame", name="Two"), "two.tar")
-    put(hass, archive(slug="0good000", name="Good"), "good.tar")
+    put_local(hass, archive(1000, slug="5ame5ame", name="One"), "one.tar")
+    put_local(hass, archive(2000, slug="5ame5ame", name="Two"), "two.tar")
+    put_local(hass, archive(slug="0good000", name="Good"), "good.tar")
     entry = await set_up_entry(hass, dropbox_server)
     assert len(archives(dropbox_server)) == 2
     assert in_dropbox(entry) in ({"Good", "One"}, {"Good", "Two"})
@@ -285,8 +279,8 @@ async def test_another_backup_with_the_id_of_one_here_keeps_it_from_nothing_and_
 ) -> None:
     there = archive(2000, name="Theirs", date="2025-06-07T08:09:10+00:00")
     dropbox_server.account.files.put(f"{DEFAULT_FOLDER}/theirs.tar", there)
-    put(hass, archive())
-    put(hass, archive(slug="0good000", name="Good"), "good.tar")
+    put_local(hass, archive())
+    put_local(hass, archive(slug="0good000", name="Good"), "good.tar")
     entry = await set_up_entry(hass, dropbox_server)
     assert in_dropbox(entry) == {"Odd", "Good"}
     assert refused(entry) == {}
@@ -321,7 +315,7 @@ async def test_an_archive_in_dropbox_with_any_metadata_hurts_neither_page_nor_wo
     about: dict[str, Any],
 ) -> None:
     dropbox_server.account.files.put(f"{DEFAULT_FOLDER}/odd.tar", archive(**about))
-    put(hass, archive(**(about | {"slug": "2222aaaa"})), "local.tar")
+    put_local(hass, archive(**(about | {"slug": "2222aaaa"})), "local.tar")
     entry = await set_up_entry(hass, dropbox_server)
     page = await open_page()
     for _ in range(2):  # also from what is remembered

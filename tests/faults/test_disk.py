@@ -17,7 +17,6 @@ from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
 from custom_components.dropbox_backup.const import DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.sync.journal import _JOURNALS
 from custom_components.dropbox_backup.sync.state import ProblemKind
 from custom_components.dropbox_backup.sync.storage import StorageFile
 from tests.dropbox_server import DropboxServer
@@ -28,6 +27,8 @@ from tests.world import (
     make_backup,
     reconciler_of,
     set_up_entry,
+    shut_down,
+    start_again,
     state_of,
     storage_key,
     wait_until,
@@ -127,13 +128,11 @@ async def test_what_can_not_be_read_is_learned_again(
     entry = await set_up_entry(hass, dropbox_server)
     await make_backup(hass)
     await wait_until_idle(hass, entry)
-    await hass.config_entries.async_unload(entry.entry_id)
+    await shut_down(hass, entry)
     for name in (storage_key(entry), f"{storage_key(entry)}.listing"):
         break_file(disk / name)
-    del hass.data[_JOURNALS]  # as after a restart
 
-    await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until_idle(hass, entry)
+    await start_again(hass, entry)
     assert len(state_of(entry).backups) == 1
     # Before it is noticed that nothing can be written, something else may be told.
     await wait_until(lambda: issues(hass, entry) == {"disk_not_writable"})

@@ -27,9 +27,9 @@ from custom_components.dropbox_backup.sync.names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.state import Status
 from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind, hash_bytes
 from tests.world import (
-    LOCAL_AGENT,
     MIB,
     archives,
+    local_path,
     make_backup,
     put_backup,
     reconciler_of,
@@ -73,8 +73,7 @@ class Local:
 
     @classmethod
     def of(cls, hass: HomeAssistant, backup: AgentBackup) -> Local:
-        agent = async_get_manager(hass).local_backup_agents[LOCAL_AGENT]
-        path = agent.get_backup_path(backup.backup_id)
+        path = local_path(hass, backup)
         return cls(backup, path, hash_bytes(path.read_bytes()))
 
 

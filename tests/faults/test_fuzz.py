@@ -25,6 +25,8 @@ from tests.world import (
     make_backup,
     reconciler_of,
     set_up_entry,
+    shut_down,
+    start_again,
     state_of,
     wait_until_idle,
 )
@@ -194,15 +196,12 @@ async def test_what_home_assistant_stored_of_ours_was_changed(
     page = await open_page()
     await _still_works(hass, entry, page, "First")
     for number in range(ROUNDS):
-        await hass.config_entries.async_unload(entry.entry_id)
+        await shut_down(hass, entry)
         await hass.async_block_till_done()
-        # The journal outlives an unload in memory: as after a restart.
-        hass.data.pop(f"{DOMAIN}_journals", None)
         for key in [key for key in hass_storage if key.startswith(f"{DOMAIN}.")]:
             data = spoiled(hass_storage[key]["data"], lot)
             hass_storage[key] = {**hass_storage[key], "data": data}
-        await hass.config_entries.async_setup(entry.entry_id)
-        await wait_until_idle(hass, entry)
+        await start_again(hass, entry)
         reconciler_of(entry).resume_uploads()  # "paused" is a value like any other
         await _still_works(hass, entry, page, f"Good {number}")
 

@@ -24,7 +24,7 @@ from custom_components.dropbox_backup.dropbox_api.errors import DropboxError
 from custom_components.dropbox_backup.dropbox_api.upload import UploadLimits
 from custom_components.dropbox_backup.sync.encrypted_source import EncryptedSource
 from custom_components.dropbox_backup.sync.encryption import Root
-from custom_components.dropbox_backup.sync.journal import _JOURNALS, Journal
+from custom_components.dropbox_backup.sync.journal import Journal
 from custom_components.dropbox_backup.sync.listing import ListingCache
 from custom_components.dropbox_backup.sync.local import LocalBackups
 from custom_components.dropbox_backup.sync.local_source import LocalSource
@@ -39,11 +39,14 @@ from tests.world import (
     LOCAL_AGENT,
     MIB,
     archives,
+    local_path,
     make_backup,
     set_up_entry,
+    shut_down,
+    start_again,
     state_of,
+    the_archive,
     wait_until,
-    wait_until_idle,
 )
 
 from .backups import US
@@ -174,10 +177,8 @@ async def decrypted(hass: HomeAssistant, remote: RemoteBackup, data: bytes) -> b
 
 async def check_restorable(hass: HomeAssistant, server: DropboxServer, made: AgentBackup) -> None:
     """Check that the one archive in Dropbox is encrypted, and holds what was backed up."""
-    [path] = archives(server)
-    data = server.account.files.read(path)
-    agent = async_get_manager(hass).local_backup_agents[LOCAL_AGENT]
-    plain = agent.get_backup_path(made.backup_id).read_bytes()
+    data = the_archive(server)
+    plain = local_path(hass, made).read_bytes()
     assert members(data) != members(plain)
     remote: Any = RemoteBackup(replace(made, protected=True, size=len(data)), None, US)  # type: ignore[arg-type]  # its file does not matter
     assert members(await decrypted(hass, remote, data)) == members(plain)
@@ -237,7 +238,7 @@ async def test_a_changed_source_gets_new_keys_and_a_new_session(
 ) -> None:
     house = await House.start(hass, client)
     await interrupt(house.upload(), dropbox_server, disk, APPEND, skip=3)
-    path = async_get_manager(hass).local_backup_agents[LOCAL_AGENT].get_backup_path(made.backup_id)
+    path = local_path(hass, made)
     change_something_near_the_end(path)
     sent_before = len(offsets(dropbox_server))
 
@@ -275,7 +276,7 @@ async def test_a_file_that_changes_while_it_is_read_is_not_uploaded(
 ) -> None:
     house = await House.start(hass, client)
     backup, source = await house.local.source(await house.only_backup(), PASSWORD)
-    path = async_get_manager(hass).local_backup_agents[LOCAL_AGENT].get_backup_path(made.backup_id)
+    path = local_path(hass, made)
     change_something_near_the_end(path)
     with pytest.raises(Exception, match="changed while it was being uploaded"):
         await house.transfers.upload(backup, source, limits=UploadLimits(), patience=0)
@@ -291,7 +292,7 @@ async def test_a_commit_whose_answer_never_came_is_proven_by_the_journal(
     disk: Disk,
     size: int,
 ) -> None:
-    path = async_get_manager(hass).local_backup_agents[LOCAL_AGENT].get_backup_path(made.backup_id)
+    path = local_path(hass, made)
     small = size <= UploadLimits().chunk_size
     if small:
         path.unlink()
@@ -374,8 +375,7 @@ async def test_what_is_kept_lies_readable_in_the_archive(
     await house.upload()
     salts = bytes.fromhex(house.journal.notes.key_root.salts)
     assert len(salts) == 64
-    [path] = archives(dropbox_server)
-    assert salts in dropbox_server.account.files.read(path)
+    assert salts in the_archive(dropbox_server)
 
 
 async def aiter_of(data: bytes) -> AsyncIterator[bytes]:
@@ -409,7 +409,7 @@ async def test_the_same_content_gives_the_same_bytes_and_another_one_other_keys(
     first = await encrypted(house, root)
     assert await encrypted(house, Root(root.salts)) == first, "as after a restart"
 
-    path = async_get_manager(hass).local_backup_agents[LOCAL_AGENT].get_backup_path(made.backup_id)
+    path = local_path(hass, made)
     before = path.stat()
     change_something_near_the_end(path)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -429,7 +429,7 @@ async def test_what_changes_between_two_readings_is_not_encrypted(
     assert isinstance(source.plain, LocalSource)
     first = [piece async for piece in source.read()]
     source.plain.version = None
-    path = async_get_manager(hass).local_backup_agents[LOCAL_AGENT].get_backup_path(made.backup_id)
+    path = local_path(hass, made)
     change_something_near_the_end(path)
 
     sent: list[bytes] = []
@@ -446,7 +446,7 @@ async def test_what_breaks_off_is_said_to_be_unreadable(
 ) -> None:
     house = await House.start(hass, client)
     await house.only_backup()
-    path = async_get_manager(hass).local_backup_agents[LOCAL_AGENT].get_backup_path(made.backup_id)
+    path = local_path(hass, made)
     whole = path.read_bytes()
     given = [whole, whole, whole[: len(whole) // 2]] if second else [whole, whole[: 3 * MIB]]
 
@@ -469,15 +469,13 @@ async def test_the_worker_goes_on_after_a_restart(
     dropbox_server.faults.add(Fault(FaultKind.STALL, APPEND, skip=3, seconds=1, times=None))
     made = await make_backup(hass, size=SIZE)
     await wait_until(lambda: sum(one.status == HTTPStatus.OK for one in sent(dropbox_server)) == 3)
-    await hass.config_entries.async_unload(entry.entry_id)
+    await shut_down(hass, entry)
     dropbox_server.faults.clear()
     await wait_until(lambda: all(one.duration for one in sent(dropbox_server)))
     dropbox_server.log.clear()
-    del hass.data[_JOURNALS]
     restart_agent(hass)
 
-    await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until_idle(hass, entry)
+    await start_again(hass, entry)
     assert state_of(entry).backups[0].verified
     # Those that were worked on and whose answers were lost are refused unread.
     arrived = [one for one in sent(dropbox_server) if one.status == HTTPStatus.OK]
@@ -494,7 +492,7 @@ async def test_a_reading_that_is_broken_off_lets_go_of_the_file(
 ) -> None:
     house = await House.start(hass, client)
     _, source = await house.local.source(await house.only_backup(), PASSWORD)
-    path = async_get_manager(hass).local_backup_agents[LOCAL_AGENT].get_backup_path(made.backup_id)
+    path = local_path(hass, made)
     stream = source.read()
     await anext(stream)
     assert is_open(path)

@@ -31,6 +31,7 @@ from tests.world import (
     put_backup,
     reconciler_of,
     set_up_entry,
+    start_again,
     state_of,
     wait_until,
     wait_until_idle,
@@ -340,8 +341,7 @@ async def test_a_journal_that_is_lost_gives_no_consent(
     await hass.config_entries.async_unload(entry.entry_id)
     (await journal_of(hass, entry.entry_id)).notes = Notes()
     hass.config_entries.async_update_entry(entry, options={CONF_KEEP: 1})
-    await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until_idle(hass, entry)
+    await start_again(hass, entry)
 
     assert len(state_of(entry).unconfirmed) == 4
     assert len(archives(dropbox_server)) == 5

@@ -37,6 +37,7 @@ from tests.world import (
     make_backup,
     reconciler_of,
     set_up_entry,
+    start_again,
     state_of,
     storage_key,
     wait_until,
@@ -280,8 +281,7 @@ async def test_nonsense_on_disk_keeps_nobody_from_working(
 ) -> None:
     key = f"{storage_key(entry)}.listing"
     hass_storage[key]["data"] = {"files": [None], "cursor": 7}
-    await hass.config_entries.async_setup(entry.entry_id)
-    await wait_until_idle(hass, entry)
+    await start_again(hass, entry)
     assert len(state_of(entry).backups) == 1
     assert entry.data[CONF_FOLDER] == FOLDER
 

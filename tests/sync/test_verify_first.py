@@ -17,9 +17,9 @@ from custom_components.dropbox_backup.sync.names import file_name
 from custom_components.dropbox_backup.sync.state import Status
 from tests.dropbox_server import DropboxServer
 from tests.world import (
-    LOCAL_AGENT,
     MIB,
     archives,
+    local_path,
     make_backup,
     reconciler_of,
     set_up_entry,
@@ -47,8 +47,7 @@ async def uploads_one_of(
     entry = await set_up_entry(hass, server, options=options)
     await make_backup(hass, "Older")
     newer = await make_backup(hass, "Newer", size=MIB)
-    agent = async_get_manager(hass).local_backup_agents[LOCAL_AGENT]
-    path = agent.get_backup_path(newer.backup_id)
+    path = local_path(hass, newer)
     content = bytearray(await asyncio.to_thread(path.read_bytes))
     if flip is not None:
         content[flip] ^= 1

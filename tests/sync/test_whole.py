@@ -17,7 +17,11 @@ from custom_components.dropbox_backup.sync.contents import examine
 from custom_components.dropbox_backup.sync.models import Protection, RemoteBackup
 from tests.dropbox_server import DropboxServer
 from tests.supervisor import archives as supervisor
-from tests.world import MIB, archives
+from tests.world import (
+    MIB,
+    archives,
+    the_archive,
+)
 
 from .test_encryption import FOLDER, PASSWORD, House
 
@@ -38,11 +42,6 @@ async def backups(hass: HomeAssistant, client: DropboxClient) -> Path:
     folder = Path(hass.config.path("backups"))
     folder.mkdir(exist_ok=True)
     return folder
-
-
-def only_archive(server: DropboxServer) -> bytes:
-    [path] = archives(server)
-    return server.account.files.read(path)
 
 
 def members_of(archive: bytes) -> dict[str, bytes]:
@@ -101,7 +100,7 @@ async def test_every_part_arrives(
     plain = path.read_bytes()
 
     await (await House.start(hass, client)).upload()
-    sent = only_archive(dropbox_server)
+    sent = the_archive(dropbox_server)
     before, after = members_of(plain), members_of(sent)
     assert list(after) == list(before)
     assert after["notes.txt"] == before["notes.txt"]
@@ -134,7 +133,7 @@ async def test_home_assistant_decrypts_all_that_it_knows(
     path = backups / "made.tar"
     supervisor.write(path, EVERYTHING)
     remote: RemoteBackup = await (await House.start(hass, client)).upload()
-    sent = only_archive(dropbox_server)
+    sent = the_archive(dropbox_server)
     assert remote.backup.protected
     assert remote.backup.size == len(sent)
     decrypted = members_of(await as_home_assistant_decrypts(hass, remote.backup, sent))
@@ -172,7 +171,7 @@ async def test_what_is_readable_is_encrypted_whatever_the_flag_says(
         flag_as_encrypted(path)
 
     remote = await (await House.start(hass, client)).upload()
-    sent = only_archive(dropbox_server)
+    sent = the_archive(dropbox_server)
     assert examine(io.BytesIO(sent)).protection is Protection.ENCRYPTED
     assert members_of(sent)[name] == members_of(path.read_bytes())[name]
     assert json.loads(members_of(sent)["./backup.json"])["protected"] is True
@@ -196,7 +195,7 @@ async def test_what_is_encrypted_already_goes_as_it_is(
     path = backups / "made.tar"
     supervisor.write(path, supervisor.Contents(password="an older one", filling=5000))
     remote = await (await House.start(hass, client)).upload()
-    assert only_archive(dropbox_server) == path.read_bytes()
+    assert the_archive(dropbox_server) == path.read_bytes()
     assert remote.backup.protected
 
 
@@ -229,5 +228,5 @@ async def test_a_size_in_an_extended_header_is_written_anew(
             member.pax_headers = {"size": str(len(data))}
             tar.addfile(member, io.BytesIO(data))
     await (await House.start(hass, client)).upload()
-    sent = only_archive(dropbox_server)
+    sent = the_archive(dropbox_server)
     assert supervisor.parts(sent, PASSWORD) == supervisor.parts(path.read_bytes())
