@@ -1067,7 +1067,7 @@ async def test_the_last_page_tells_own_backups_from_those_of_others(
     text = shown(await person.answers(folder_form, folder="/Shared"))
     assert "of this Home Assistant: 2 (" in text
     assert "of others, which are never deleted: 1 (" in text
-    assert "looked at next: 1" in text
+    assert "not looked into yet: 1" in text
 
 
 async def test_what_lies_there_is_only_told_and_keeps_nobody_from_going_on(
