@@ -23,6 +23,7 @@ from .backups import agent_backups, backup
         ("  spaces  and\ttabs ", "spaces_and_tabs"),
         ("Häuschen 家", "Häuschen_家"),
         ("party 🎉🎉 time", "party_time"),
+        ("the first beyond \N{LINEAR B SYLLABLE B008 A}", "the_first_beyond"),
         ("right\u202eto left", "right_to_left"),
         ("x" * 300, "x" * 120),
         ("家" * 300, "家" * 40),
@@ -51,6 +52,16 @@ def test_where_something_else_lies_a_number_is_added() -> None:
         "Nightly_2026-01-02_03.00_00000001_2.tar",
         "Nightly_2026-01-02_03.00_00000001_3.tar",
     ]
+    *_, last = names = list(file_names(backup(1, name="Nightly")))
+    assert (len(names), last) == (99, "Nightly_2026-01-02_03.00_00000001_99.tar")
+
+
+@pytest.mark.parametrize(
+    ("backup_id", "expected"), [("a" * 65, "a" * 64), ("ä/b", "-b"), ("", "unknown")]
+)
+def test_any_id_fits_into_a_name(backup_id: str, expected: str) -> None:
+    made = backup(1, name="Nightly", backup_id=backup_id)
+    assert file_name(made) == f"Nightly_2026-01-02_03.00_{expected}.tar"
 
 
 @given(agent_backups)

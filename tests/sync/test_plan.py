@@ -1,6 +1,7 @@
 """The plan uploads what is missing, and nothing that retention would remove at once."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 from hypothesis import given, strategies as st
 
@@ -16,7 +17,7 @@ from custom_components.dropbox_backup.sync.names import file_name
 from custom_components.dropbox_backup.sync.plan import Plan, make_plan
 from custom_components.dropbox_backup.sync.retention import judge
 
-from .backups import THEM, US, folders, local, locals_, remote
+from .backups import FIRST_DAY, THEM, US, backup, folders, local, locals_, remote
 
 policies = st.builds(Policy, upload_automatically=st.booleans(), keep=st.integers(0, 12))
 ids = st.frozensets(st.integers(0, 40).map(lambda number: BackupId(f"{number:08x}")), max_size=6)
@@ -44,6 +45,49 @@ def test_what_retention_would_remove_at_once_is_not_uploaded() -> None:
     assert {one.reason for one in plan.skipped} == {
         "it would be deleted at once: older than the newest 2"
     }
+    assert [one.backup.backup.name for one in plan.expected_verdicts] == ["Backup 4", "Backup 3"]
+
+
+def test_what_is_not_kept_is_deleted_and_nothing_else() -> None:
+    plan = make_plan([], [remote(1), remote(2), remote(3)], Policy(keep=1), US)
+    assert plan.delete == (remote(2), remote(1))
+
+
+def test_what_is_still_to_be_verified_pushes_out_an_older_one_only_when_it_is() -> None:
+    plan = make_plan([local(2)], [remote(1), remote(2, verified=False)], Policy(keep=1), US)
+    assert [one.backup.name for one in plan.verify] == ["Backup 2"]
+    assert plan.delete == ()
+    assert [(one.backup.backup.name, one.keep) for one in plan.expected_verdicts] == [
+        ("Backup 2", True),
+        ("Backup 1", False),
+    ]
+
+
+def test_what_a_person_asks_for_goes_before_all_others() -> None:
+    here = [local(number) for number in range(4)]
+    wanted, begun = {BackupId("00000001")}, {BackupId("00000002")}
+    assert uploads(make_plan(here, [], Policy(), US, wanted=wanted)) == [1, 3, 2, 0]
+    assert uploads(make_plan(here, [], Policy(), US, wanted=wanted, begun=begun)) == [1, 2, 3, 0]
+
+
+def test_a_backup_that_does_not_say_who_made_it_takes_a_place_as_ours() -> None:
+    here = [local(1, owner=None), local(2, owner=None)]
+    assert uploads(make_plan(here, [], Policy(keep=1), US)) == [2]
+
+
+def test_the_same_time_written_in_another_way_is_the_same_backup() -> None:
+    here = local(1, date="2026-01-02T05:00:00+02:00")
+    plan = make_plan([here], [remote(1)], Policy(), US)
+    assert (uploads(plan), plan.conflicts) == ([], ())
+
+
+def test_what_is_dated_in_the_future_counts_as_of_when_it_was_seen_here_first() -> None:
+    seen = FIRST_DAY + timedelta(days=5)
+    here = LocalBackup(backup(9, day=36500), "backup.local", known_since=seen)
+    later = remote(1, day=5)
+    later = replace(later, backup=backup(1, date=(seen + timedelta(seconds=1)).isoformat()))
+    assert uploads(make_plan([here], [later], Policy(keep=1), US)) == []
+    assert uploads(make_plan([here], [remote(1, day=4)], Policy(keep=1), US)) == [9]
 
 
 def test_a_person_may_upload_what_retention_would_remove() -> None:
