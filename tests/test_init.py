@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -448,6 +449,7 @@ async def test_nothing_secret_and_nobodys_address_is_written_or_logged(
     dropbox_server: DropboxServer,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.DEBUG, "custom_components.dropbox_backup")
     entry = await set_up_entry(hass, dropbox_server)
     await make_backup(hass)
     await wait_until_idle(hass, entry)
@@ -456,7 +458,9 @@ async def test_nothing_secret_and_nobodys_address_is_written_or_logged(
     await hass.config_entries.async_reload(entry.entry_id)
     await hass.async_block_till_done()
 
-    written = caplog.text + json.dumps(hass_storage.get(storage_key(entry)))
+    ours = {key: one for key, one in hass_storage.items() if key.startswith(f"{DOMAIN}.")}
+    assert storage_key(entry) in ours
+    written = caplog.text + json.dumps(ours)
     for secret in (
         token["access_token"],
         token["refresh_token"],

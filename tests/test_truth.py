@@ -340,6 +340,22 @@ def damage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DropboxClient, "upload_session_append", damaged)
 
 
+async def stopped_before_the_answer(
+    hass: HomeAssistant, server: DropboxServer
+) -> tuple[DropboxBackupConfigEntry, AgentBackup]:
+    """Upload a backup, and unload when Dropbox has made a file of it and we have not heard of it
+    yet.
+    """
+    entry = await set_up_entry(hass, server)
+    stall = Fault(FaultKind.STALL, route=FINISH, seconds=1, when="after")
+    server.faults.add(stall)
+    made = await make_backup(hass, size=SEVERAL_CHUNKS)
+    await wait_until(lambda: stall.applied)
+    await hass.config_entries.async_unload(entry.entry_id)
+    await wait_until(lambda: len(archives(server)) == 1)
+    return entry, made
+
+
 @pytest.mark.usefixtures("damage")
 async def test_our_own_damaged_file_is_removed_although_the_first_deletion_failed(
     hass: HomeAssistant, dropbox_server: DropboxServer
@@ -361,14 +377,7 @@ async def test_our_own_damaged_file_is_removed_although_the_first_deletion_faile
 async def test_our_own_damaged_file_is_removed_after_a_restart_before_the_answer(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
-    entry = await set_up_entry(hass, dropbox_server)
-    stall = Fault(FaultKind.STALL, route=FINISH, seconds=1, when="after")
-    dropbox_server.faults.add(stall)
-    made = await make_backup(hass, size=SEVERAL_CHUNKS)
-    await wait_until(lambda: stall.applied)
-    await hass.config_entries.async_unload(entry.entry_id)
-    await asyncio.sleep(1)
-    assert len(archives(dropbox_server)) == 1
+    entry, made = await stopped_before_the_answer(hass, dropbox_server)
     await start_again(hass, entry)
     assert_all_is_well(entry, dropbox_server, made, await content_of(hass, made))
     assert list(in_dropbox(dropbox_server)) == [file_name(made)]
@@ -378,13 +387,7 @@ async def test_our_own_damaged_file_is_removed_after_a_restart_before_the_answer
 async def test_a_persons_file_in_the_place_of_a_damaged_one_is_not_deleted(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
-    entry = await set_up_entry(hass, dropbox_server)
-    stall = Fault(FaultKind.STALL, route=FINISH, seconds=1, when="after")
-    dropbox_server.faults.add(stall)
-    made = await make_backup(hass, size=SEVERAL_CHUNKS)
-    await wait_until(lambda: stall.applied)
-    await hass.config_entries.async_unload(entry.entry_id)
-    await asyncio.sleep(1)
+    entry, made = await stopped_before_the_answer(hass, dropbox_server)
     content = await content_of(hass, made)
     theirs = bytes([content[0] ^ 1]) + content[1:]
     dropbox_server.account.files.delete(place_of(made))

@@ -4,7 +4,6 @@ must survive can be written, and the worker uploads the next good backup.
 
 import copy
 import json
-from pathlib import Path
 import random
 from typing import Any
 
@@ -14,7 +13,7 @@ from homeassistant.helpers.json import json_bytes
 from homeassistant.util import dt as dt_util
 import pytest
 
-from custom_components.dropbox_backup.const import DEFAULT_FOLDER, DOMAIN
+from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER, DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync.names import CATALOG_NAME
 from tests.backup_page import BackupPage, OpenPage, own_agents
@@ -23,6 +22,7 @@ from tests.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.world import (
     ask,
     make_backup,
+    put_local,
     reconciler_of,
     set_up_entry,
     shut_down,
@@ -169,13 +169,14 @@ async def test_local_archives_of_anybody(
     dropbox_server: DropboxServer,
     lot: random.Random,
 ) -> None:
-    """Home Assistant's own listing is not ours to mend; ours and the worker hold."""
-    folder = Path(hass.config.path("backups"))
-    folder.mkdir()
+    """Home Assistant's own listing is not ours to mend; ours and the worker hold, and a good one
+    among them arrives.
+    """
     for number in range(4 * ROUNDS):
-        (folder / f"odd{number}.tar").write_bytes(archive(**about(lot, f"{number:08x}")))
-    entry = await set_up_entry(hass, dropbox_server)
-    (folder / "good.tar").write_bytes(archive(slug="900d900d", name="Good"))
+        put_local(hass, archive(**about(lot, f"{number:08x}")), f"odd{number}.tar")
+    put_local(hass, archive(slug="900d900d", name="Good"), "good.tar")
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_KEEP: 0})
+    assert "900d900d" in {one.backup.backup_id for one in state_of(entry).backups}
     assert state_of(entry).problem is None
     for state in hass.states.async_all():
         json_bytes(state.as_dict())
