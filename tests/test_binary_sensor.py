@@ -17,6 +17,7 @@ from .dropbox_server.line import Line
 from .world import (
     MIB,
     entity,
+    let_it_have_failed_for_an_hour,
     make_backup,
     put_backup,
     reconciler_of,
@@ -110,10 +111,7 @@ async def test_a_dropbox_that_is_away_is_a_problem_until_it_is_back(
     assert problem(hass, entry).state == "off", "for a while that is everyday life"
     assert entity(hass, entry, "sensor", "status").state == "retrying"
 
-    results = reconciler_of(entry)._journal.notes.results
-    assert results.failing_since is not None
-    results.failing_since -= timedelta(hours=1)
-    reconciler_of(entry).publisher.publish()
+    let_it_have_failed_for_an_hour(entry)
     assert problem(hass, entry).state == "on"
     assert problem(hass, entry).attributes["kind"] == "unreachable"
 

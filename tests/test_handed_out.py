@@ -30,6 +30,7 @@ from .world import (
     state_of,
     the_archive,
     use_key,
+    wait_for_an_archive,
     wait_until,
     wait_until_idle,
 )
@@ -209,6 +210,5 @@ async def test_what_breaks_while_home_assistant_hands_it_out_is_told_also_after_
     assert state_of(entry).alarm == alarm
     supervisor.faults.clear()
     await supervisor.make_backup(Contents(name="Next", date="2026-11-06T04:45:00.000000+00:00"))
-    await wait_until(lambda: archives(dropbox_server))
-    await wait_until_idle(hass, entry)
+    await wait_for_an_archive(hass, entry, dropbox_server)
     assert state_of(entry).alarm is None

@@ -31,6 +31,7 @@ from .world import (
     state_of,
     status,
     tell,
+    wait_for_an_archive,
     wait_until,
     wait_until_idle,
 )
@@ -77,8 +78,7 @@ async def test_a_backup_waits_for_the_hours_and_goes_when_they_begin(
     await asyncio.sleep(0.1)
     assert not reconciler_of(entry)._requested.is_set()
     async_fire_time_changed(hass, begin + timedelta(seconds=1))
-    await wait_until(lambda: archives(dropbox_server))
-    await wait_until_idle(hass, entry)
+    await wait_for_an_archive(hass, entry, dropbox_server)
     assert status(hass, entry) == "up_to_date"
 
 
@@ -101,8 +101,7 @@ async def test_an_upload_stops_gently_when_the_hours_end_and_goes_on_in_the_next
 
     dropbox_server.line = Line()
     async_fire_time_changed(hass, begin + timedelta(days=1, seconds=1))
-    await wait_until(lambda: archives(dropbox_server))
-    await wait_until_idle(hass, entry)
+    await wait_for_an_archive(hass, entry, dropbox_server)
     # For the connections hours have passed at once: what was on them may have been lost.
     assert dropbox_server.log.bytes_received(APPEND) <= made.size + IN_FLIGHT * CHUNK
 
@@ -148,8 +147,7 @@ async def test_what_somebody_asked_for_goes_on_when_the_hours_end(
     await wait_until(lambda: arrived(dropbox_server))
 
     async_fire_time_changed(hass, end + timedelta(seconds=1))
-    await wait_until(lambda: archives(dropbox_server))
-    await wait_until_idle(hass, entry)
+    await wait_for_an_archive(hass, entry, dropbox_server)
 
 
 async def test_a_pause_is_stronger_than_the_hours(

@@ -47,6 +47,7 @@ from .world import (
     storage_key,
     the_archive,
     use_key,
+    wait_for_an_archive,
     wait_until,
     wait_until_idle,
 )
@@ -239,8 +240,7 @@ async def test_a_full_dropbox_is_said_and_goes_on_when_there_is_room(
 
     dropbox_server.account.quota = 100 * MIB
     async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=2))
-    await wait_until(lambda: archives(dropbox_server))
-    await wait_until_idle(hass, entry)
+    await wait_for_an_archive(hass, entry, dropbox_server)
     assert state_of(entry).problem is None
 
 

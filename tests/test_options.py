@@ -44,6 +44,7 @@ from .world import (
     start_again,
     state_of,
     status,
+    wait_for_an_archive,
     wait_until,
     wait_until_idle,
 )
@@ -112,8 +113,7 @@ async def test_a_limit_that_is_taken_away_lets_the_upload_go_at_once(
     made = await make_backup(hass, size=10 * CHUNK)
     await wait_until(lambda: status(hass, entry) == "uploading")
     await choose(hass, entry, {})
-    await wait_until(lambda: archives(dropbox_server))
-    await wait_until_idle(hass, entry)
+    await wait_for_an_archive(hass, entry, dropbox_server)
     assert dropbox_server.log.bytes_received(APPEND) <= made.size + 4096
 
 
@@ -141,8 +141,7 @@ async def test_hours_that_are_chosen_hold_the_upload_under_way_back(
         assert entity(hass, entry, "sensor", "status").attributes["until"] == later
         dropbox_server.line = Line()
         async_fire_time_changed(hass, later + timedelta(seconds=1))
-        await wait_until(lambda: archives(dropbox_server))
-        await wait_until_idle(hass, entry)
+        await wait_for_an_archive(hass, entry, dropbox_server)
     # For the connections hours have passed at once: what was on them may have been lost.
     assert dropbox_server.log.bytes_received(APPEND) <= made.size + IN_FLIGHT * CHUNK
 
@@ -170,8 +169,7 @@ async def test_fewer_chunks_at_once_hold_for_the_next_ones(
     await wait_until(lambda: arrived(dropbox_server))
     await choose(hass, entry, {CONF_CHUNKS_AT_ONCE: 1})
     began = {id(record) for record in dropbox_server.log.of(APPEND)}
-    await wait_until(lambda: archives(dropbox_server))
-    await wait_until_idle(hass, entry)
+    await wait_for_an_archive(hass, entry, dropbox_server)
 
     later = [record for record in dropbox_server.log.of(APPEND) if id(record) not in began]
     # Those whose bytes had left, or that had their turn, when it was chosen, are not called back.

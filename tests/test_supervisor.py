@@ -42,6 +42,7 @@ from .world import (
     APPEND,
     MIB,
     archives,
+    let_it_have_failed_for_an_hour,
     problem_of,
     put_backup,
     reconciler_of,
@@ -50,6 +51,7 @@ from .world import (
     start_again,
     state_of,
     use_key,
+    wait_for_an_archive,
     wait_until,
     wait_until_idle,
 )
@@ -76,8 +78,7 @@ async def test_a_backup_that_home_assistant_has_supervisor_make_arrives_byte_for
 
     events = await page.make(SUPERVISOR_AGENT)
     # Supervisor's job may end a moment later.
-    await wait_until(lambda: archives(dropbox_server))
-    await wait_until_idle(hass, entry)
+    await wait_for_an_archive(hass, entry, dropbox_server)
 
     assert last_result(events) == ("completed", None)
     (backup,) = supervisor.store.backups.values()
@@ -273,8 +274,7 @@ async def test_an_archive_of_supervisor_that_was_replaced_is_not_mixed_with_what
     if when != "meanwhile":
         assert archives(dropbox_server) == []
         async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=2))
-        await wait_until(lambda: archives(dropbox_server))
-        await wait_until_idle(hass, entry)
+        await wait_for_an_archive(hass, entry, dropbox_server)
 
     assert is_in_dropbox(dropbox_server, backup)
     assert [one.verified is not None for one in state_of(entry).backups] == [True]
@@ -378,8 +378,7 @@ async def test_a_supervisor_that_starts_after_home_assistant_is_asked_for_its_lo
         monkeypatch.setattr(late_supervisor, "_on_event", lambda _event: None)
 
     await late_supervisor.start()
-    await wait_until(lambda: archives(dropbox_server))
-    await wait_until_idle(hass, entry)
+    await wait_for_an_archive(hass, entry, dropbox_server)
     assert SUPERVISOR_AGENT not in async_get_manager(hass).backup_agents, "it never asks again"
     assert is_in_dropbox(dropbox_server, first)
     assert state_of(entry).status is Status.UP_TO_DATE
@@ -414,8 +413,7 @@ async def test_a_supervisor_that_is_still_starting_is_away(
     assert state_of(entry).alarm is None
 
     late_supervisor.ready()
-    await wait_until(lambda: archives(dropbox_server))
-    await wait_until_idle(hass, entry)
+    await wait_for_an_archive(hass, entry, dropbox_server)
     assert is_in_dropbox(dropbox_server, backup)
 
 
@@ -454,8 +452,7 @@ async def test_a_restart_of_supervisor_in_mid_upload_is_no_alarm_and_the_upload_
 
     dropbox_server.line = Line()
     await supervisor.start()
-    await wait_until(lambda: archives(dropbox_server))
-    await wait_until_idle(hass, entry)
+    await wait_for_an_archive(hass, entry, dropbox_server)
     [remote] = state_of(entry).backups
     assert remote.verified
     assert remote.backup.protected == bool(password)
@@ -544,10 +541,7 @@ async def test_a_location_that_refuses_a_backup_for_a_moment_is_away_and_asked_a
     assert state_of(entry).status is Status.RETRYING
     assert state_of(entry).alarm is None
 
-    results = reconciler_of(entry)._journal.notes.results
-    assert results.failing_since is not None
-    results.failing_since -= timedelta(hours=1)
-    reconciler_of(entry).publisher.publish()
+    let_it_have_failed_for_an_hour(entry)
     assert state_of(entry).alarm == problem, "what lasts is told"
 
     refusing.times = refusing.applied
@@ -594,8 +588,7 @@ async def test_a_transfer_from_supervisor_that_breaks_off_leaves_nothing_half_an
     assert "Unexpected error while checking" not in caplog.text
 
     async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=2))
-    await wait_until(lambda: archives(dropbox_server))
-    await wait_until_idle(hass, entry)
+    await wait_for_an_archive(hass, entry, dropbox_server)
     assert password or is_in_dropbox(dropbox_server, broken)
     [remote] = state_of(entry).backups
     assert remote.verified
@@ -722,7 +715,11 @@ async def test_events_of_supervisor_about_other_things_start_no_check(
     ):
         async_dispatcher_send(hass, "supervisor_event", event)
     assert not reconciler_of(entry)._requested.is_set()
-    await asyncio.sleep(0)
+
+    ended = {"event": "job", "data": {"name": "backup_manager_full_backup", "done": True}}
+    async_dispatcher_send(hass, "supervisor_event", ended)
+    assert reconciler_of(entry)._requested.is_set(), "the one that is about a backup does"
+    await wait_until_idle(hass, entry)
 
 
 async def test_what_the_user_deleted_from_dropbox_stays_deleted_when_supervisor_was_away(
@@ -733,11 +730,13 @@ async def test_what_the_user_deleted_from_dropbox_stays_deleted_when_supervisor_
     await wait_until_idle(hass, entry)
     await reconciler_of(entry).keeper.delete([BackupId(backup.slug)])
 
-    supervisor.faults.append(Fault("backups"))
+    away = Fault("backups")
+    supervisor.faults.append(away)
     for reason in ("Supervisor is away", "Supervisor is back"):
         reconciler_of(entry).request(reason)
         await wait_until_idle(hass, entry)
 
+    assert away.applied
     assert archives(dropbox_server) == []
 
 
@@ -751,8 +750,7 @@ async def test_a_supervisor_that_is_away_is_asked_again_within_minutes(
     assert state_of(entry).status is Status.RETRYING
 
     async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=2))
-    await wait_until(lambda: archives(dropbox_server))
-    await wait_until_idle(hass, entry)
+    await wait_for_an_archive(hass, entry, dropbox_server)
     assert is_in_dropbox(dropbox_server, backup)
     assert state_of(entry).status is Status.UP_TO_DATE
 
@@ -801,10 +799,7 @@ async def test_a_silent_location_is_named_as_what_it_is_and_alarms_after_an_hour
     assert "Dropbox" not in problem.detail
     assert state_of(entry).alarm is None, "for a while that is everyday life"
 
-    results = reconciler_of(entry)._journal.notes.results
-    assert results.failing_since is not None
-    results.failing_since -= timedelta(hours=1)
-    reconciler_of(entry).publisher.publish()
+    let_it_have_failed_for_an_hour(entry)
     assert state_of(entry).alarm == problem
     issue_id = f"location_unreachable_{entry.entry_id}"
     assert (DOMAIN, issue_id) in ir.async_get(hass).issues

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from hashlib import sha256
 import io
 import json
@@ -272,6 +273,16 @@ def _is_idle(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> bool:
     )
 
 
+async def wait_for_an_archive(
+    hass: HomeAssistant, entry: DropboxBackupConfigEntry, server: DropboxServer
+) -> None:
+    """Wait until something has arrived in Dropbox, which nobody asked the worker for yet, and then
+    until it is at rest.
+    """
+    await wait_until(lambda: archives(server))
+    await wait_until_idle(hass, entry)
+
+
 async def wait_until(condition: Callable[[], object]) -> None:
     """Wait until something is so; fails with a `TimeoutError`."""
     async with asyncio.timeout(_PATIENCE):
@@ -287,6 +298,14 @@ def reconciler_of(entry: DropboxBackupConfigEntry) -> Reconciler:
 def state_of(entry: DropboxBackupConfigEntry) -> State:
     """Return what the worker knows."""
     return reconciler_of(entry).state
+
+
+def let_it_have_failed_for_an_hour(entry: DropboxBackupConfigEntry) -> None:
+    """Let the first of the checks that failed have been an hour before, and see what that means."""
+    results = reconciler_of(entry)._journal.notes.results
+    assert results.failing_since is not None
+    results.failing_since -= timedelta(hours=1)
+    reconciler_of(entry).publisher.publish()
 
 
 def problem_of(entry: DropboxBackupConfigEntry) -> Problem:
