@@ -2,12 +2,16 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from homeassistant.core import HomeAssistant
 import pytest
 
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
+from custom_components.dropbox_backup.dropbox_api.download import read_range
+from custom_components.dropbox_backup.sync import remote_archive
 from custom_components.dropbox_backup.sync.listing import ListingCache
+from custom_components.dropbox_backup.sync.models import Protection
 from custom_components.dropbox_backup.sync.remote import BackupFolder
 from tests.acts import Between
 from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
@@ -191,3 +195,36 @@ async def test_what_no_listing_mentioned_is_asked_for_after_a_restart(
     assert ids(restarted) == {backup(1).backup_id}, "that is what was known"
     await restarted.refresh()
     assert ids(restarted) == set()
+
+
+async def test_what_came_and_went_before_everything_is_listed_anew_is_no_ghost(
+    client: DropboxClient, folder: BackupFolder, account: DropboxAccount
+) -> None:
+    stored = await store(client, folder, backup(1))
+    never_tell(account, folder.path_of(stored.file.name))
+    folder.forget_cursor()  # Dropbox told the watch of the folder that it is dead
+    await folder.refresh()
+    assert ids(folder) == set()
+
+
+async def test_what_we_record_while_its_archive_is_read_stays_as_recorded(
+    client: DropboxClient, folder: BackupFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A listing may mention an upload before Dropbox has answered it."""
+    stored = replace(
+        await put_quietly(client, folder, backup(1)),
+        pinned=True,
+        protection=Protection.NOT_ENCRYPTED,
+    )
+
+    async def read_and_record(*args: Any) -> bytes:
+        data = await read_range(*args)
+        await folder.insert(stored)
+        return data
+
+    monkeypatch.setattr(remote_archive, "read_range", read_and_record)
+    await folder.refresh()
+    assert folder.backups == (stored,)
+    again = BackupFolder(client, FOLDER, US, lambda _: None)
+    await again.refresh()
+    assert again.backups == (stored,)

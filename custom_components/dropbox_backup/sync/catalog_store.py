@@ -78,10 +78,15 @@ class CatalogStore:
         self.entries = {**self.entries, name: entry}
         self._recorded = {**self._recorded, name: entry}
 
-    def adopt(self, found: Catalog) -> None:
-        """Take note of what archives say of themselves: whoever wrote of them knows better."""
-        self.entries = {**self.entries, **found}
-        self._adopted = {**self._adopted, **found}
+    def adopt(self, found: Catalog) -> bool:
+        """Take note of what archives say of themselves, unless something is known of them by now:
+        whoever wrote that knows better. Tell whether there was any news.
+        """
+        known = {name: entry.content_hash for name, entry in self.entries.items()}
+        news = {name: one for name, one in found.items() if known.get(name) != one.content_hash}
+        self.entries = {**self.entries, **news}
+        self._adopted = {**self._adopted, **news}
+        return bool(news)
 
     async def save(self) -> None:
         """Write what is known, if Dropbox lets us: it only saves work, because what is in the

@@ -244,16 +244,17 @@ class BackupFolder:
             self._update()
 
     async def _adopt(self) -> bool:
-        """Read what archives say of themselves that the catalog does not know; tell whether any did
-        in time.
+        """Read what archives say of themselves that the catalog does not know; tell whether that
+        brought any news.
         """
         assert self._files.listing is not None
         archives = self._files.archives
         described = await in_thread(entries_of, archives, self._catalog.entries)
         unknown = [file for file in archives if file.name not in described]
         found = await self._archive_reader.read(unknown, self._files.listing.files)
-        self._catalog.adopt({file.name: self._proof.entry_of(file, one) for file, one in found})
-        return bool(found)
+        return self._catalog.adopt(
+            {file.name: self._proof.entry_of(file, one) for file, one in found}
+        )
 
     # Showing
 

@@ -140,15 +140,15 @@ class RemoteFiles:
 
     async def _list_changes(self, client: DropboxClient, listing: Listing) -> bool:
         """Take what changed since the cursor; return False if everything is to be listed anew."""
+        listing.begin()
         if self._cursor_is_dead:
             return False
-        listing.begin()
         try:
             result = await client.list_folder_continue(listing.cursor)
             await _take_pages(client, listing, result)
         except CursorResetError, NotFoundError, RefusedError:
             # Dropbox asks to start again, at any page, or the folder is gone: listing it will tell.
-            self._seen = False
+            self.forget_cursor()
             return False
         return True
 
