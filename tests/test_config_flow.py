@@ -207,10 +207,16 @@ def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def folder_form(person: Person, app: DropboxApp) -> JsonObject:
-    """Sign in; return the form that asks for the folder."""
+async def before_dropbox(person: Person, app: DropboxApp) -> JsonObject:
+    """Begin to set up; return the step that leads to Dropbox's page."""
     await person.adds_app(app)
-    return await person.allows(await person.adds_integration())
+    return await person.adds_integration()
+
+
+@pytest.fixture
+async def folder_form(person: Person, before_dropbox: JsonObject) -> JsonObject:
+    """Sign in; return the form that asks for the folder."""
+    return await person.allows(before_dropbox)
 
 
 @pytest.fixture
@@ -286,11 +292,9 @@ async def test_a_slash_stands_for_the_top_of_dropbox(
 
 
 async def test_the_authorize_page_asks_for_a_lasting_sign_in_and_for_the_account(
-    person: Person, app: DropboxApp
+    person: Person, app: DropboxApp, before_dropbox: JsonObject
 ) -> None:
-    await person.adds_app(app)
-    step = await person.adds_integration()
-    query = parse_qs(urlsplit(step["url"]).query)
+    query = parse_qs(urlsplit(before_dropbox["url"]).query)
     assert query["token_access_type"] == ["offline"]
     assert query["force_reapprove"] == ["true"]
     assert query["code_challenge_method"] == ["S256"]
@@ -377,14 +381,18 @@ async def test_a_second_wrong_secret_is_asked_for_once_more(
     assert (await person.allows(step))["step_id"] == "folder"
 
 
-async def test_a_secret_that_dropbox_refuses_only_afterwards_is_asked_for_again(
-    person: Person, app: DropboxApp, dropbox_server: DropboxServer
-) -> None:
-    await person.adds_app(app)
-    step = await person.adds_integration()
+def renew_secret(server: DropboxServer, app: DropboxApp) -> DropboxApp:
+    """Give an app another secret, as its owner does on Dropbox's page; the old one is refused."""
     renewed = DropboxApp(app.key, "a new one", app.name, app.redirect_uris)
-    dropbox_server.add_app(renewed)
-    form = await person.allows(step)
+    server.add_app(renewed)
+    return renewed
+
+
+async def test_a_secret_that_dropbox_refuses_only_afterwards_is_asked_for_again(
+    person: Person, app: DropboxApp, dropbox_server: DropboxServer, before_dropbox: JsonObject
+) -> None:
+    renewed = renew_secret(dropbox_server, app)
+    form = await person.allows(before_dropbox)
     assert (form["type"], form["step_id"]) == ("form", "app")
     step = await person.answers(form, client_id=app.key, client_secret=renewed.secret)
     assert (await person.allows(step))["step_id"] == "folder"
@@ -434,8 +442,7 @@ async def test_a_secret_that_was_renewed_at_dropbox_is_replaced_when_signing_in_
     entry: ConfigEntry,
     dropbox_server: DropboxServer,
 ) -> None:
-    renewed = DropboxApp(app.key, "a new one", app.name, app.redirect_uris)
-    dropbox_server.add_app(renewed)
+    renewed = renew_secret(dropbox_server, app)
     entry.async_start_reauth(hass)
     await hass.async_block_till_done()
     form = await person.answers(await person.is_asked_to_sign_in_again())
@@ -459,8 +466,7 @@ async def test_an_app_that_another_account_signs_in_with_is_never_deleted(
     entry: ConfigEntry,
     dropbox_server: DropboxServer,
 ) -> None:
-    renewed = DropboxApp(app.key, "a new one", app.name, app.redirect_uris)
-    dropbox_server.add_app(renewed)
+    renewed = renew_secret(dropbox_server, app)
     bob = dropbox_server.add_account(DropboxAccount("bob@example.com", "Bob Example"))
     form = await person.adds_integration()
     assert form["step_id"] == "app"
@@ -475,23 +481,19 @@ async def test_an_app_that_another_account_signs_in_with_is_never_deleted(
 
 
 async def test_the_address_for_dropbox_can_be_copied_while_dropbox_s_page_is_open(
-    person: Person, app: DropboxApp, home: str
+    person: Person, home: str, before_dropbox: JsonObject
 ) -> None:
-    await person.adds_app(app)
-    step = await person.adds_integration()
-    assert step["description_placeholders"]["redirect_url"] == home + CALLBACK
-    assert step["description_placeholders"]["redirect_warning"] == ""
+    assert before_dropbox["description_placeholders"]["redirect_url"] == home + CALLBACK
+    assert before_dropbox["description_placeholders"]["redirect_warning"] == ""
 
 
 @pytest.mark.parametrize("status", [400, 401])
 async def test_a_sign_in_that_is_too_old_is_told_in_own_words(
-    person: Person, app: DropboxApp, dropbox_server: DropboxServer, status: int
+    person: Person, dropbox_server: DropboxServer, status: int, before_dropbox: JsonObject
 ) -> None:
-    await person.adds_app(app)
-    step = await person.adds_integration()
     body = '{"error": "invalid_grant"}'
     dropbox_server.faults.add(Fault(FaultKind.STATUS, "oauth2/token", status=status, body=body))
-    step = await person.allows(step)
+    step = await person.allows(before_dropbox)
     assert (step["type"], step["reason"]) == ("abort", "oauth_unauthorized")
     assert step["translation_domain"] == DOMAIN
 
@@ -561,10 +563,8 @@ async def test_a_permission_that_was_taken_away_meanwhile_is_named(
 
 
 async def test_a_sign_in_that_would_end_is_not_taken(
-    person: Person, app: DropboxApp, dropbox_server: DropboxServer
+    person: Person, app: DropboxApp, dropbox_server: DropboxServer, before_dropbox: JsonObject
 ) -> None:
-    await person.adds_app(app)
-    step = await person.adds_integration()
     tokens = dropbox_server.issue_tokens(app)
     answer = {
         "access_token": tokens.access_token,
@@ -581,7 +581,7 @@ async def test_a_sign_in_that_would_end_is_not_taken(
             content_type="application/json",
         )
     )
-    step = await person.allows(step)
+    step = await person.allows(before_dropbox)
     assert (step["type"], step["reason"]) == ("abort", Obstacle.SIGN_IN_ENDS_SOON)
 
 
@@ -598,23 +598,23 @@ async def test_a_sign_in_that_would_end_is_not_taken(
     ],
 )
 async def test_an_account_that_can_not_be_asked_ends_the_flow_with_the_reason(
-    person: Person, app: DropboxApp, dropbox_server: DropboxServer, fault: JsonObject, reason: str
+    person: Person,
+    dropbox_server: DropboxServer,
+    fault: JsonObject,
+    reason: str,
+    before_dropbox: JsonObject,
 ) -> None:
-    await person.adds_app(app)
-    step = await person.adds_integration()
     dropbox_server.faults.add(Fault(route="users/get_current_account", times=None, **fault))
-    step = await person.allows(step)
+    step = await person.allows(before_dropbox)
     assert (step["type"], step["reason"]) == ("abort", reason)
     assert step["description_placeholders"]["reason"]
 
 
 async def test_without_a_network_after_the_consent_the_flow_ends(
-    person: Person, app: DropboxApp, dropbox_server: DropboxServer
+    person: Person, dropbox_server: DropboxServer, before_dropbox: JsonObject
 ) -> None:
-    await person.adds_app(app)
-    step = await person.adds_integration()
     dropbox_server.faults.add(Fault(FaultKind.RESET_BEFORE_BODY, "oauth2/token", times=None))
-    step = await person.allows(step)
+    step = await person.allows(before_dropbox)
     assert (step["type"], step["reason"]) == ("abort", "oauth_failed")
 
 
@@ -1103,13 +1103,6 @@ async def test_an_account_that_is_added_again_finds_its_folder_suggested(
 # Folders that have backups
 
 
-@pytest.fixture
-async def step_before_folder(person: Person, app: DropboxApp) -> JsonObject:
-    """Begin to set up; the next step signs in, and leads to the folder."""
-    await person.adds_app(app)
-    return await person.adds_integration()
-
-
 def _put_catalog(server: DropboxServer, app: DropboxApp, folder: str) -> None:
     server.account.app_files(app).put(f"{folder}/{CATALOG_NAME}", write_catalog({}))
     server.clock.advance(60)
@@ -1130,12 +1123,12 @@ async def test_folders_that_have_backups_are_offered_and_any_other_can_be_typed(
     hass: HomeAssistant,
     person: Person,
     app: DropboxApp,
-    step_before_folder: JsonObject,
+    before_dropbox: JsonObject,
     dropbox_server: DropboxServer,
 ) -> None:
     for folder in ("/Old house/Backups", "", "/Häuser/Neu"):
         _put_catalog(dropbox_server, app, folder)
-    form = await person.allows(step_before_folder)
+    form = await person.allows(before_dropbox)
     expected = [DEFAULT_FOLDER, "/Häuser/Neu", "/", "/Old house/Backups"]
     assert _offered(form) == expected
     assert form["data_schema"][0]["default"] == DEFAULT_FOLDER, "offered, not chosen for anybody"
@@ -1164,7 +1157,7 @@ async def test_folders_that_have_backups_are_offered_and_any_other_can_be_typed(
 async def test_only_folders_of_catalogs_are_offered_and_not_too_many(
     person: Person,
     app: DropboxApp,
-    step_before_folder: JsonObject,
+    before_dropbox: JsonObject,
     dropbox_server: DropboxServer,
 ) -> None:
     tree = dropbox_server.account.app_files(app)
@@ -1174,7 +1167,7 @@ async def test_only_folders_of_catalogs_are_offered_and_not_too_many(
     for number in range(15):
         _put_catalog(dropbox_server, app, f"/Home {number:02}")
     _put_catalog(dropbox_server, app, "/Not for us.")
-    form = await person.allows(step_before_folder)
+    form = await person.allows(before_dropbox)
     latest = [f"/Home {number:02}" for number in range(14, 4, -1)]
     assert _offered(form) == [DEFAULT_FOLDER, *latest]
 
@@ -1182,7 +1175,7 @@ async def test_only_folders_of_catalogs_are_offered_and_not_too_many(
 async def test_what_is_only_offered_keeps_nobody_from_going_on(
     person: Person,
     app: DropboxApp,
-    step_before_folder: JsonObject,
+    before_dropbox: JsonObject,
     dropbox_server: DropboxServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -1191,7 +1184,7 @@ async def test_what_is_only_offered_keeps_nobody_from_going_on(
     dropbox_server.faults.add(
         Fault(FaultKind.STALL, SEARCH, when="before", seconds=60.0, times=None)
     )
-    form = await person.allows(step_before_folder)
+    form = await person.allows(before_dropbox)
     assert _offered(form) is None
     done = await person.answers(form, folder="/Mine")
     assert done["type"] == "create_entry"
@@ -1211,13 +1204,13 @@ async def test_what_is_only_offered_keeps_nobody_from_going_on(
 async def test_a_search_that_fails_offers_nothing(
     person: Person,
     app: DropboxApp,
-    step_before_folder: JsonObject,
+    before_dropbox: JsonObject,
     dropbox_server: DropboxServer,
     fault: Fault,
 ) -> None:
     _put_catalog(dropbox_server, app, "/Mine")
     dropbox_server.faults.add(fault)
-    form = await person.allows(step_before_folder)
+    form = await person.allows(before_dropbox)
     assert _offered(form) is None
     assert dropbox_server.log.count(SEARCH) == 1, "a person waits: once must do"
     dropbox_server.faults.clear()
@@ -1225,7 +1218,7 @@ async def test_a_search_that_fails_offers_nothing(
 
 async def test_nonsense_among_what_is_found_is_left_out(
     person: Person,
-    step_before_folder: JsonObject,
+    before_dropbox: JsonObject,
     dropbox_server: DropboxServer,
 ) -> None:
     def match(path: str | None, tag: str = "file") -> JsonObject:
@@ -1260,7 +1253,7 @@ async def test_nonsense_among_what_is_found_is_left_out(
     ]
     body = json.dumps({"matches": matches, "has_more": False})
     dropbox_server.faults.add(Fault(FaultKind.STATUS, SEARCH, status=200, body=body))
-    form = await person.allows(step_before_folder)
+    form = await person.allows(before_dropbox)
     assert _offered(form) == [DEFAULT_FOLDER, "/Half?", "/Good"]
 
 
