@@ -1,13 +1,17 @@
 """Stopping gently, and how much memory uploads may take."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from copy import copy, deepcopy
 from pathlib import Path
+from typing import override
 from weakref import ref
 
 import pytest
 
 from custom_components.dropbox_backup.dropbox_api import limits as limits_module
+from custom_components.dropbox_backup.dropbox_api.chunks import Buffer, memory_for
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
 from custom_components.dropbox_backup.dropbox_api.content_hash import BLOCK_SIZE
 from custom_components.dropbox_backup.dropbox_api.errors import DropboxError, StoppedError
@@ -44,6 +48,18 @@ async def test_what_is_in_flight_arrives_and_nothing_is_sent_twice(
     data = some_bytes(8 * BLOCK_SIZE + 5)
     limits = UploadLimits(parallel=2)
     kept: list[UploadSession | None] = []
+    chunks_read = 0
+
+    class Counted(Bytes):
+        @override
+        async def chunks(
+            self, chunk_size: int, buffer: Buffer = memory_for, start: int = 0
+        ) -> AsyncGenerator[memoryview]:
+            nonlocal chunks_read
+            async with aclosing(super().chunks(chunk_size, buffer, start)) as chunks:
+                async for chunk in chunks:
+                    chunks_read += 1
+                    yield chunk
 
     async def keep(session: UploadSession | None) -> None:
         kept.append(deepcopy(session))
@@ -51,12 +67,13 @@ async def test_what_is_in_flight_arrives_and_nothing_is_sent_twice(
             limits.stopped = True
 
     with pytest.raises(StoppedError):
-        await upload(client, Bytes(data), COMMIT, limits=limits, on_session=keep)
+        await upload(client, Counted(data), COMMIT, limits=limits, on_session=keep)
     session = kept[-1]
     assert session is not None
     appends = dropbox_server.log.of(APPEND)
     assert {record.status for record in appends} <= {200}, "none was cut off"
     assert session.arrived + len(session.ahead) == len(appends) <= stop_after + 2
+    assert chunks_read <= len(appends) + 1, "nothing more is read"
     assert dropbox_server.log.count(FINISH) == 0
     assert limits.slots._value == 2
     assert limits.pace._running == 0

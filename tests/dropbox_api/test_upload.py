@@ -406,6 +406,30 @@ async def test_spoiled_notes_cost_an_upload_and_never_make_a_wrong_file(
     assert stored(account) == source.data
 
 
+@pytest.mark.parametrize(
+    ("size", "arrived", "ahead", "sent"),
+    [
+        (3 * BLOCK_SIZE, 0, {}, 0),
+        (3 * BLOCK_SIZE, 1, {2: ""}, 2 * BLOCK_SIZE),
+        (3 * BLOCK_SIZE - 1, 1, {2: ""}, 2 * BLOCK_SIZE),
+        (3 * BLOCK_SIZE - 1, 3, {}, 3 * BLOCK_SIZE - 1),
+    ],
+)
+def test_what_has_arrived_is_told_in_bytes(
+    size: int, arrived: int, ahead: dict[int, str], sent: int
+) -> None:
+    session = UploadSession("", size, BLOCK_SIZE, arrived, ahead=ahead)
+    assert (session.chunks, session.sent) == (3, sent)
+
+
+def test_a_small_file_that_arrived_whole_is_one_chunk() -> None:
+    whole = UploadSession.of_whole("", 5, BLOCK_SIZE, block_digests(b"small"))
+    assert (whole.chunks, whole.arrived, whole.sent) == (1, 1, 5)
+    assert whole.is_whole(5, block_digests(b"small"))
+    assert not whole.is_whole(5, block_digests(b"other"))
+    assert not whole.is_whole(6, block_digests(b"small"))
+
+
 async def test_a_session_that_dropbox_forgot_is_started_again(
     client: DropboxClient, account: DropboxAccount
 ) -> None:

@@ -21,12 +21,16 @@ def main() -> int:
     """Mutate what was asked for, and say what survives."""
     parser = argparse.ArgumentParser(prog="scripts/mutate")
     parser.add_argument("--module", action="append", metavar="NAME", choices=list(TESTS))
+    parser.add_argument("--line", type=int, action="append", metavar="N", help="only these lines")
     parser.add_argument("--sample", type=int, metavar="N", help="only so many of each module")
     parser.add_argument("--seed", type=int, default=1, help="which ones, and what tests draw")
     parser.add_argument("--list", action="store_true", help="only show the mutants")
     arguments = parser.parse_args()
     for module in arguments.module or TESTS:
-        mutants = _some(mutants_of(path_of(module).read_text()), arguments.sample, arguments.seed)
+        mutants = mutants_of(path_of(module).read_text())
+        if arguments.line:
+            mutants = [one for one in mutants if one.line in arguments.line]
+        mutants = _some(mutants, arguments.sample, arguments.seed)
         if arguments.list:
             for mutant in mutants:
                 _show(module, mutant)

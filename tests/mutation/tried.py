@@ -31,7 +31,7 @@ _MOST_MEMORY = 8 << 30
 _LARGEST_FILE = 1 << 30
 # One that is this much slower than the true code hangs.
 _SLOWER = 4
-_START = 30.0
+_START = 10.0
 _CLEAN_RUN = 1800.0
 # They are imported anew each time: they import the integration, or have to find themselves unused.
 _IMPORTED_ANEW = ("custom_components", "tests", "conftest", "dropbox", "stone")
@@ -81,16 +81,21 @@ class Trial:
         tests = sorted(self._that_run(mutant.lines), key=lambda test: self._tests[test].seconds)
         if not tests:
             return True
-        seconds = _START + _SLOWER * sum(self._tests[test].seconds for test in tests)
+        times = [self._tests[test].seconds for test in tests]
         log = self._directory / "mutant.log"
-        return _forked(lambda: self._run(mutant.source, tests), seconds, log) == 0
+        code = _forked(
+            lambda: self._run(mutant.source, tests, _START + _SLOWER * max(times)),
+            2 * _START + _SLOWER * sum(times),
+            log,
+        )
+        return code == 0
 
     def _that_run(self, lines: range | None) -> Iterable[str]:
         for test, ran in self._tests.items():
             if ran.lines if lines is None else ran.lines.intersection(lines):
                 yield test
 
-    def _run(self, source: str, tests: Iterable[str], *plugins: object) -> int:
+    def _run(self, source: str, tests: Iterable[str], for_one: float, *plugins: object) -> int:
         loader = _Loader(self._name, self.path, source, watched=bool(plugins))
         sys.meta_path.insert(0, _Finder(self._name, loader))
         options = [
@@ -98,7 +103,7 @@ class Trial:
             "--quiet",
             "-pno:cacheprovider",
             "-pno:logging",
-            "--timeout=0",  # there is one for all together
+            f"--timeout={for_one}",
             f"--seed={self._seed}",
             f"--hypothesis-seed={self._seed}",
             f"--basetemp={self._directory / 'tests'}",
@@ -107,7 +112,7 @@ class Trial:
 
     def _watched(self, tests: Iterable[str], notes: Path) -> int:
         watch = _Watch()
-        code = self._run(self.source, tests, watch)
+        code = self._run(self.source, tests, _CLEAN_RUN, watch)
         ran = {
             test: {"seconds": one.seconds, "lines": sorted(one.lines)}
             for test, one in watch.ran.items()
