@@ -38,6 +38,7 @@ from custom_components.dropbox_backup.dropbox_api import calls
 from custom_components.dropbox_backup.sync.wishes import Selection
 
 from .backup_page import BackupPage, OpenPage, last_result, own_agents
+from .core_archives import tar_of
 from .dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
 from .world import (
     LOCAL_AGENT,
@@ -485,10 +486,10 @@ async def test_the_page_opens_whatever_else_lies_in_the_folder(
         "empty.tar": b"",
         "noise.tar": bytes(range(256)) * 40,
         "half.tar": whole[:700],
-        "other.tar": tar_of("readme.txt", b"hello"),
-        "nonsense.tar": tar_of("./backup.json", b"[[[["),
-        "list.tar": tar_of("./backup.json", b"[1, 2]"),
-        "null.tar": tar_of("./backup.json", b'{"slug": null, "name": 3}'),
+        "other.tar": tar_of({"readme.txt": b"hello"}),
+        "nonsense.tar": tar_of({"./backup.json": b"[[[["}),
+        "list.tar": tar_of({"./backup.json": b"[1, 2]"}),
+        "null.tar": tar_of({"./backup.json": b'{"slug": null, "name": 3}'}),
         "photo.jpg": b"\xff\xd8\xff",
         "half.metadata.json": b'{"backup_id": 1}',
     }.items():
@@ -501,15 +502,6 @@ async def test_the_page_opens_whatever_else_lies_in_the_folder(
     info = await page.ask("backup/info")
     assert info["agent_errors"] == {}
     assert {one["name"] for one in info["backups"]} == {"Good", "No date"}
-
-
-def tar_of(name: str, content: bytes) -> bytes:
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w") as archive:
-        info = tarfile.TarInfo(name)
-        info.size = len(content)
-        archive.addfile(info, io.BytesIO(content))
-    return file.getvalue()
 
 
 # Interrupted

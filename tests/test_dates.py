@@ -1,10 +1,6 @@
 """Dates in the future mislead nobody: a clock may have been wrong once."""
 
 from datetime import datetime, timedelta
-import io
-import json
-from pathlib import Path
-import tarfile
 
 from homeassistant.components.backup import async_get_manager
 from homeassistant.core import HomeAssistant
@@ -16,11 +12,13 @@ import pytest
 from custom_components.dropbox_backup.const import CONF_KEEP
 from custom_components.dropbox_backup.sync.models import Missed
 
+from .core_archives import archive
 from .dropbox_server import DropboxServer
 from .world import (
     entity,
     make_backup,
     put_backup,
+    put_local,
     reconciler_of,
     set_up_entry,
     state_of,
@@ -34,28 +32,13 @@ FUTURE = "2099-01-01T00:00:00+00:00"
 
 async def make_dated(hass: HomeAssistant, name: str, date: str) -> None:
     """Have a backup lie here that was made by a clock of that date."""
-    about = {
-        "slug": f"{abs(hash(name)) & 0xFFFFFFFF:08x}",
-        "name": name,
-        "date": date,
-        "homeassistant": {"version": "2026.11.0", "exclude_database": True},
-        "extra": {"instance_id": await instance_id.async_get(hass)},
-        "protected": False,
-        "type": "partial",
-        "version": 2,
-    }
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        for member, data in {
-            "./backup.json": json.dumps(about).encode(),
-            "homeassistant.tar.gz": bytes(1024),
-        }.items():
-            info = tarfile.TarInfo(member)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    folder = Path(hass.config.path("backups"))
-    await hass.async_add_executor_job(lambda: folder.mkdir(exist_ok=True))
-    await hass.async_add_executor_job((folder / f"{name}.tar").write_bytes, archive.getvalue())
+    content = archive(
+        slug=f"{abs(hash(name)) & 0xFFFFFFFF:08x}",
+        name=name,
+        date=date,
+        extra={"instance_id": await instance_id.async_get(hass)},
+    )
+    put_local(hass, content, f"{name}.tar")
     # Core's agent looks into its folder only once.
     agent = async_get_manager(hass).local_backup_agents["backup.local"]
     agent._loaded_backups = False  # type: ignore[attr-defined]  # of Core's own agent

@@ -18,6 +18,7 @@ from custom_components.dropbox_backup.sync.contents import examine
 from custom_components.dropbox_backup.sync.models import Protection
 from custom_components.dropbox_backup.sync.wishes import Selection
 
+from .core_archives import tar_of
 from .dropbox_server import DropboxServer
 from .supervisor import Contents, archives as making
 from .world import (
@@ -52,13 +53,7 @@ def part(directory: Path, name: str, password: str | None) -> bytes:
 
 def archive_of(parts: dict[str, bytes], *, flagged: bool) -> bytes:
     about = {**Contents().describe(), "protected": flagged}
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w") as tar:
-        for name, data in {**parts, "./backup.json": json.dumps(about).encode()}.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    return file.getvalue()
+    return tar_of({**parts, "./backup.json": json.dumps(about).encode()})
 
 
 @pytest.mark.parametrize("flagged", [True, False])

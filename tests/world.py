@@ -4,11 +4,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from hashlib import sha256
-import io
 import json
 from pathlib import Path
 import random
-import tarfile
 import time
 from typing import Any
 
@@ -38,6 +36,7 @@ from custom_components.dropbox_backup.sync.names import file_name
 from custom_components.dropbox_backup.sync.reconciler import Reconciler
 from custom_components.dropbox_backup.sync.state import Problem, State, Status
 
+from .core_archives import archive
 from .dropbox_server import DropboxAccount, DropboxServer, Line
 
 LOCAL_AGENT = "backup.local"
@@ -207,27 +206,12 @@ def put_backup(
     """
     backup_id = backup_id or sha256(f"{name} {date}".encode()).hexdigest()[:8]
     extra = {"instance_id": instance_id} if instance_id else {}
-    about = {
-        "slug": backup_id,
-        "name": name,
-        "date": date,
-        "homeassistant": {"version": "2026.1.0", "exclude_database": True},
-        "extra": extra,
-        "protected": False,
-        "type": "partial",
-        "version": 2,
-    }
-    members = {"./backup.json": json.dumps(about).encode(), "homeassistant.tar.gz": bytes(size)}
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        for member, data in members.items():
-            info = tarfile.TarInfo(member)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
+    content = archive(size, slug=backup_id, name=name, date=date, extra=extra)
     if called is None and instance_id:
-        called = file_name(backup_from_json(members["./backup.json"], size))
+        about = {"slug": backup_id, "name": name, "date": date}
+        called = file_name(backup_from_json(json.dumps(about).encode(), size))
     called = called or f"{backup_id}.tar"
-    server.account.files.put(f"{folder}/{called}", archive.getvalue())
+    server.account.files.put(f"{folder}/{called}", content)
     return backup_id
 
 

@@ -18,8 +18,8 @@ from custom_components.dropbox_backup.sync.journal import Journal
 from custom_components.dropbox_backup.sync.local import LocalBackups, LocalListing
 from custom_components.dropbox_backup.sync.models import LocalBackup
 from custom_components.dropbox_backup.sync.notes_format import write_notes
+from tests.core_archives import archive
 
-from .archives import archive
 from .memory_dropbox import Power
 
 SMALL = 1000

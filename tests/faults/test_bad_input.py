@@ -18,6 +18,7 @@ from custom_components.dropbox_backup.const import DEFAULT_FOLDER
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync.state import Status
 from tests.backup_page import OpenPage
+from tests.core_archives import BAD_ID, archive
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.world import (
     MANUAL,
@@ -31,8 +32,6 @@ from tests.world import (
     wait_until,
     wait_until_idle,
 )
-
-from .archives import BAD_ID, archive
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

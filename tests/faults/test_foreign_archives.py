@@ -1,9 +1,7 @@
 """What others put into the backup folder costs a few requests, once, and stops nothing."""
 
 import asyncio
-import io
 import json
-import tarfile
 
 from homeassistant.core import HomeAssistant
 import pytest
@@ -12,6 +10,7 @@ from custom_components.dropbox_backup.const import DEFAULT_FOLDER
 from custom_components.dropbox_backup.sync import remote_archive
 from custom_components.dropbox_backup.sync.names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.state import Status
+from tests.core_archives import tar_of
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.world import (
     archives,
@@ -30,15 +29,9 @@ DOWNLOAD = "files/download"
 LOOK = "files/list_folder/continue"
 
 
-def tar_of(members: int, size: int = 70_000) -> bytes:
+def photos(count: int) -> bytes:
     """Return an ordinary archive that is no backup."""
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as tar:
-        for number in range(members):
-            info = tarfile.TarInfo(f"photo_{number}.jpg")
-            info.size = size
-            tar.addfile(info, io.BytesIO(bytes(size)))
-    return file.getvalue()
+    return tar_of({f"photo_{number}.jpg": bytes(70_000) for number in range(count)})
 
 
 def put(server: DropboxServer, name: str, content: bytes) -> None:
@@ -52,7 +45,7 @@ def names(server: DropboxServer) -> set[str]:
 async def test_an_archive_of_very_many_members_costs_few_requests_and_only_once(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
-    put(dropbox_server, "photos.tar", tar_of(400))
+    put(dropbox_server, "photos.tar", photos(400))
     put(dropbox_server, "not_even.tar", b"x" * 100_000)
     entry = await set_up_entry(hass, dropbox_server)
     assert 2 <= dropbox_server.log.count(DOWNLOAD) <= 32
@@ -74,7 +67,7 @@ async def test_one_that_can_not_be_read_stops_neither_uploads_nor_the_others(
 ) -> None:
     monkeypatch.setattr(remote_archive, "_PATIENCE_FOR_A_CALL", 0.1)
     monkeypatch.setattr(remote_archive, "_FIRST_RETRY", 3.0)
-    put(dropbox_server, "broken.tar", tar_of(1))
+    put(dropbox_server, "broken.tar", photos(1))
     broken = dropbox_server.faults.add(
         Fault(FaultKind.STATUS, DOWNLOAD, times=None, status=500, body="no")
     )
@@ -98,7 +91,7 @@ async def test_nothing_is_asked_again_and_again_for_an_archive_that_failed_once(
 ) -> None:
     monkeypatch.setattr(remote_archive, "_PATIENCE_FOR_A_CALL", 0.1)
     monkeypatch.setattr(remote_archive, "_FIRST_RETRY", 0.5)
-    put(dropbox_server, "photos.tar", tar_of(1))
+    put(dropbox_server, "photos.tar", photos(1))
     failed = dropbox_server.faults.add(
         Fault(FaultKind.STATUS, DOWNLOAD, times=None, status=500, body="no")
     )

@@ -18,6 +18,7 @@ from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntr
 from custom_components.dropbox_backup.sync.names import CATALOG_NAME
 from tests.backup_page import BackupPage, OpenPage, own_agents
 from tests.conftest import THOROUGH
+from tests.core_archives import archive
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.world import (
     ask,
@@ -30,8 +31,6 @@ from tests.world import (
     state_of,
     wait_until_idle,
 )
-
-from .archives import archive
 
 pytestmark = [pytest.mark.usefixtures("quick_worker"), pytest.mark.timeout(300)]
 

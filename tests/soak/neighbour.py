@@ -5,7 +5,6 @@ folder, catalog and upload, without the rest.
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import datetime
 import io
-import json
 import tarfile
 
 import aiohttp
@@ -20,6 +19,7 @@ from custom_components.dropbox_backup.sync.archive import backup_from_json
 from custom_components.dropbox_backup.sync.listing import remote_file
 from custom_components.dropbox_backup.sync.models import RemoteBackup
 from custom_components.dropbox_backup.sync.remote import BackupFolder
+from tests import core_archives
 from tests.dropbox_server import ControlClient
 
 INSTANCE = "the neighbours"
@@ -29,26 +29,8 @@ _TRIES = 20
 
 def archive(name: str, backup_id: str, date: datetime, *, instance: str = INSTANCE) -> bytes:
     """Return a backup archive as another Home Assistant makes it."""
-    about = {
-        "slug": backup_id,
-        "name": name,
-        "date": date.isoformat(),
-        "homeassistant": {"version": "2026.10.0", "exclude_database": True},
-        "extra": {"instance_id": instance},
-        "protected": False,
-        "type": "partial",
-        "version": 2,
-    }
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w") as tar:
-        for member, data in (
-            ("./backup.json", json.dumps(about).encode()),
-            ("homeassistant.tar.gz", bytes(20_000)),
-        ):
-            info = tarfile.TarInfo(member)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return made.getvalue()
+    about = {"slug": backup_id, "name": name, "date": date.isoformat()}
+    return core_archives.archive(20_000, **about, extra={"instance_id": instance})
 
 
 class Neighbour:

@@ -21,6 +21,7 @@ from custom_components.dropbox_backup.sync.archive import (
     check_whole,
     read_metadata,
 )
+from tests.core_archives import tar_of
 
 from .backups import agent_backups, json_values
 
@@ -58,13 +59,7 @@ def archive(metadata: Any, *, last: bool = False) -> bytes:
         ("./homeassistant.tar.gz", bytes(20_000)),
         ("./a.tar.gz", b"x"),
     ]
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:") as tar:
-        for name, data in reversed(members) if last else members:
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return buffer.getvalue()
+    return tar_of(dict(reversed(members) if last else members))
 
 
 @pytest.mark.parametrize("last", [False, True])
@@ -179,14 +174,9 @@ def test_of_an_archive_with_very_many_members_not_all_are_looked_at(tmp_path: Pa
 
 def test_an_archive_of_archives_is_not_taken_for_the_last_in_it() -> None:
     inner = archive(SUPERVISOR, last=True)
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:") as tar:
-        for name in ("Monday.tar", "Tuesday.tar"):
-            info = tarfile.TarInfo(name)
-            info.size = len(inner)
-            tar.addfile(info, io.BytesIO(inner))
+    outer = tar_of({"Monday.tar": inner, "Tuesday.tar": inner})
     with pytest.raises(ArchiveError, match=r"no backup\.json"):
-        read_metadata(buffer, len(buffer.getvalue()))
+        read_metadata(io.BytesIO(outer), len(outer))
 
 
 def test_a_backup_json_of_gigabytes_is_not_read() -> None:

@@ -1,5 +1,6 @@
 """Archives as Home Assistant writes them, with anything in their metadata."""
 
+from collections.abc import Mapping
 import io
 import json
 import tarfile
@@ -8,7 +9,7 @@ BAD_ID = "bad0bad0"
 
 
 def archive(size: int = 1000, **about: object) -> bytes:
-    """Return an archive as Home Assistant writes it; `about` goes into its backup.json."""
+    """Return an archive; `about` goes into its backup.json."""
     metadata = {
         "slug": BAD_ID,
         "name": "Odd",
@@ -21,14 +22,20 @@ def archive(size: int = 1000, **about: object) -> bytes:
         "type": "partial",
         "version": 2,
     }
-    members = {
-        "./backup.json": json.dumps(metadata | about).encode(),
-        "homeassistant.tar.gz": bytes(size),
-    }
+    return tar_of(
+        {
+            "./backup.json": json.dumps(metadata | about).encode(),
+            "homeassistant.tar.gz": bytes(size),
+        }
+    )
+
+
+def tar_of(members: Mapping[str, bytes]) -> bytes:
+    """Return a tar of these members, in their order."""
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as tar:
-        for member, data in members.items():
-            info = tarfile.TarInfo(member)
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
     return file.getvalue()
