@@ -244,9 +244,11 @@ async def test_a_source_of_another_length_is_never_committed(
     client: DropboxClient, dropbox_server: DropboxServer, claims: int
 ) -> None:
     source = Bytes(some_bytes(3 * BLOCK_SIZE - 1), claims=claims)
+    limits = UploadLimits(parallel=3)
     with pytest.raises(CorruptError, match="instead of"):
-        await upload(client, source, COMMIT)
+        await upload(client, source, COMMIT, limits=limits)
     assert dropbox_server.log.count(FINISH) == 0
+    assert limits.slots._value == 3, "it keeps none from the next upload"
 
 
 async def test_an_upload_goes_on_where_it_stopped(
@@ -322,9 +324,11 @@ async def test_a_changed_source_is_never_mixed_with_what_was_sent(
             on_session=keep_in(sessions),
         )
     dropbox_server.faults.clear()
+    dropbox_server.log.clear()
     other = some_bytes(3 * BLOCK_SIZE, seed=2)
     await upload(client, Bytes(other), COMMIT, session=sessions[-1])
     assert stored(account) == other
+    assert dropbox_server.log.count(FINISH) == 1, "no mixture becomes a file even for a moment"
 
 
 async def stopped_after_four_of_six(
@@ -388,6 +392,40 @@ async def test_a_source_that_is_marked_as_another_is_never_mixed_with_what_was_s
     other = Marked(some_bytes(6 * BLOCK_SIZE, seed=2), mark="2")
     await upload(client, other, COMMIT, session=session)
     assert stored(account) == other.data
+    assert dropbox_server.log.count(FINISH) == 1, "no mixture becomes a file even for a moment"
+
+
+async def test_chunks_that_are_there_behind_a_gap_count_when_they_have_been_read(
+    client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer
+) -> None:
+    source = Bytes(some_bytes(6 * BLOCK_SIZE))
+    session = await stopped_after_four_of_six(client, dropbox_server, source)
+    chunks = [block_digests(source.data[n * BLOCK_SIZE :][:BLOCK_SIZE]) for n in range(4)]
+    session.arrived, session.hash_state = 1, str(ResumableHash().plus(b"".join(chunks[0])))
+    session.ahead = {number: content_hash(chunks[number]) for number in (2, 3)}
+    # With one at a time, the gap is filled before the next chunk is read.
+    limits = UploadLimits(parallel=1)
+    await upload(client, source, COMMIT, session=session, limits=limits)
+    assert stored(account) == source.data
+    assert dropbox_server.log.bytes_received(APPEND) == 3 * BLOCK_SIZE
+
+
+@pytest.mark.parametrize("chunks", [5, 8])
+@pytest.mark.parametrize("kind", [Bytes, Marked])
+async def test_a_source_that_has_grown_or_shrunk_arrives_as_it_is_now(
+    client: DropboxClient,
+    account: DropboxAccount,
+    dropbox_server: DropboxServer,
+    kind: type[Bytes],
+    chunks: int,
+) -> None:
+    """It begins with the same bytes, which alone would pass for the whole of it."""
+    data = some_bytes(8 * BLOCK_SIZE)
+    before = kind(data[: 6 * BLOCK_SIZE])
+    session = await stopped_after_four_of_six(client, dropbox_server, before)
+    now = kind(data[: chunks * BLOCK_SIZE])
+    await upload(client, now, COMMIT, session=session)
+    assert stored(account) == now.data
 
 
 @pytest.mark.parametrize("notes", ["nonsense", "another state", "more has arrived"])
