@@ -22,7 +22,7 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator,
 # Home Assistant looks for custom integrations in the first `custom_components` that is imported,
 # and the pytest plugin has one of its own.
 import custom_components  # noqa: F401
-from custom_components.dropbox_backup.sync import publisher, reconciler
+from custom_components.dropbox_backup.sync import publisher, worker
 
 from .backup_page import BackupPage, OpenPage
 from .before_home_assistant import PORT, TLS
@@ -190,7 +190,7 @@ def open_page(
 @pytest.fixture
 def quick_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the worker begin at once, and publish every step of an upload."""
-    monkeypatch.setattr(reconciler, "_DEBOUNCE", 0.01)
+    monkeypatch.setattr(worker, "_DEBOUNCE", 0.01)
     monkeypatch.setattr(publisher, "_PROGRESS_INTERVAL", 0.0)
 
 

@@ -76,7 +76,7 @@ async def test_a_backup_waits_for_the_hours_and_goes_when_they_begin(
 
     async_fire_time_changed(hass, begin - timedelta(seconds=30))
     await asyncio.sleep(0.1)
-    assert not reconciler_of(entry)._requested.is_set()
+    assert reconciler_of(entry).idle
     async_fire_time_changed(hass, begin + timedelta(seconds=1))
     await wait_for_an_archive(hass, entry, dropbox_server)
     assert status(hass, entry) == "up_to_date"

@@ -189,7 +189,7 @@ async def test_a_check_comes_after_the_interval(
     last = state_of(entry).last_check
     async_fire_time_changed(hass, dt_util.utcnow() + timedelta(hours=5, minutes=59))
     await asyncio.sleep(0.1)
-    assert not reconciler_of(entry)._requested.is_set()
+    assert reconciler_of(entry).idle
     async_fire_time_changed(hass, dt_util.utcnow() + timedelta(hours=6, minutes=1))
     await wait_until(lambda: state_of(entry).last_check != last)
     await wait_until_idle(hass, entry)
@@ -202,10 +202,10 @@ async def test_a_backup_job_of_the_supervisor_starts_a_check(
     entry = await set_up_entry(hass, dropbox_server)
     event = {"event": "job", "data": {"name": job, "done": False, "reference": "1a2b3c4d"}}
     async_dispatcher_send(hass, "supervisor_event", event)
-    assert not reconciler_of(entry)._requested.is_set()
+    assert reconciler_of(entry).idle
     event["data"]["done"] = True  # type: ignore[index]  # JSON
     async_dispatcher_send(hass, "supervisor_event", event)
-    assert reconciler_of(entry)._requested.is_set()
+    assert not reconciler_of(entry).idle
     await wait_until_idle(hass, entry)
 
 

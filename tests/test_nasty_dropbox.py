@@ -12,7 +12,7 @@ import pytest
 import custom_components.dropbox_backup as integration
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api import rate_limit, transport
-from custom_components.dropbox_backup.sync import reconciler, remote_watch
+from custom_components.dropbox_backup.sync import remote_watch, worker
 from custom_components.dropbox_backup.sync.schedule import Schedule
 from custom_components.dropbox_backup.sync.state import ProblemKind, Status
 
@@ -180,7 +180,7 @@ async def test_the_worker_outlives_a_bug_says_so_once_and_goes_on(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(reconciler, "_AFTER_BUG", 0.05)
+    monkeypatch.setattr(worker, "_AFTER_BUG", 0.05)
     checked, failures = Schedule.checked, [1, 2, 3]
 
     def fail(self: Schedule, *args: object) -> None:

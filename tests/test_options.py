@@ -249,7 +249,7 @@ async def test_a_renewed_token_is_no_change_of_options(
     token = entry.data["token"] | {"expires_in": 14_399}
     hass.config_entries.async_update_entry(entry, data={**entry.data, "token": token})
     await hass.async_block_till_done()
-    assert not reconciler_of(entry)._requested.is_set()
+    assert reconciler_of(entry).idle
     assert dropbox_server.log.counters.total() == requests
 
 

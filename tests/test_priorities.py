@@ -16,7 +16,7 @@ from pytest_homeassistant_custom_component.common import async_fire_time_changed
 from custom_components.dropbox_backup.backup import agent_id_of
 from custom_components.dropbox_backup.const import CONF_KEEP
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.sync import reconciler
+from custom_components.dropbox_backup.sync import worker
 from custom_components.dropbox_backup.sync.state import ProblemKind, Status
 
 from .dropbox_server import DropboxServer, Fault, FaultKind
@@ -373,7 +373,7 @@ async def test_back_up_now_outlives_a_reload_before_the_worker_looks(
     entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
     await wait_until_idle(hass, entry)
     with monkeypatch.context() as slow:
-        slow.setattr(reconciler, "_DEBOUNCE", 60)
+        slow.setattr(worker, "_DEBOUNCE", 60)
         await reconciler_of(entry).back_up()
         await wait_until(lambda: async_get_manager(hass).state is BackupManagerState.IDLE)
         await hass.async_block_till_done()

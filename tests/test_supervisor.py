@@ -27,7 +27,7 @@ from custom_components.dropbox_backup.const import (
     DOMAIN,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.sync import local, reconciler
+from custom_components.dropbox_backup.sync import local, worker
 from custom_components.dropbox_backup.sync.models import BackupId
 from custom_components.dropbox_backup.sync.names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.state import ProblemKind, Status
@@ -312,7 +312,7 @@ def unhurried_worker(quick_worker: None, monkeypatch: pytest.MonkeyPatch) -> Non
     """Let Home Assistant ask for Supervisor's locations while the worker waits, for a second in
     real life.
     """
-    monkeypatch.setattr(reconciler, "_DEBOUNCE", 0.3)
+    monkeypatch.setattr(worker, "_DEBOUNCE", 0.3)
 
 
 @pytest.mark.usefixtures("unhurried_worker")
@@ -714,11 +714,11 @@ async def test_events_of_supervisor_about_other_things_start_no_check(
         {"event": "supervisor_update", "data": {}},
     ):
         async_dispatcher_send(hass, "supervisor_event", event)
-    assert not reconciler_of(entry)._requested.is_set()
+    assert reconciler_of(entry).idle
 
     ended = {"event": "job", "data": {"name": "backup_manager_full_backup", "done": True}}
     async_dispatcher_send(hass, "supervisor_event", ended)
-    assert reconciler_of(entry)._requested.is_set(), "the one that is about a backup does"
+    assert not reconciler_of(entry).idle, "the one that is about a backup does"
     await wait_until_idle(hass, entry)
 
 

@@ -46,7 +46,7 @@ async def entry(hass: HomeAssistant, dropbox_server: DropboxServer) -> DropboxBa
 
 def is_requested(entry: DropboxBackupConfigEntry) -> bool:
     """Tell whether a check is due."""
-    return reconciler_of(entry)._requested.is_set()
+    return reconciler_of(entry)._inbox.has_news
 
 
 async def test_backups_from_before_the_start_wait_until_home_assistant_has_started(
@@ -130,6 +130,6 @@ async def test_an_unloaded_account_hears_of_nothing(
     async_dispatcher_send(hass, "supervisor_event", {"event": "job", "data": job})
     await hass.async_block_till_done()
 
-    assert not reconciler._requested.is_set()
+    assert reconciler.idle
     assert not dropbox_server.log.records
     assert async_get_manager(hass).state is BackupManagerState.IDLE

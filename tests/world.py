@@ -250,8 +250,7 @@ def _is_idle(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> bool:
     reconciler = reconciler_of(entry)
     return (
         async_get_manager(hass).state is BackupManagerState.IDLE
-        and not reconciler._requested.is_set()
-        and not reconciler._wishes
+        and reconciler.idle
         and reconciler.state.next_check is not None
         and reconciler.state.status not in {Status.CHECKING, Status.UPLOADING, Status.PAUSING}
     )

@@ -22,7 +22,7 @@ from custom_components.dropbox_backup.backup import agent_id_of
 from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api import calls
-from custom_components.dropbox_backup.sync import reconciler
+from custom_components.dropbox_backup.sync import patience
 from custom_components.dropbox_backup.sync.names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.state import Status
 from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind, hash_bytes
@@ -234,6 +234,6 @@ async def test_a_check_that_fails_half_way_is_finished_by_the_next_one(
     life = await Life.prepare(hass, dropbox_server)
     requests = await life.pass_with(None)
     # As if the fault had lasted longer than the worker's patience.
-    monkeypatch.setattr(reconciler, "_PATIENCE", 0)
+    monkeypatch.setattr(patience, "WORKER", 0)
     for fault in _faults(pytestconfig, lot, requests):
         await life.pass_with(fault)

@@ -192,7 +192,7 @@ class House:
     async def check(self) -> None:
         """Let the worker do its work, and a second pass."""
         self._deleted, self._uploaded = [], []
-        await self._worker._reconcile()
+        await self._worker.worker.check()
         self._pass_a_second()
         self._check_run()
         self._pruned()
@@ -205,7 +205,7 @@ class House:
         self._deleted, self._uploaded = [], []
         self._power.cut_at, self._power.after = call, after
         try:
-            await self._worker._reconcile()
+            await self._worker.worker.check()
         except PowerCutError:
             pass
         except BaseExceptionGroup as group:

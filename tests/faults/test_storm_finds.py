@@ -16,6 +16,7 @@ from custom_components.dropbox_backup.sync import (
     listing,
     models,
     plan as plan_module,
+    planner,
     reconciler,
     remote,
     retention,
@@ -52,7 +53,7 @@ def _a_copy_of_another_size_passes(patch: Patch) -> None:
         missing = tuple(one for one in plan.upload if id_of(one.backup) not in known)
         return replace(plan, upload=missing)
 
-    patch.setattr(reconciler, "make_plan", make)
+    patch.setattr(planner, "make_plan", make)
 
 
 def _success_is_told_from_memory(patch: Patch) -> None:

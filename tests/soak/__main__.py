@@ -20,7 +20,7 @@ from homeassistant.util.ssl import client_context
 
 # Before the plugin brings a package of that name.
 import custom_components  # noqa: F401
-from custom_components.dropbox_backup.sync import publisher, reconciler
+from custom_components.dropbox_backup.sync import patience, publisher, worker
 from tests.dropbox_server import DropboxProcess
 
 from . import gauges
@@ -42,9 +42,8 @@ _PROGRESS_INTERVAL = 0.0
 
 async def soak(directory: Path, backups: int, seed: int, share: float) -> Outcome:
     """Live through it and settle the accounts."""
-    reconciler._PATIENCE = _PATIENCE
-    reconciler.Reconciler.refresh.__defaults__ = (_PATIENCE,)
-    reconciler._DEBOUNCE = _DEBOUNCE
+    patience.WORKER = _PATIENCE
+    worker._DEBOUNCE = _DEBOUNCE
     publisher._PROGRESS_INTERVAL = _PROGRESS_INTERVAL
     listener = Listener()
     logging.getLogger().addHandler(listener)

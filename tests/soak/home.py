@@ -307,7 +307,7 @@ class Home:
         return (
             self.entry.state is ConfigEntryState.LOADED
             and self.manager.state is BackupManagerState.IDLE
-            and not self.reconciler._requested.is_set()
+            and self.reconciler.idle
             and self.state.next_check is not None
             and self.state.status not in {Status.CHECKING, Status.UPLOADING, Status.PAUSING}
         )

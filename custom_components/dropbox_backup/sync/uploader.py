@@ -66,6 +66,14 @@ class Uploader:
         """The backups that are being uploaded, compared, or wait for their turn."""
         return self._transfers.under_way
 
+    async def ask_space(self) -> int | None:
+        """Publish how much room there is; return how many bytes are free, if Dropbox says it."""
+        space = await ask_space(self._client)
+        if space is None:
+            return None
+        self._publisher.publish(space=space)
+        return space.free
+
     async def prepare(self) -> None:
         """Open a session ahead of time: a backup is being made that will probably be uploaded.
 
@@ -140,9 +148,7 @@ class Uploader:
 
         password = self._local.password_for(self._agent_id)
         try:
-            if (space := await ask_space(self._client)) is not None:
-                self._publisher.publish(space=space)
-                _check_room(backup.size, space.free)
+            _check_room(backup.size, await self.ask_space())
             remote = await upload_whole(self._local, backup, open_stream, password, upload)
         except DeletedMeanwhileError:
             raise

@@ -234,7 +234,7 @@ class World:
         self._neighbour.shelf.made = {made.backup.backup_id: made}
         token = caller.set("neighbour")
         try:
-            await self._neighbour.worker._reconcile()
+            await self._neighbour.worker.worker.check()
         finally:
             caller.reset(token)
 

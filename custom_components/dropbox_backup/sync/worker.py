@@ -1,0 +1,128 @@
+"""The one worker that makes the plan true: when it works, and what it tells of it."""
+
+import asyncio
+import logging
+
+from homeassistant.core import callback
+from homeassistant.util import dt as dt_util
+
+from ..dropbox_api.errors import DropboxError
+from .gate import Gate
+from .inbox import Inbox
+from .journal import Journal
+from .local import LocalBackups
+from .problems import problem_of
+from .publisher import Publisher
+from .remote import BackupFolder
+from .runner import Runner
+from .schedule import Schedule
+from .state import Problem, ProblemKind, Status
+from .unexpected import UnexpectedErrors
+from .uploader import Uploader
+from .wishes import Run
+
+_LOGGER = logging.getLogger(__name__)
+
+# One backup causes several events: let them come together.
+_DEBOUNCE = 1.0
+# Seconds until the worker begins again after an error of its own.
+_AFTER_BUG = 60.0
+
+
+class Worker:
+    """Makes one run after the other, each when somebody has asked for it."""
+
+    def __init__(
+        self,
+        folder: BackupFolder,
+        local: LocalBackups,
+        journal: Journal,
+        inbox: Inbox,
+        gate: Gate,
+        publisher: Publisher,
+        uploader: Uploader,
+        runner: Runner,
+        schedule: Schedule,
+    ) -> None:
+        """Do nothing before `run`."""
+        self._folder = folder
+        self._local = local
+        self._journal = journal
+        self._inbox = inbox
+        self._gate = gate
+        self._publisher = publisher
+        self._uploader = uploader
+        self._runner = runner
+        self._schedule = schedule
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        unexpected = UnexpectedErrors("checking the backups")
+        self._folder.on_archives_read(self._runner.archives_were_read)
+        stop_watching = (self._publisher.watch_time(), self._gate.watch())
+        try:
+            while True:
+                await self._inbox.wait()
+                await asyncio.sleep(_DEBOUNCE)
+                try:
+                    await self._look()
+                except Exception as err:  # noqa: BLE001  (the worker outlives its own bugs)
+                    unexpected.tell(err)
+                    await asyncio.sleep(_AFTER_BUG)
+                    self._inbox.request("the last check ended in an error of our own")
+        finally:
+            for stop in (*stop_watching, self._schedule.cancel, self._folder.stop):
+                stop()
+            self._inbox.close()
+
+    async def _look(self) -> None:
+        # Before the question: while it is under way somebody may ask for another look.
+        self._inbox.looked()
+        # While a backup is being made an idle event is sure to follow, and with it a request.
+        if await self._local.ready():
+            await self.check()
+
+    async def check(self) -> None:
+        """Make one run now, tell what came of it, and set the time of the next one."""
+        run = Run()
+        self._journal.notes.results.last_attempt = dt_util.utcnow()
+        self._publisher.publish(working=Status.CHECKING)
+        try:
+            await self._runner.carry_out(run)
+        except DropboxError as err:
+            run.problem = problem_of(err)
+            run.not_before = getattr(err, "retry_after", None) or 0.0
+            if run.stopped_by is not None:
+                self._uploader.failed(*run.stopped_by)
+        except asyncio.CancelledError:
+            self._inbox.interrupt(run.wishes)
+            raise
+        except Exception:
+            # The worker must outlive its own bugs: what it left undone is tried again.
+            _LOGGER.exception("Unexpected error while checking the backups")
+            run.problem = Problem(ProblemKind.UPLOAD_FAILED, "unexpected error, see the log")
+        try:
+            await self._runner.answer(run, run.wishes)
+            self._finish(run)
+        except Exception:
+            self._inbox.interrupt(run.wishes)
+            raise
+
+    def _finish(self, run: Run) -> None:
+        if run.problem is None:
+            self._journal.notes.results.last_check = dt_util.utcnow()
+        self._publisher.take_problem(run.problem or self._publisher.state.unsolved)
+        self._schedule.checked(run.problem, run.not_before)
+        self._rest()
+
+    @callback
+    def tell_next_check(self) -> None:
+        """Publish when the worker looks next, if it rests. A run that is under way does so itself
+        when it ends.
+        """
+        if self._publisher.state.at_rest:
+            self._rest()
+
+    def _rest(self) -> None:
+        due = [when for when in (self._schedule.due, self._gate.opens_at) if when is not None]
+        self._publisher.publish(working=None, next_check=min(due, default=None))
