@@ -89,8 +89,10 @@ def _dates_in_the_future_are_believed(patch: Patch) -> None:
 
 
 def _who_deletes_stops_no_upload(patch: Patch) -> None:
-    async def delete(self: reconciler.Reconciler, backup_ids: Any) -> list[RemoteBackup]:
-        return await self.keeper.delete(backup_ids)
+    async def delete(
+        self: reconciler.Reconciler, backup_ids: Any, reason: str
+    ) -> list[RemoteBackup]:
+        return await self.keeper.delete(backup_ids, reason)
 
     patch.setattr(reconciler.Reconciler, "delete", delete)
 
