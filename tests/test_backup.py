@@ -407,6 +407,32 @@ async def test_a_deleted_backup_is_gone_from_dropbox_and_from_the_page(
     assert await page.backups() == {}
 
 
+async def test_home_assistant_deletes_nobodys_own_copy_but_its_action_does(
+    hass: HomeAssistant, dropbox_server: DropboxServer, page: BackupPage, dropbox: str
+) -> None:
+    """Its own retention asks as the page does: no one can tell the two apart."""
+    await page.make(dropbox)
+    backup = await page.the_backup()
+    files = dropbox_server.account.files
+    copy = f"{DEFAULT_FOLDER}/KEEP ME (before the renovation).tar"
+    files.move(archives(dropbox_server)[0], copy)
+    [entry] = hass.config_entries.async_loaded_entries(DOMAIN)
+    reconciler_of(entry).request("test")
+    await wait_until(
+        lambda: [one.file.name for one in state_of(entry).backups] == [Path(copy).name]
+    )
+    await wait_until_idle(hass, entry)
+
+    result = await page.ask("backup/delete", backup_id=backup["backup_id"])
+
+    assert dropbox in result["agent_errors"]
+    assert archives(dropbox_server) == [copy]
+    await hass.services.async_call(
+        DOMAIN, "delete", {"backup_ids": [backup["backup_id"]]}, blocking=True
+    )
+    assert archives(dropbox_server) == []
+
+
 async def test_a_backup_that_somebody_else_deleted_can_be_deleted(
     dropbox_server: DropboxServer, page: BackupPage, dropbox: str
 ) -> None:

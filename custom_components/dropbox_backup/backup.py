@@ -22,6 +22,7 @@ from .coordinator import DropboxBackupConfigEntry
 from .dropbox_api.errors import DropboxError, FullError, NotFoundError, SignInError
 from .packing import async_begin_packing, async_end_packing
 from .sync.archive import presentable
+from .sync.keeper import OwnCopyError
 from .sync.models import BackupId, RemoteBackup, read_date
 from .sync.reconciler import Reconciler
 from .sync.upload_notes import DeletedMeanwhileError
@@ -104,6 +105,12 @@ def _in_home_assistants_words(agent: DropboxBackupAgent) -> Generator[None]:
         raise BackupAgentError(
             translation_domain=DOMAIN, translation_key="deleted_meanwhile"
         ) from err
+    except OwnCopyError as err:
+        raise BackupAgentError(
+            translation_domain=DOMAIN,
+            translation_key="own_copy",
+            translation_placeholders={"file": err.file_name},
+        ) from err
     except NotFoundError as err:
         raise BackupNotFound(translation_domain=DOMAIN, translation_key="backup_not_found") from err
     except SignInError as err:
@@ -182,10 +189,14 @@ class DropboxBackupAgent(BackupAgent):
 
     @override
     async def async_delete_backup(self, backup_id: str, **kwargs: Any) -> None:
-        """Delete a backup."""
+        """Delete a backup. Home Assistant's own retention comes this way, too, and can't be told
+        from a person.
+        """
         with _in_home_assistants_words(self):
             texts = await common_texts(self.hass)
-            await self._reconciler.delete([BackupId(backup_id)], texts["by_home_assistant"])
+            await self._reconciler.delete(
+                [BackupId(backup_id)], texts["by_home_assistant"], spare_own_copies=True
+            )
 
 
 def _for_the_page(one: RemoteBackup) -> AgentBackup:

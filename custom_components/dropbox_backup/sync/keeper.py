@@ -29,6 +29,15 @@ class Pruning:
     unconfirmed: tuple[RemoteBackup, ...] = ()
 
 
+class OwnCopyError(Exception):
+    """A file that a person named is not to be deleted unless a person says so."""
+
+    def __init__(self, file_name: str) -> None:
+        """Keep the name of the file."""
+        super().__init__(file_name)
+        self.file_name = file_name
+
+
 class Keeper:
     """Everything that deletes goes through here, one after the other, and right after Dropbox was
     asked what lies there.
@@ -116,19 +125,27 @@ class Keeper:
     # Deleting
 
     async def delete(
-        self, backup_ids: Iterable[BackupId], reason: str = "asked for"
+        self,
+        backup_ids: Iterable[BackupId],
+        reason: str = "asked for",
+        *,
+        spare_own_copies: bool = False,
     ) -> list[RemoteBackup]:
         """Delete backups on a person's behalf; return them. They are not uploaded again by
-        themselves. `reason`: who asked for it, in words for people.
+        themselves. `reason`: who asked for it, in words for people. `spare_own_copies`: who asks
+        may be no person.
 
-        Raises `NotFoundError` before anything is deleted if one is not there, `RefusedError` if one
-        is pinned, and other `DropboxError`s.
+        Raises before anything is deleted: `NotFoundError` if one is not there, `RefusedError` if
+        one is pinned, `OwnCopyError` if one is a person's own copy and is to be spared. And other
+        `DropboxError`s.
         """
         async with self._one_at_a_time:
             await self._refresh()
             backups = [self._folder.find(backup_id) for backup_id in backup_ids]
             if pinned := [one.backup.name for one in backups if one.pinned]:
                 raise RefusedError(f"{', '.join(pinned)}: pinned")
+            if spare_own_copies and (own := [one for one in backups if self._is_own_copy(one)]):
+                raise OwnCopyError(own[0].file.name)
             # First: what was deleted on purpose must not come back, whatever happens in between.
             ids = {id_of(one.backup) for one in backups}
             self._journal.notes.dismissed |= ids
@@ -141,6 +158,9 @@ class Keeper:
             finally:
                 await self._deleted(backups)
             return backups
+
+    def _is_own_copy(self, one: RemoteBackup) -> bool:
+        return one.owner == self._instance_id and not is_our_name(one.file.name, one.backup)
 
     async def apply_retention(self, *, consent: bool = False) -> Pruning:
         """Delete what retention says, as far as it needs no consent or has it.

@@ -200,15 +200,19 @@ class Reconciler:
         plan = await self._planner.plan(self._journal.notes.dated(found.good, dt_util.utcnow()))
         return replace(plan, conflicts=(*found.bad, *plan.conflicts))
 
-    async def delete(self, backup_ids: Collection[BackupId], reason: str) -> list[RemoteBackup]:
+    async def delete(
+        self, backup_ids: Collection[BackupId], reason: str, *, spare_own_copies: bool = False
+    ) -> list[RemoteBackup]:
         """Delete backups on a person's behalf, and stop their uploads; return what was in Dropbox.
         They are not uploaded again by themselves. `reason`: who asked for it, in words for people.
 
-        Raises as `Keeper.delete`; what is on its way need not be there.
+        Arguments and errors are those of `Keeper.delete`; what is on its way need not be there.
         """
         stopped = await self.uploader.drop(backup_ids)
         there = [one for one in backup_ids if one not in stopped or self._folder.get(one)]
-        return await self.keeper.delete(there, reason) if there else []
+        if not there:
+            return []
+        return await self.keeper.delete(there, reason, spare_own_copies=spare_own_copies)
 
     async def apply_retention(self, *, consent: bool) -> Pruning:
         """Delete what retention says, on a person's behalf; return what became of it. `consent`:
