@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime, timedelta
 import os
 from typing import Any
 
@@ -391,7 +392,9 @@ async def test_a_persons_file_in_the_place_of_a_damaged_one_is_not_deleted(
     content = await content_of(hass, made)
     theirs = bytes([content[0] ^ 1]) + content[1:]
     dropbox_server.account.files.delete(place_of(made))
-    dropbox_server.account.files.put(place_of(made), theirs)
+    # Written by somebody else, and so at another second than the backup's.
+    theirs_from = datetime.fromisoformat(made.date) + timedelta(minutes=1)
+    dropbox_server.account.files.put(place_of(made), theirs, client_modified=theirs_from)
     await start_again(hass, entry)
     assert_all_is_well(entry, dropbox_server, made, content)
     assert in_dropbox(dropbox_server)[file_name(made)] == theirs
