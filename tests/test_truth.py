@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 import os
 from typing import Any
 
@@ -393,7 +393,7 @@ async def test_a_persons_file_in_the_place_of_a_damaged_one_is_not_deleted(
     theirs = bytes([content[0] ^ 1]) + content[1:]
     dropbox_server.account.files.delete(place_of(made))
     # Written by somebody else, and so at another second than the backup's.
-    theirs_from = datetime.fromisoformat(made.date) + timedelta(minutes=1)
+    theirs_from = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=1)
     dropbox_server.account.files.put(place_of(made), theirs, client_modified=theirs_from)
     await start_again(hass, entry)
     assert_all_is_well(entry, dropbox_server, made, content)
