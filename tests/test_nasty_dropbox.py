@@ -11,7 +11,7 @@ import pytest
 
 import custom_components.dropbox_backup as integration
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.dropbox_api import rate_limit, transport
+from custom_components.dropbox_backup.dropbox_api import rate_limit
 from custom_components.dropbox_backup.sync import remote_watch, worker
 from custom_components.dropbox_backup.sync.schedule import Schedule
 from custom_components.dropbox_backup.sync.state import ProblemKind, Status
@@ -80,8 +80,7 @@ async def test_the_worker_goes_on_after_any_wait(
     monkeypatch: pytest.MonkeyPatch,
     route: str,
 ) -> None:
-    for module in (rate_limit, transport):
-        monkeypatch.setattr(module, "LONGEST_REST", 0.5)
+    monkeypatch.setattr(rate_limit, "LONGEST_REST", 0.5)
     dropbox_server.faults.add(Fault(FaultKind.STATUS, route, status=429, headers=NEVER))
     await make_backup(hass)
     await wait_until_idle(hass, entry)

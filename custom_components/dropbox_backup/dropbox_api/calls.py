@@ -11,12 +11,12 @@ from typing import Any, Literal, Self
 
 import aiohttp
 
-from ..untrusted import whole_characters
+from .answers import Route, decode, read
 from .errors import DropboxError, RateLimitedError, SignInError, UnreachableError
 from .rate_limit import RateLimit
-from .sdk import json_decode, json_encode, session as sdk_session
+from .sdk import json_encode, session as sdk_session
 from .threads import in_thread
-from .transport import Body, OnFailure, Sending, read, request, request_id_of
+from .transport import Body, OnFailure, Sending, request
 
 type GetToken = Callable[[str | None], Awaitable[str]]
 """Returns a valid access token; given one that Dropbox has just refused, a new one. Raises
@@ -24,9 +24,6 @@ type GetToken = Callable[[str | None], Awaitable[str]]
 `UnreachableError`."""
 
 type Sleep = Callable[[float], Awaitable[None]]
-
-# SDK route objects are generated code without types.
-type Route = Any
 
 _HOSTS = {
     "api": lambda: sdk_session.API_HOST,
@@ -330,15 +327,3 @@ def _encode(
         return None
     headers["Content-Type"] = "application/octet-stream"
     return Body(data or b"", sending)
-
-
-def decode(route: Route, text: str, response: aiohttp.ClientResponse) -> Any:
-    """Return the route's result. Anything that is not one is somebody else's answer, such as a
-    captive portal's.
-    """
-    try:
-        return json_decode(route.result_type, whole_characters(text), strict=False)
-    except Exception as err:
-        raise UnreachableError(
-            "the answer is not one of Dropbox's", request_id_of(response)
-        ) from err

@@ -9,7 +9,8 @@ from typing import Any
 
 import aiohttp
 
-from .calls import Caller, decode
+from .answers import NOT_DROPBOXS, decode
+from .calls import Caller
 from .errors import (
     DropboxError,
     NotFoundError,
@@ -258,7 +259,7 @@ class DropboxClient(Caller):
             answer_timeout=_BATCH_TIMEOUT,
         )
         if len(result.entries) != len(sessions):
-            raise UnreachableError("the answer is not one of Dropbox's")
+            raise UnreachableError(NOT_DROPBOXS)
         return [
             entry.get_success() if entry.is_success() else refusal(_tags(entry), None)
             for entry in result.entries

@@ -13,6 +13,11 @@ LONGEST_REST = 15 * 60.0
 _LEAST_REST_OF_WRITES = 1.0
 
 
+def capped(seconds: float) -> float:
+    """Return for how many seconds we wait when we are asked to wait for so many."""
+    return min(max(0.0, seconds), LONGEST_REST)
+
+
 class RateLimit:
     """Until when Dropbox wants to rest, shared by all that call on behalf of one account."""
 
@@ -23,7 +28,7 @@ class RateLimit:
 
     def note(self, err: RateLimitedError) -> None:
         """Take note of what Dropbox asked for."""
-        seconds = min(err.retry_after or 0.0, LONGEST_REST)
+        seconds = capped(err.retry_after or 0.0)
         now = time.monotonic()
         if err.concerns_writes:
             rest = max(seconds, _LEAST_REST_OF_WRITES)

@@ -1,33 +1,19 @@
-"""One request to Dropbox and what became of it: an answer, or one of our errors.
-
-Wire format: https://www.dropbox.com/developers/documentation/http/documentation
-"""
+"""One request to Dropbox and what became of it: an answer, or one of our errors."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-import json
-import math
-import re
 import socket
 import time
-from typing import Any, TypeIs, cast, override
+from typing import cast, override
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import StreamWriter
 
-from .errors import (
-    DropboxError,
-    RateLimitedError,
-    RefusedError,
-    SignInError,
-    UnreachableError,
-    refusal,
-)
-from .rate_limit import LONGEST_REST
+from .answers import error_of
+from .errors import DropboxError, UnreachableError
 from .speed import SpeedLimit
 
 type OnSent = Callable[[int], None]
@@ -59,15 +45,6 @@ _MEMORY_OF_TLS = "_ssl_buffer_view"
 _LEAST_UNSENT = 128 * 1024
 # A deadline is moved at most so often: it costs a timer each time.
 _DEADLINE_STEP = 1.0
-_LONGEST_REASON = 200
-# Bytes of an error that are looked at, and seconds that they may take.
-_LARGEST_ERROR = 64 * 1024
-_LONGEST_ERROR = 60.0
-# Tags and ids are shown and stored: what looks otherwise was not made by Dropbox.
-_TAG = re.compile(r"[\w.]{1,100}", re.ASCII)
-_NOT_IN_ID = re.compile(r"[^\w.-]", re.ASCII)
-_LONGEST_ID = 64
-_REQUIRED_SCOPE = re.compile(r"required scope '([\w.]+)'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,123 +201,9 @@ async def request(
                 deadline.reschedule(None)  # from here on the read timeout watches
                 _read_little(response)
                 if response.status not in {200, 206}:
-                    raise await _error_of(response)
+                    raise await error_of(response)
                 yield response
     except TimeoutError as err:
         raise UnreachableError("Dropbox did not answer in time") from err
     except (aiohttp.ClientError, OSError) as err:
         raise UnreachableError(f"no connection to Dropbox: {type(err).__name__}") from err
-
-
-async def read(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    """Return the body, which may come in many pieces; of a longer one the first `limit` bytes."""
-    body = bytearray()
-    while len(body) < limit and (piece := await response.content.read(limit - len(body))):
-        body += piece
-    return bytes(body)
-
-
-def request_id_of(response: aiohttp.ClientResponse) -> str | None:
-    """Return what Dropbox's support asks for, if it is in the answer."""
-    return (
-        _NOT_IN_ID.sub("", response.headers.get("X-Dropbox-Request-Id", ""))[:_LONGEST_ID] or None
-    )
-
-
-async def _error_of(response: aiohttp.ClientResponse) -> DropboxError:
-    # One that breaks off is not judged: half of it may say something else.
-    async with asyncio.timeout(_LONGEST_ERROR):
-        text = (await read(response, _LARGEST_ERROR)).decode("utf-8", "replace")
-    # Dropbox quotes a header that it can't read.
-    secret = response.request_info.headers.get("Authorization", "").partition(" ")[2]
-    return _judge(response, text.replace(secret, "***") if secret else text)
-
-
-def _judge(response: aiohttp.ClientResponse, text: str) -> DropboxError:
-    """Return what an error says, or if that can't be read, what its status says."""
-    request_id = request_id_of(response)
-    answer = _json_of(text)
-    tags = _tags(answer)
-    reason = "/".join(tags)
-    match response.status:
-        # The login page of a hotel's network may have these numbers too.
-        case 401 | 403 if not reason and request_id is None:
-            return UnreachableError(f"unexpected answer with status {response.status}")
-        case 401:
-            return SignInError(reason or "the sign-in was refused", request_id)
-        case 403:
-            return RefusedError(reason or "access denied", request_id)
-        case 409 if reason:
-            return refusal(tags, request_id)
-        case 416:
-            return RefusedError("range/not_satisfiable", request_id)
-        case 422:
-            return RefusedError(f"path_root/{reason}", request_id)
-        case 429:
-            return RateLimitedError(
-                reason or "too_many_requests", request_id, _retry_after(response, answer)
-            )
-        # Dropbox tells in plain text what is wrong with the request. A page of somebody's proxy is
-        # not Dropbox's.
-        case 400 if request_id is not None:
-            # An app that lost a permission is told so in plain text only.
-            if scope := _REQUIRED_SCOPE.search(text):
-                return SignInError(f"missing_scope/{scope[1]}", request_id)
-            return RefusedError(_one_line(text) or "bad request", request_id)
-        case status:
-            return UnreachableError(f"unexpected answer with status {status}", request_id)
-
-
-def _json_of(text: str) -> Any:  # Any: of unknown shape
-    try:
-        return json.loads(text)
-    except ValueError, RecursionError:
-        return None
-
-
-def _tags(answer: Any) -> list[str]:  # Any: JSON of unknown shape
-    """Return Dropbox's error as its path of tags: `{".tag": "path", "path": {".tag": "x"}}` is
-    `[path, x]`.
-    """
-    node = answer.get("error") if isinstance(answer, dict) else None
-    tags: list[str] = []
-    while isinstance(node, dict):
-        tag = node.get(".tag")
-        if _is_tag(tag):
-            tags.append(tag)
-            if _is_tag(scope := node.get("required_scope")):
-                tags.append(scope)
-        following = [node.get("reason"), node.get(tag) if isinstance(tag, str) else None]
-        node = next((child for child in following if isinstance(child, dict)), None)
-    return tags
-
-
-def _is_tag(value: object) -> TypeIs[str]:
-    return isinstance(value, str) and _TAG.fullmatch(value) is not None
-
-
-def _retry_after(response: aiohttp.ClientResponse, answer: Any) -> float | None:
-    """Return how many seconds to wait, from the header (seconds or a date) or from the body; never
-    more than `LONGEST_REST`.
-    """
-    header = response.headers.get("Retry-After", "")
-    error = answer.get("error") if isinstance(answer, dict) else None
-    for value in (header, error.get("retry_after") if isinstance(error, dict) else None):
-        try:
-            seconds = float(value or "")
-        except TypeError, ValueError, OverflowError:
-            continue
-        if not math.isnan(seconds):
-            return _capped(seconds)
-    try:
-        return _capped(parsedate_to_datetime(header).timestamp() - time.time())
-    except TypeError, ValueError, OverflowError, OSError:
-        return None
-
-
-def _capped(seconds: float) -> float:
-    return min(max(0.0, seconds), LONGEST_REST)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:_LONGEST_REASON]

@@ -6,7 +6,7 @@ import time
 
 from ..dropbox_api.client import DropboxClient
 from ..dropbox_api.errors import CursorResetError, DropboxError
-from ..dropbox_api.rate_limit import LONGEST_REST
+from ..dropbox_api.rate_limit import capped
 from .models import id_of
 from .reconciler import Reconciler
 from .unexpected import UnexpectedErrors
@@ -60,7 +60,7 @@ async def _wait_for_change(client: DropboxClient, reconciler: Reconciler) -> Non
         result = await client.list_folder_longpoll(cursor, _LONGPOLL)
         if result.backoff:
             # Asked of longpolls only: nothing else waits for it.
-            await asyncio.sleep(min(result.backoff, LONGEST_REST))
+            await asyncio.sleep(capped(result.backoff))
         # The worker may have seen the change before us.
         if result.changes and cursor == reconciler.folder.cursor:
             return
