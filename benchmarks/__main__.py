@@ -12,10 +12,10 @@ import tempfile
 import time
 import traceback
 
-from . import growth, loop, manners, many, pages, profiling, transfers
-from .report import Report, write_section
-from .run import Runner
-from .stage import machine, stage
+from benchmarks import growth, loop, manners, many, pages, profiling, transfers
+from benchmarks.report import Report, write_section
+from benchmarks.run import Runner
+from benchmarks.stage import machine, stage
 
 type Benchmark = Callable[[Runner], None]
 

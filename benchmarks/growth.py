@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from .contenders.job import Job
-from .measure import Figures
-from .report import FAILED
-from .run import US, Runner, size_text
-from .seed import fill_folder
-from .stage import FREE, GIB, MIB, Stage
+from benchmarks.contenders.job import Job
+from benchmarks.measure import Figures
+from benchmarks.report import FAILED
+from benchmarks.run import US, Runner, size_text
+from benchmarks.seed import fill_folder
+from benchmarks.stage import FREE, GIB, MIB, Stage
 
 _COUNTS = (1, 10, 100, 1000)
 _FLAT = 1.25

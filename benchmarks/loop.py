@@ -5,13 +5,13 @@ import json
 import subprocess
 import sys
 
-from .contenders.job import Job
-from .measure import Figures
-from .pi import PI_SECONDS, PI_STEPS, slowness
-from .report import FAILED
-from .run import CORE, US, Runner
-from .seed import fill_folder
-from .stage import FREE, GIB, MIB, REPOSITORY, SHAPED
+from benchmarks.contenders.job import Job
+from benchmarks.measure import Figures
+from benchmarks.pi import PI_SECONDS, PI_STEPS, slowness
+from benchmarks.report import FAILED
+from benchmarks.run import CORE, US, Runner
+from benchmarks.seed import fill_folder
+from benchmarks.stage import FREE, GIB, MIB, REPOSITORY, SHAPED
 
 _BACKUPS = 1000
 _FOLDER = "/kept"
@@ -86,7 +86,7 @@ def loading(run: Runner) -> None:
     ours: Figures | None = None
     rows = []
     for name, module in (
-        ("**Dropbox Backup** (`dropbox_api.upload`, `.download`)", _OUR_MODULES),
+        ("**Dropbox Backup** (`dropbox_api.upload.upload`, `.download`)", _OUR_MODULES),
         ("`import dropbox`", "dropbox"),
         ("python-dropbox-api", "python_dropbox_api"),
     ):
@@ -210,7 +210,7 @@ def _mib(figures: Figures) -> str:
 
 
 _OUR_MODULES = (
-    "custom_components.dropbox_backup.dropbox_api.upload,"
+    "custom_components.dropbox_backup.dropbox_api.upload.upload,"
     "custom_components.dropbox_backup.dropbox_api.download"
 )
 _IMPORT = """

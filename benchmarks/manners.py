@@ -9,14 +9,13 @@ import time
 
 import aiohttp
 
+from benchmarks.contenders.job import Job
+from benchmarks.home import FOLDER, Home, signed_in
+from benchmarks.proxy import Meter
+from benchmarks.run import Runner
+from benchmarks.seed import write_large_archive
+from benchmarks.stage import FREE, GIB, MIB, SHAPED
 from tests.demo.world import World
-
-from .contenders.job import Job
-from .home import FOLDER, Home, signed_in
-from .proxy import Meter
-from .run import Runner
-from .seed import write_large_archive
-from .stage import FREE, GIB, MIB, SHAPED
 
 _LIMIT = 1e6  # bytes per second: 8 Mbit/s
 _LIMITED_SIZE = 40 * MIB

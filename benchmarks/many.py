@@ -12,14 +12,13 @@ import tempfile
 import time
 from typing import Any
 
+from benchmarks.contenders.job import Job
+from benchmarks.home import FOLDER, signed_in
+from benchmarks.report import FAILED
+from benchmarks.run import CORE, RCLONE, US, Runner
+from benchmarks.seed import archive, backups, fill_home
+from benchmarks.stage import FREE, MIB, SHAPED
 from tests.dropbox_server import ControlClient, Rules
-
-from .contenders.job import Job
-from .home import FOLDER, signed_in
-from .report import FAILED
-from .run import CORE, RCLONE, US, Runner
-from .seed import archive, backups, fill_home
-from .stage import FREE, MIB, SHAPED
 
 _COUNT = 50
 # An archive of about 2 MiB.

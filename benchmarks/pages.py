@@ -6,14 +6,14 @@ from pathlib import Path
 from statistics import median
 import tempfile
 
-from .contenders.job import Job
-from .home import FOLDER, Home, Start, signed_in
-from .loop import loading
-from .measure import Figures
-from .report import FAILED
-from .run import CORE, US, Runner
-from .seed import fill_folder, fill_for_core
-from .stage import FREE, SHAPED
+from benchmarks.contenders.job import Job
+from benchmarks.home import FOLDER, Home, Start, signed_in
+from benchmarks.loop import loading
+from benchmarks.measure import Figures
+from benchmarks.report import FAILED
+from benchmarks.run import CORE, US, Runner
+from benchmarks.seed import fill_folder, fill_for_core
+from benchmarks.stage import FREE, SHAPED
 
 _COUNTS = (1, 100, 1000)
 _MOST_LOOP_TIME = 0.1

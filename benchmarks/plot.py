@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from html import escape
 
-from .stage import REPOSITORY
+from benchmarks.stage import REPOSITORY
 
 _IMAGES = REPOSITORY / "docs" / "images"
 # Text, other bars, our bar: Dropbox's blue is readable on both.

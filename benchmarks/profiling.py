@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from .contenders.job import Job
-from .run import US, Runner
-from .stage import GIB
+from benchmarks.contenders.job import Job
+from benchmarks.run import US, Runner
+from benchmarks.stage import GIB
 
 _SIZE = GIB // 2
 # What has less is added up.

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 import re
 
-from .plot import Chart
-from .stage import REPOSITORY
+from benchmarks.plot import Chart
+from benchmarks.stage import REPOSITORY
 
 DOCUMENT = REPOSITORY / "docs" / "performance.md"
 FAILED = "failed"

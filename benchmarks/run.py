@@ -7,11 +7,10 @@ from statistics import median
 import subprocess
 import sys
 
+from benchmarks.measure import Figures
+from benchmarks.report import Report
+from benchmarks.stage import GIB, MIB, Stage, has_rclone
 from tests.dropbox_server import Line
-
-from .measure import Figures
-from .report import Report
-from .stage import GIB, MIB, Stage, has_rclone
 
 # What takes more seconds is measured once: there the line decides, and hardly varies.
 _LONG = 13.0

@@ -11,8 +11,8 @@ import tarfile
 
 from homeassistant.components.backup import AddonInfo, AgentBackup
 
-from custom_components.dropbox_backup.sync.catalog import CatalogEntry, write_catalog
-from custom_components.dropbox_backup.sync.names import CATALOG_NAME, file_name
+from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME, file_name
+from custom_components.dropbox_backup.sync.remote.catalog import CatalogEntry, write_catalog
 from tests.dropbox_server import ControlClient
 
 _APPS = 12  # of a well used Home Assistant OS

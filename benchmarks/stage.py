@@ -15,11 +15,10 @@ import sys
 import tempfile
 import time
 
+from benchmarks.contenders.job import Job
+from benchmarks.measure import Figures
+from benchmarks.proxy import PROXIED_HOSTS, Proxy
 from tests.dropbox_server import ControlClient, DropboxProcess, Line
-
-from .contenders.job import Job
-from .measure import Figures
-from .proxy import PROXIED_HOSTS, Proxy
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB

@@ -4,12 +4,10 @@ from dataclasses import replace
 from statistics import median
 import time
 
-from tests.dropbox_server import Line
-
-from .measure import Figures
-from .plot import Bar, Chart
-from .report import FAILED
-from .run import (
+from benchmarks.measure import Figures
+from benchmarks.plot import Bar, Chart
+from benchmarks.report import FAILED
+from benchmarks.run import (
     CORE,
     RCLONE,
     SDK,
@@ -21,7 +19,8 @@ from .run import (
     Runner,
     size_text,
 )
-from .stage import FREE, GIB, MIB, SHAPED, THIN
+from benchmarks.stage import FREE, GIB, MIB, SHAPED, THIN
+from tests.dropbox_server import Line
 
 _LINE_BYTES = {SHAPED: 25e6, THIN: 0.25e6}
 # A restore over a line of 2 Mbit/s takes 330 seconds; core's ends after 300.

@@ -15,8 +15,7 @@ from pytest_homeassistant_custom_component.typing import (
 )
 
 from custom_components.dropbox_backup.const import DOMAIN
-
-from .world import wait_until_idle
+from tests.world import wait_until_idle
 
 type Json = dict[str, Any]  # Any: that is what JSON is
 

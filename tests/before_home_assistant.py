@@ -23,7 +23,7 @@ PORT: int = _reserved.getsockname()[1]
 for _name in ("API_HOST", "API_CONTENT_HOST", "API_NOTIFY_HOST", "WEB_HOST"):
     os.environ[f"DROPBOX_{_name}"] = f"{HOST}:{PORT}"
 
-from .dropbox_server import certificates
+from tests.dropbox_server import certificates
 
 # One authority for all tests, because Home Assistant trusts the one that it saw first.
 TLS = Path(tempfile.mkdtemp(prefix="dropbox_backup_tests_"))

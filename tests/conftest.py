@@ -23,11 +23,10 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator,
 # and the pytest plugin has one of its own.
 import custom_components  # noqa: F401
 from custom_components.dropbox_backup.sync import publisher, worker
-
-from .backup_page import BackupPage, OpenPage
-from .before_home_assistant import PORT, TLS
-from .dropbox_server import DropboxServer
-from .supervisor import JobError, Supervisor
+from tests.backup_page import BackupPage, OpenPage
+from tests.before_home_assistant import PORT, TLS
+from tests.dropbox_server import DropboxServer
+from tests.supervisor import JobError, Supervisor
 
 # There is time for more than `scripts/test` does.
 THOROUGH = os.environ.get("THOROUGH") == "true"

@@ -14,12 +14,11 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 from custom_components.dropbox_backup.backup import agent_id_of
 from custom_components.dropbox_backup.const import CONF_KEEP
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.sync.backup_settings import BackupSettings, Encryption
-
-from .backup_page import OpenPage
-from .dropbox_server import DropboxServer
-from .test_repairs import choose, fix, issues
-from .world import (
+from custom_components.dropbox_backup.sync.decide.backup_settings import BackupSettings, Encryption
+from tests.backup_page import OpenPage
+from tests.dropbox_server import DropboxServer
+from tests.test_repairs import choose, fix, issues
+from tests.world import (
     entity,
     make_backup,
     set_up_entry,

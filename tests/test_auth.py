@@ -14,15 +14,14 @@ from custom_components.dropbox_backup.auth import EntryToken
 from custom_components.dropbox_backup.const import DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api.errors import SignInError, UnreachableError
-from custom_components.dropbox_backup.sync.state import ProblemKind
-
-from .dropbox_server import DropboxServer, Fault, FaultKind
-from .world import (
+from custom_components.dropbox_backup.sync.report.state import ProblemKind
+from tests.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.world import (
     MIB,
     archives,
+    engine_of,
     make_backup,
     problem_of,
-    reconciler_of,
     set_up_entry,
     state_of,
     wait_until_idle,
@@ -163,7 +162,7 @@ async def test_a_sign_in_that_is_revoked_during_an_upload_asks_once_to_sign_in_a
 
     await make_backup(hass, size=9 * MIB)
     await wait_until_idle(hass, entry)
-    reconciler_of(entry).request("once more")
+    engine_of(entry).request("once more")
     await wait_until_idle(hass, entry)
 
     problem = problem_of(entry)

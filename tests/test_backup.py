@@ -35,21 +35,20 @@ from custom_components.dropbox_backup.const import (
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api import calls
-from custom_components.dropbox_backup.sync.wishes import Selection
-
-from .backup_page import BackupPage, OpenPage, last_result, own_agents
-from .core_archives import tar_of
-from .dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
-from .world import (
+from custom_components.dropbox_backup.sync.requests import Selection
+from tests.backup_page import BackupPage, OpenPage, last_result, own_agents
+from tests.core_archives import tar_of
+from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
+from tests.world import (
     LOCAL_AGENT,
     MANUAL,
     MIB,
     archives,
+    engine_of,
     local_backups,
     local_path,
     make_backup,
     put_backup,
-    reconciler_of,
     set_up_entry,
     state_of,
     storage_key,
@@ -292,7 +291,7 @@ async def test_two_uploads_of_one_backup_at_once_are_one(
         async def stream() -> AsyncBytes:
             return AsyncBytes(path.read_bytes())
 
-        await reconciler_of(entry).uploader.upload_for_home_assistant(made, stream, lambda _: None)
+        await engine_of(entry).uploader.upload_for_home_assistant(made, stream, lambda _: None)
 
     await asyncio.gather(upload(), upload())
 
@@ -417,7 +416,7 @@ async def test_home_assistant_deletes_nobodys_own_copy_but_its_action_does(
     copy = f"{DEFAULT_FOLDER}/KEEP ME (before the renovation).tar"
     files.move(archives(dropbox_server)[0], copy)
     [entry] = hass.config_entries.async_loaded_entries(DOMAIN)
-    reconciler_of(entry).request("test")
+    engine_of(entry).request("test")
     await wait_until(
         lambda: [one.file.name for one in state_of(entry).backups] == [Path(copy).name]
     )
@@ -557,7 +556,7 @@ async def test_an_upload_that_is_cancelled_leaves_nothing_half_and_can_be_made_a
     assert archives(dropbox_server) == []
     assert state_of(entry).progress is None
     (made,) = await local_backups(hass)
-    outcomes = await reconciler_of(entry).request("once more", Selection(latest=True))
+    outcomes = await engine_of(entry).request("once more", Selection(latest=True))
     assert [one.remote is not None for one in outcomes.values()] == [True]
     assert list((await page.the_backup())["agents"]) == [LOCAL_AGENT, dropbox]
     assert (await page.the_backup())["backup_id"] == made.backup_id
@@ -691,7 +690,7 @@ async def test_a_download_that_is_given_up_lets_go_of_dropbox(
     agent: BackupAgent = async_get_manager(hass).backup_agents[dropbox]
     stream = await agent.async_download_backup(backup_id)
     assert len(await anext(aiter(stream))) < len(the_archive(dropbox_server))
-    connections = reconciler_of(entry)._client._session.connector
+    connections = engine_of(entry)._client._session.connector
     assert connections is not None
     assert connections._acquired
 

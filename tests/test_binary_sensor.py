@@ -11,16 +11,15 @@ import pytest
 from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api import calls
-
-from .dropbox_server import DropboxServer, Fault, FaultKind
-from .dropbox_server.line import Line
-from .world import (
+from tests.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.dropbox_server.line import Line
+from tests.world import (
     MIB,
+    engine_of,
     entity,
     let_it_have_failed_for_an_hour,
     make_backup,
     put_backup,
-    reconciler_of,
     set_up_entry,
     wait_until,
     wait_until_idle,
@@ -65,7 +64,7 @@ async def test_a_full_dropbox_is_a_problem_until_there_is_room(
     assert "no room" in problem(hass, entry).attributes["detail"]
 
     dropbox_server.account.quota = quota
-    reconciler_of(entry).request("there is room again")
+    engine_of(entry).request("there is room again")
     await wait_until_idle(hass, entry)
     assert problem(hass, entry).state == "off"
 
@@ -90,7 +89,7 @@ async def test_a_revoked_sign_in_is_a_problem_and_asks_to_sign_in_again(
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
     dropbox_server.tokens.revoke_all()
-    reconciler_of(entry).request("test")
+    engine_of(entry).request("test")
     await wait_until_idle(hass, entry)
 
     assert problem(hass, entry).state == "on"
@@ -105,7 +104,7 @@ async def test_a_dropbox_that_is_away_is_a_problem_until_it_is_back(
     entry = await set_up_entry(hass, dropbox_server)
     monkeypatch.setattr(calls, "_FIRST_WAIT", 1e6)  # longer than any patience
     dropbox_server.faults.add(Fault(FaultKind.STATUS, times=None))
-    reconciler_of(entry).request("test")
+    engine_of(entry).request("test")
     await wait_until_idle(hass, entry)
 
     assert problem(hass, entry).state == "off", "for a while that is everyday life"
@@ -116,7 +115,7 @@ async def test_a_dropbox_that_is_away_is_a_problem_until_it_is_back(
     assert problem(hass, entry).attributes["kind"] == "unreachable"
 
     dropbox_server.faults.clear()
-    reconciler_of(entry).request("test")
+    engine_of(entry).request("test")
     await wait_until_idle(hass, entry)
     assert problem(hass, entry).state == "off"
 
@@ -159,15 +158,15 @@ async def test_an_upload_that_moves_and_never_ends_is_a_problem_in_the_end(
     entry = await set_up_entry(hass, dropbox_server)
     dropbox_server.line = Line(upload_total=4 * MIB * 8 * 2)  # two chunks a second
     await make_backup(hass, size=24 * MIB)
-    results = reconciler_of(entry)._journal.notes.results
+    results = engine_of(entry)._journal.notes.results
     await wait_until(lambda: results.last_moved)
     results.watching_since = dt_util.utcnow() - timedelta(days=30)
-    reconciler_of(entry).publisher.publish()
+    engine_of(entry).publisher.publish()
     assert problem(hass, entry).state == "off", "it has just begun"
 
     assert results.moving_since is not None
     results.moving_since -= timedelta(days=3)
-    reconciler_of(entry).publisher.publish()
+    engine_of(entry).publisher.publish()
     assert problem(hass, entry).attributes["kind"] == "upload_overdue"
     assert problem(hass, entry).attributes["detail"].endswith("under way, but takes too long")
 

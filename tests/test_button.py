@@ -9,15 +9,14 @@ import pytest
 
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api import calls
-
-from .dropbox_server import DropboxServer, Fault, FaultKind
-from .world import (
+from tests.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.world import (
     MANUAL,
+    engine_of,
     entity,
     entity_id,
     local_backups,
     make_backup,
-    reconciler_of,
     set_up_entry,
     state_of,
     wait_until_idle,
@@ -102,7 +101,7 @@ async def test_back_up_now_is_not_forgotten_when_dropbox_is_away(
     await wait_until_idle(hass, entry)
 
     dropbox_server.faults.clear()
-    reconciler_of(entry).request("Dropbox is back")
+    engine_of(entry).request("Dropbox is back")
     await wait_until_idle(hass, entry)
     assert len(state_of(entry).backups) == 1
 

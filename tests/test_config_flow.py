@@ -31,16 +31,15 @@ from custom_components.dropbox_backup.const import (
     DOMAIN,
     SCOPES,
 )
-from custom_components.dropbox_backup.sync import account as account_module
-from custom_components.dropbox_backup.sync.account import Obstacle
-from custom_components.dropbox_backup.sync.catalog import CatalogEntry, write_catalog
-from custom_components.dropbox_backup.sync.manners import Hours
-from custom_components.dropbox_backup.sync.names import CATALOG_NAME
-
-from .before_home_assistant import TLS
-from .dropbox_server import DropboxAccount, DropboxApp, DropboxServer, Fault, FaultKind
-from .home_assistant import Client, Flows, JsonObject
-from .sync.backups import backup
+from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
+from custom_components.dropbox_backup.sync.decide.upload_window import Hours
+from custom_components.dropbox_backup.sync.remote import account as account_module
+from custom_components.dropbox_backup.sync.remote.account import Obstacle
+from custom_components.dropbox_backup.sync.remote.catalog import CatalogEntry, write_catalog
+from tests.before_home_assistant import TLS
+from tests.dropbox_server import DropboxAccount, DropboxApp, DropboxServer, Fault, FaultKind
+from tests.home_assistant import Client, Flows, JsonObject
+from tests.sync.backups import backup
 
 TEXTS: Final = json.loads(
     (Path(dropbox_backup.__file__).parent / "translations" / "en.json").read_text(encoding="utf-8")
@@ -1291,7 +1290,7 @@ async def test_speed_and_hours_are_in_force_at_once_and_can_be_taken_back(
     assert done["type"] == "create_entry"
     await hass.async_block_till_done()
     assert entry.options == {**PLAIN_OPTIONS, **MANNERS}
-    policy = entry.runtime_data.reconciler.gate.policy
+    policy = entry.runtime_data.engine.gate.policy
     assert policy.bytes_per_second == 937_500
     assert policy.hours == Hours(time(23), time(6, 30))
     assert policy.chunks_at_once == 3
@@ -1303,7 +1302,7 @@ async def test_speed_and_hours_are_in_force_at_once_and_can_be_taken_back(
     manners = {"speed_limit": 0, "chunks_at_once": 10}
     await person.sets_options(form, **PLAIN_OPTIONS, speed_and_hours=manners)
     await hass.async_block_till_done()
-    policy = entry.runtime_data.reconciler.gate.policy
+    policy = entry.runtime_data.engine.gate.policy
     assert policy.bytes_per_second is None
     assert policy.hours is None
     assert policy.chunks_at_once is None, "the default gives way where memory is short"

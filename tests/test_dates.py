@@ -10,16 +10,15 @@ from homeassistant.util import dt as dt_util
 import pytest
 
 from custom_components.dropbox_backup.const import CONF_KEEP
-from custom_components.dropbox_backup.sync.models import Missed
-
-from .core_archives import archive
-from .dropbox_server import DropboxServer
-from .world import (
+from custom_components.dropbox_backup.sync.decide.models import Missed
+from tests.core_archives import archive
+from tests.dropbox_server import DropboxServer
+from tests.world import (
+    engine_of,
     entity,
     make_backup,
     put_backup,
     put_local,
-    reconciler_of,
     set_up_entry,
     state_of,
     wait_until_idle,
@@ -70,14 +69,14 @@ async def test_a_backup_of_the_future_that_waits_does_not_keep_a_newer_one_away(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server, options={CONF_KEEP: 1})
-    reconciler = reconciler_of(entry)
-    reconciler.pause_uploads()
+    engine = engine_of(entry)
+    engine.pause_uploads()
     await make_dated(hass, "Future", FUTURE)
-    reconciler.request("test")
+    engine.request("test")
     await wait_until_idle(hass, entry)
     await make_backup(hass, "Night")
     await wait_until_idle(hass, entry)
-    reconciler.resume_uploads()
+    engine.resume_uploads()
     await wait_until_idle(hass, entry)
 
     assert [one.backup.name for one in state_of(entry).backups] == ["Night"]
@@ -91,11 +90,11 @@ async def test_a_backup_of_the_future_silences_no_alarm(
     put_backup(dropbox_server, "Future", date=FUTURE, instance_id=ours)
     dropbox_server.clock.offset = 0.0
     entry = await set_up_entry(hass, dropbox_server)
-    reconciler = reconciler_of(entry)
+    engine = engine_of(entry)
     [future] = state_of(entry).backups
     assert future.backup.date == FUTURE, "what is shown is what the archive says"
-    reconciler._journal.notes.results.watching_since = dt_util.utcnow() - timedelta(days=30)
-    reconciler.publisher.publish()
+    engine._journal.notes.results.watching_since = dt_util.utcnow() - timedelta(days=30)
+    engine.publisher.publish()
 
     assert entity(hass, entry, "binary_sensor", "problem").attributes["kind"] == "no_recent_backup"
 
@@ -105,11 +104,11 @@ async def test_what_was_noted_by_a_clock_of_the_future_is_taken_back(
     hass: HomeAssistant, dropbox_server: DropboxServer, note: str
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    reconciler = reconciler_of(entry)
-    results = reconciler._journal.notes.results
+    engine = engine_of(entry)
+    results = engine._journal.notes.results
     setattr(results, note, datetime.fromisoformat(FUTURE))
 
-    reconciler.publisher.publish()
+    engine.publisher.publish()
 
     assert getattr(results, note) <= dt_util.utcnow()
 
@@ -121,12 +120,12 @@ async def test_a_backup_that_did_not_get_there_is_told_after_a_clock_was_behind(
     entry = await set_up_entry(hass, dropbox_server)
     await make_backup(hass, "Good")
     await wait_until_idle(hass, entry)
-    reconciler = reconciler_of(entry)
-    reconciler._journal.notes.missed = Missed("Lost", dt_util.utcnow(), "no room")
+    engine = engine_of(entry)
+    engine._journal.notes.missed = Missed("Lost", dt_util.utcnow(), "no room")
     with monkeypatch.context() as behind:
         behind.setattr(dt_util, "utcnow", lambda: datetime.fromisoformat("2000-01-01T00:00:00Z"))
-        reconciler.publisher.publish()
-    reconciler.publisher.publish()
+        engine.publisher.publish()
+    engine.publisher.publish()
 
     problem = entity(hass, entry, "binary_sensor", "problem")
     assert problem.attributes["kind"] == "upload_failed"

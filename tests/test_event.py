@@ -11,14 +11,13 @@ from pytest_homeassistant_custom_component.common import async_capture_events
 
 from custom_components.dropbox_backup.const import CONF_KEEP, DOMAIN, EVENT_BACKUP
 from custom_components.dropbox_backup.logbook import Describe, async_describe_events
-from custom_components.dropbox_backup.sync.alarm import size_text
-from custom_components.dropbox_backup.sync.models import BackupId
-
-from .dropbox_server import DropboxServer, Fault, FaultKind
-from .world import (
+from custom_components.dropbox_backup.sync.decide.models import BackupId
+from custom_components.dropbox_backup.sync.report.alarm import size_text
+from tests.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.world import (
+    engine_of,
     entity_id,
     make_backup,
-    reconciler_of,
     set_up_entry,
     state_of,
     tell,
@@ -53,7 +52,7 @@ async def test_uploads_and_deletions_are_events(
     await wait_until_idle(hass, entry)
     second = await make_backup(hass, "Second")
     await wait_until_idle(hass, entry)
-    await reconciler_of(entry).keeper.delete([BackupId(second.backup_id)])
+    await engine_of(entry).pruner.delete([BackupId(second.backup_id)])
     await hass.async_block_till_done()
 
     told = [(one["event_type"], one["name"], one["reason"]) for one in seen]
@@ -117,18 +116,18 @@ async def test_a_backup_that_was_already_there_is_verified(
     entry = await set_up_entry(hass, dropbox_server)
     made = await make_backup(hass, "Nightly")
     await wait_until_idle(hass, entry)
-    [remote] = reconciler_of(entry).folder.backups
-    path = reconciler_of(entry).folder.path_of(remote.file.name)
-    catalog = reconciler_of(entry).folder.path_of("dropbox_backup_catalog.json")
+    [remote] = engine_of(entry).folder.backups
+    path = engine_of(entry).folder.path_of(remote.file.name)
+    catalog = engine_of(entry).folder.path_of("dropbox_backup_catalog.json")
     dropbox_server.account.files.delete(catalog)
-    reconciler_of(entry)._journal.notes.uploaded.clear()
+    engine_of(entry)._journal.notes.uploaded.clear()
     seen = listen(hass, entity_id(hass, entry, "event", "backup"))
     await hass.config_entries.async_reload(entry.entry_id)
     await wait_until_idle(hass, entry)
 
     assert dropbox_server.account.files.exists(path)
     assert "verified" in {one.get("event_type") for one in seen}
-    [remote] = reconciler_of(entry).folder.backups
+    [remote] = engine_of(entry).folder.backups
     assert remote.verified
     assert remote.backup.backup_id == made.backup_id
 

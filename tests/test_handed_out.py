@@ -13,14 +13,13 @@ from homeassistant.helpers import issue_registry as ir
 import pytest
 
 from custom_components.dropbox_backup.const import CONF_CHUNKS_AT_ONCE, DOMAIN
-from custom_components.dropbox_backup.sync.contents import examine
-from custom_components.dropbox_backup.sync.models import Protection
-from custom_components.dropbox_backup.sync.state import ProblemKind
-
-from .backup_page import OpenPage, last_result, own_agents
-from .dropbox_server import DropboxServer, Line
-from .supervisor import CLOUD, Contents, Fault, Supervisor, archives as making, parts
-from .world import (
+from custom_components.dropbox_backup.sync.archive.contents import examine
+from custom_components.dropbox_backup.sync.decide.models import Protection
+from custom_components.dropbox_backup.sync.report.state import ProblemKind
+from tests.backup_page import OpenPage, last_result, own_agents
+from tests.dropbox_server import DropboxServer, Line
+from tests.supervisor import CLOUD, Contents, Fault, Supervisor, archives as making, parts
+from tests.world import (
     APPEND,
     MIB,
     archives,

@@ -14,19 +14,18 @@ from custom_components.dropbox_backup.const import (
     CONF_HOURS_TO,
     CONF_SPEED_LIMIT,
 )
-from custom_components.dropbox_backup.sync.manners import Asker
-
-from .dropbox_server import DropboxServer, Line
-from .world import (
+from custom_components.dropbox_backup.sync.decide.upload_window import Origin
+from tests.dropbox_server import DropboxServer, Line
+from tests.world import (
     APPEND,
     CHUNK,
     MIB,
     SLOW,
     archives,
+    engine_of,
     entity,
     entity_id,
     make_backup,
-    reconciler_of,
     set_up_entry,
     state_of,
     status,
@@ -76,7 +75,7 @@ async def test_a_backup_waits_for_the_hours_and_goes_when_they_begin(
 
     async_fire_time_changed(hass, begin - timedelta(seconds=30))
     await asyncio.sleep(0.1)
-    assert reconciler_of(entry).idle
+    assert engine_of(entry).idle
     async_fire_time_changed(hass, begin + timedelta(seconds=1))
     await wait_for_an_archive(hass, entry, dropbox_server)
     assert status(hass, entry) == "up_to_date"
@@ -141,7 +140,7 @@ async def test_what_somebody_asked_for_goes_on_when_the_hours_end(
     await make_backup(hass, size=8 * CHUNK)
     await wait_until_idle(hass, entry)
     dropbox_server.line = SLOW
-    reconciler_of(entry).resume_uploads()
+    engine_of(entry).resume_uploads()
     press = {"entity_id": entity_id(hass, entry, "button", "upload_now")}
     await hass.services.async_call("button", "press", press, blocking=True)
     await wait_until(lambda: arrived(dropbox_server))
@@ -155,7 +154,7 @@ async def test_a_pause_is_stronger_than_the_hours(
 ) -> None:
     begin = in_hours(3)
     entry = await set_up_entry(hass, dropbox_server, options=options(begin, in_hours(5)))
-    reconciler_of(entry).pause_uploads()
+    engine_of(entry).pause_uploads()
     await make_backup(hass)
     await wait_until_idle(hass, entry)
     async_fire_time_changed(hass, begin + timedelta(seconds=1))
@@ -163,7 +162,7 @@ async def test_a_pause_is_stronger_than_the_hours(
     assert status(hass, entry) == "paused"
     assert archives(dropbox_server) == []
 
-    reconciler_of(entry).resume_uploads()
+    engine_of(entry).resume_uploads()
     await wait_until_idle(hass, entry)
     assert status(hass, entry) == "waiting_for_hours", "by the real clock it is not yet time"
 
@@ -172,10 +171,12 @@ async def test_a_speed_limit_holds_for_all_uploads_together_and_after_a_change_o
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server, options={CONF_SPEED_LIMIT: 32})
-    gate = reconciler_of(entry).gate
-    speed = gate.limits_of(Asker.WORKER).speed
-    assert all(gate.limits_of(asker).speed is speed for asker in Asker)
-    assert all(gate.limits_of(asker).slots is gate.limits_of(Asker.WORKER).slots for asker in Asker)
+    gate = engine_of(entry).gate
+    speed = gate.limits_of(Origin.WORKER).speed
+    assert all(gate.limits_of(origin).speed is speed for origin in Origin)
+    assert all(
+        gate.limits_of(origin).slots is gate.limits_of(Origin.WORKER).slots for origin in Origin
+    )
     begun = hass.loop.time()
     await make_backup(hass, size=8 * MIB)
     await wait_until_idle(hass, entry)
@@ -186,4 +187,4 @@ async def test_a_speed_limit_holds_for_all_uploads_together_and_after_a_change_o
     await hass.async_block_till_done()
     await wait_until_idle(hass, entry)
     assert speed.bytes_per_second == 62_500
-    assert reconciler_of(entry).gate.limits_of(Asker.HOME_ASSISTANT).speed is speed
+    assert engine_of(entry).gate.limits_of(Origin.HOME_ASSISTANT).speed is speed

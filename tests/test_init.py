@@ -24,12 +24,11 @@ from custom_components.dropbox_backup.const import (
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api import calls
-from custom_components.dropbox_backup.sync.account_notes import notes_name
-from custom_components.dropbox_backup.sync.journal import _JOURNALS
-from custom_components.dropbox_backup.sync.state import Status
-
-from .dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
-from .world import (
+from custom_components.dropbox_backup.sync.report.state import Status
+from custom_components.dropbox_backup.sync.storage.account_notes import notes_name
+from custom_components.dropbox_backup.sync.storage.journal import _JOURNALS
+from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
+from tests.world import (
     MANUAL,
     MIB,
     archives,

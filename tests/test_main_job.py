@@ -24,23 +24,22 @@ from custom_components.dropbox_backup.const import (
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api import calls
-from custom_components.dropbox_backup.sync import remote_watch
-from custom_components.dropbox_backup.sync.models import BackupId
-from custom_components.dropbox_backup.sync.state import ProblemKind, Status
-from custom_components.dropbox_backup.sync.wishes import Selection
-
-from .dropbox_server import DropboxServer, Fault, FaultKind, Rules
-from .world import (
+from custom_components.dropbox_backup.sync import remote_changes
+from custom_components.dropbox_backup.sync.decide.models import BackupId
+from custom_components.dropbox_backup.sync.report.state import ProblemKind, Status
+from custom_components.dropbox_backup.sync.requests import Selection
+from tests.dropbox_server import DropboxServer, Fault, FaultKind, Rules
+from tests.world import (
     MANUAL,
     MIB,
     archives,
+    engine_of,
     entity,
     local_backups,
     local_path,
     make_backup,
     problem_of,
     put_backup,
-    reconciler_of,
     set_up_entry,
     start_again,
     state_of,
@@ -133,7 +132,7 @@ async def test_many_deletions_after_a_change_wait_for_the_user(
     assert len(state_of(entry).unconfirmed) == 6
     assert state_of(entry).status is Status.NEEDS_ATTENTION
 
-    reconciler_of(entry).confirm_retention()
+    engine_of(entry).confirm_retention()
     await wait_until_idle(hass, entry)
     assert [one.backup.name for one in state_of(entry).backups] == ["New"]
     assert state_of(entry).unconfirmed == ()
@@ -159,12 +158,12 @@ async def test_what_the_user_deleted_from_dropbox_stays_deleted(
     entry = await set_up_entry(hass, dropbox_server)
     made = await make_backup(hass)
     await wait_until_idle(hass, entry)
-    await reconciler_of(entry).keeper.delete([BackupId(made.backup_id)])
+    await engine_of(entry).pruner.delete([BackupId(made.backup_id)])
     await hass.config_entries.async_reload(entry.entry_id)
     await wait_until_idle(hass, entry)
     assert archives(dropbox_server) == []
 
-    outcomes = await reconciler_of(entry).request("asked", Selection(latest=True))
+    outcomes = await engine_of(entry).request("asked", Selection(latest=True))
     assert outcomes[BackupId(made.backup_id)].remote
     assert len(archives(dropbox_server)) == 1
 
@@ -177,7 +176,7 @@ async def test_what_somebody_else_deleted_is_uploaded_again(
     await wait_until_idle(hass, entry)
     [path] = archives(dropbox_server)
     dropbox_server.account.files.delete(path)
-    reconciler_of(entry).request("test")
+    engine_of(entry).request("test")
     await wait_until_idle(hass, entry)
     assert archives(dropbox_server) == [path]
 
@@ -189,7 +188,7 @@ async def test_a_check_comes_after_the_interval(
     last = state_of(entry).last_check
     async_fire_time_changed(hass, dt_util.utcnow() + timedelta(hours=5, minutes=59))
     await asyncio.sleep(0.1)
-    assert reconciler_of(entry).idle
+    assert engine_of(entry).idle
     async_fire_time_changed(hass, dt_util.utcnow() + timedelta(hours=6, minutes=1))
     await wait_until(lambda: state_of(entry).last_check != last)
     await wait_until_idle(hass, entry)
@@ -202,10 +201,10 @@ async def test_a_backup_job_of_the_supervisor_starts_a_check(
     entry = await set_up_entry(hass, dropbox_server)
     event = {"event": "job", "data": {"name": job, "done": False, "reference": "1a2b3c4d"}}
     async_dispatcher_send(hass, "supervisor_event", event)
-    assert reconciler_of(entry).idle
+    assert engine_of(entry).idle
     event["data"]["done"] = True  # type: ignore[index]  # JSON
     async_dispatcher_send(hass, "supervisor_event", event)
-    assert not reconciler_of(entry).idle
+    assert not engine_of(entry).idle
     await wait_until_idle(hass, entry)
 
 
@@ -251,7 +250,7 @@ async def test_a_folder_that_vanished_is_made_again_and_filled(
     await make_backup(hass)
     await wait_until_idle(hass, entry)
     dropbox_server.account.files.delete(DEFAULT_FOLDER)
-    reconciler_of(entry).request("test")
+    engine_of(entry).request("test")
     await wait_until_idle(hass, entry)
     assert len(archives(dropbox_server)) == 1
     assert state_of(entry).folder_was_missing
@@ -309,7 +308,7 @@ async def test_unloading_during_an_upload_is_quick_and_loses_nothing(
 async def test_what_others_do_in_the_folder_is_seen_within_moments(
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_watch, "_AFTER_CHANGE", 0.1)  # the local Dropbox shows it at once
+    monkeypatch.setattr(remote_changes, "_AFTER_CHANGE", 0.1)  # the local Dropbox shows it at once
     entry = await set_up_entry(hass, dropbox_server)
     made = await make_backup(hass)
     await wait_until_idle(hass, entry)
@@ -385,7 +384,7 @@ async def test_an_upload_writes_nothing_into_a_storage_that_is_being_packed(
 ) -> None:
     """Home Assistant gives a backup up when a file vanishes that it has just seen."""
     entry = await set_up_entry(hass, dropbox_server)
-    journal = reconciler_of(entry)._journal
+    journal = engine_of(entry)._journal
     written = storage_key(entry)
     await async_get_manager(hass).async_pre_backup_actions()
     journal.notes.dismissed.add(BackupId("x"))
@@ -424,7 +423,7 @@ async def test_no_session_is_opened_ahead_while_uploads_are_paused(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    reconciler_of(entry).pause_uploads()
+    engine_of(entry).pause_uploads()
     dropbox_server.log.clear()
     await async_get_manager(hass).async_pre_backup_actions()
     await asyncio.sleep(0.5)
@@ -472,7 +471,7 @@ async def test_a_full_dropbox_does_not_delete_many_without_consent(
     problem = problem_of(entry)
     assert problem.kind is ProblemKind.FULL
 
-    reconciler_of(entry).confirm_retention()
+    engine_of(entry).confirm_retention()
     await wait_until_idle(hass, entry)
     assert [one.backup.name for one in state_of(entry).backups] == ["New", "Old 5"]
     assert state_of(entry).problem is None

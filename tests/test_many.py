@@ -11,11 +11,10 @@ from custom_components.dropbox_backup.const import (
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api import calls
-from custom_components.dropbox_backup.sync.names import file_name
-from custom_components.dropbox_backup.sync.state import ProblemKind
-
-from .dropbox_server import DropboxServer, Fault, FaultKind, Line, Rules
-from .world import (
+from custom_components.dropbox_backup.sync.decide.file_names import file_name
+from custom_components.dropbox_backup.sync.report.state import ProblemKind
+from tests.dropbox_server import DropboxServer, Fault, FaultKind, Line, Rules
+from tests.world import (
     FINISH,
     MANUAL,
     MIB,

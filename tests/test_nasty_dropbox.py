@@ -12,17 +12,16 @@ import pytest
 import custom_components.dropbox_backup as integration
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api import rate_limit
-from custom_components.dropbox_backup.sync import remote_watch, worker
+from custom_components.dropbox_backup.sync import remote_changes, worker
+from custom_components.dropbox_backup.sync.report.state import ProblemKind, Status
 from custom_components.dropbox_backup.sync.schedule import Schedule
-from custom_components.dropbox_backup.sync.state import ProblemKind, Status
-
-from .dropbox_server import DropboxServer, Fault, FaultKind
-from .world import (
+from tests.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.world import (
     archives,
+    engine_of,
     make_backup,
     problem_of,
     put_backup,
-    reconciler_of,
     set_up_entry,
     state_of,
     wait_until,
@@ -66,7 +65,7 @@ async def test_a_wait_for_ever_is_one_of_minutes_and_shown(
     assert state.next_check - dt_util.utcnow() < timedelta(minutes=20)
 
     dropbox_server.log.clear()
-    reconciler_of(entry).request("a person is impatient")
+    engine_of(entry).request("a person is impatient")
     await wait_until_idle(hass, entry)
     assert state_of(entry).status is Status.RETRYING
     assert not dropbox_server.log.records, "Dropbox has asked to wait"
@@ -91,8 +90,8 @@ async def test_the_worker_goes_on_after_any_wait(
 @pytest.fixture
 def quick_watch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the watch look at once, also after trouble."""
-    monkeypatch.setattr(remote_watch, "_AFTER_CHANGE", 0.05)
-    monkeypatch.setattr(remote_watch, "_AFTER_TROUBLE", 0.2)
+    monkeypatch.setattr(remote_changes, "_AFTER_CHANGE", 0.05)
+    monkeypatch.setattr(remote_changes, "_AFTER_TROUBLE", 0.2)
 
 
 @pytest.mark.parametrize("route", ["files/list_folder/continue", "files/list_folder/longpoll"])
@@ -102,7 +101,7 @@ async def test_a_dead_cursor_is_a_new_listing_at_once_and_no_missing_folder(
     monkeypatch: pytest.MonkeyPatch,
     route: str,
 ) -> None:
-    monkeypatch.setattr(remote_watch, "_AFTER_CHANGE", 0.05)
+    monkeypatch.setattr(remote_changes, "_AFTER_CHANGE", 0.05)
     entry = await set_up_entry(hass, dropbox_server)
     await wait_until(lambda: dropbox_server.log.of("files/list_folder/longpoll"))
     dropbox_server.faults.add(Fault(FaultKind.RESET_CURSOR, route, times=1))

@@ -28,18 +28,17 @@ from custom_components.dropbox_backup.const import (
     CONF_UPLOAD_AUTOMATICALLY,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-
-from .dropbox_server import DropboxServer, Line
-from .test_hours import arrived, in_hours
-from .world import (
+from tests.dropbox_server import DropboxServer, Line
+from tests.test_hours import arrived, in_hours
+from tests.world import (
     APPEND,
     CHUNK,
     SLOW,
     archives,
+    engine_of,
     entity,
     make_backup,
     put_backup,
-    reconciler_of,
     set_up_entry,
     start_again,
     state_of,
@@ -224,14 +223,14 @@ async def test_a_lower_number_to_keep_deletes_at_once_but_asks_when_that_is_much
         await wait_until_idle(hass, entry)
         assert len(archives(dropbox_server)) == there
         assert state_of(entry).unconfirmed
-        shown = reconciler_of(entry).keeper.answer_about(state_of(entry).unconfirmed)
+        shown = engine_of(entry).pruner.answer_about(state_of(entry).unconfirmed)
 
         # The question goes with the rule that it was about, also if Dropbox is away meanwhile.
-        reconciler_of(entry).pause_uploads()
+        engine_of(entry).pause_uploads()
         await choose(hass, entry, {CONF_KEEP: 3})
         assert not state_of(entry).unconfirmed
         assert not [one for one in ir.async_get(hass).issues if one[1].startswith("confirm_")]
-        assert not reconciler_of(entry).confirm_retention(shown), "it was about another rule"
+        assert not engine_of(entry).confirm_retention(shown), "it was about another rule"
         await wait_until_idle(hass, entry)
         assert len(archives(dropbox_server)) == there
         assert len(state_of(entry).unconfirmed) == there - 3
@@ -249,7 +248,7 @@ async def test_a_renewed_token_is_no_change_of_options(
     token = entry.data["token"] | {"expires_in": 14_399}
     hass.config_entries.async_update_entry(entry, data={**entry.data, "token": token})
     await hass.async_block_till_done()
-    assert reconciler_of(entry).idle
+    assert engine_of(entry).idle
     assert dropbox_server.log.counters.total() == requests
 
 
@@ -262,4 +261,4 @@ async def test_options_that_are_saved_while_the_account_is_not_loaded_hold_later
     await hass.async_block_till_done()
     assert entry.state is ConfigEntryState.NOT_LOADED
     await start_again(hass, entry)
-    assert reconciler_of(entry).gate.policy.check_interval == timedelta(hours=2)
+    assert engine_of(entry).gate.policy.check_interval == timedelta(hours=2)

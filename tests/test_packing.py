@@ -17,14 +17,13 @@ from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
 from custom_components.dropbox_backup import packing
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.sync.write_hold import write_hold_of
-
-from .dropbox_server import DropboxServer
-from .supervisor import Contents, Supervisor
-from .world import (
+from custom_components.dropbox_backup.sync.storage.write_hold import write_hold_of
+from tests.dropbox_server import DropboxServer
+from tests.supervisor import Contents, Supervisor
+from tests.world import (
     archives,
+    engine_of,
     make_backup,
-    reconciler_of,
     set_up_entry,
     shut_down,
     start_again,
@@ -126,7 +125,7 @@ async def test_what_is_deleted_after_supervisor_died_while_it_packed_stays_delet
     if sign == "it is gone":
         await supervisor.start()
         await wait_until_idle(hass, entry)
-    reconciler_of(entry).request("a look")
+    engine_of(entry).request("a look")
     await wait_until_idle(hass, entry)
     assert archives(dropbox_server) == []
     if sign == "time":

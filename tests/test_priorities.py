@@ -17,10 +17,9 @@ from custom_components.dropbox_backup.backup import agent_id_of
 from custom_components.dropbox_backup.const import CONF_KEEP
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync import worker
-from custom_components.dropbox_backup.sync.state import ProblemKind, Status
-
-from .dropbox_server import DropboxServer, Fault, FaultKind
-from .world import (
+from custom_components.dropbox_backup.sync.report.state import ProblemKind, Status
+from tests.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.world import (
     APPEND,
     LOCAL_AGENT,
     MANUAL,
@@ -28,9 +27,9 @@ from .world import (
     SLOW,
     archives,
     ask,
+    engine_of,
     make_backup,
     problem_of,
-    reconciler_of,
     set_up_entry,
     state_of,
     wait_until,
@@ -77,7 +76,7 @@ async def paused_with_a_backlog(
         await make_backup(hass, name, size=LARGE)
     await wait_until_idle(hass, entry)
     assert in_dropbox(entry) == {*there}
-    reconciler_of(entry).pause_uploads()
+    engine_of(entry).pause_uploads()
     for name in here:
         await make_backup(hass, name, size=0 if "small" in name else LARGE)
     await wait_until_idle(hass, entry)
@@ -110,7 +109,9 @@ async def test_backups_arrive_while_dropbox_does_not_say_how_much_room_there_is(
     monkeypatch: pytest.MonkeyPatch,
     fault: Fault,
 ) -> None:
-    monkeypatch.setattr("custom_components.dropbox_backup.sync.account._PATIENCE_FOR_SPACE", 0.2)
+    monkeypatch.setattr(
+        "custom_components.dropbox_backup.sync.remote.account._PATIENCE_FOR_SPACE", 0.2
+    )
     dropbox_server.faults.add(fault)
     entry = await set_up_entry(hass, dropbox_server)
     await make_backup(hass, "By the worker")
@@ -193,7 +194,7 @@ async def test_a_smaller_one_arrives_though_no_room_can_be_made_for_a_larger_one
     )
     dropbox_server.account.quota = dropbox_server.account.used + LARGE + 2 * MIB
     refuse_deletions(dropbox_server)
-    reconciler_of(entry).resume_uploads()
+    engine_of(entry).resume_uploads()
     await wait_until_idle(hass, entry)
     assert in_dropbox(entry) == {"1", "2", "3", "4 (small)", "6"}
 
@@ -205,7 +206,7 @@ async def test_room_is_made_for_one_backup_after_the_other(
         hass, dropbox_server, here=["4", "5", "6"], there=["1", "2", "3"]
     )
     dropbox_server.account.quota = dropbox_server.account.used + LARGE + 2 * MIB
-    reconciler_of(entry).resume_uploads()
+    engine_of(entry).resume_uploads()
     await wait_until_idle(hass, entry)
     assert in_dropbox(entry) == {"4", "5", "6"}
     assert state_of(entry).problem is None
@@ -247,7 +248,7 @@ async def a_new_one_is_made_while_another_is_uploaded(
 ) -> None:
     stalled = server.faults.add(Fault(FaultKind.STALL, APPEND, seconds=60))
     server.log.clear()
-    reconciler_of(entry).resume_uploads()
+    engine_of(entry).resume_uploads()
     await wait_until(lambda: server.log.count(APPEND))
     await make_backup(hass, "New", size=LARGE)
     server.faults.remove(stalled.id)
@@ -346,7 +347,7 @@ async def test_what_was_asked_for_survives_a_reload_in_the_middle(
     dropbox_server.line = type(SLOW)()
     await wait_until(lambda: in_dropbox(entry) == {"Wanted"})
     await wait_until_idle(hass, entry)
-    notes = reconciler_of(entry)._journal.notes
+    notes = engine_of(entry)._journal.notes
     assert notes.wanted == set()
     assert not notes.everything_wanted
 
@@ -374,7 +375,7 @@ async def test_back_up_now_outlives_a_reload_before_the_worker_looks(
     await wait_until_idle(hass, entry)
     with monkeypatch.context() as slow:
         slow.setattr(worker, "_DEBOUNCE", 60)
-        await reconciler_of(entry).back_up()
+        await engine_of(entry).back_up()
         await wait_until(lambda: async_get_manager(hass).state is BackupManagerState.IDLE)
         await hass.async_block_till_done()
         await hass.config_entries.async_reload(entry.entry_id)
@@ -391,7 +392,7 @@ async def test_back_up_now_outlives_a_reload_before_the_worker_looks(
 async def ask_again_and_again(entry: DropboxBackupConfigEntry) -> None:
     """Have a check asked for all the time, as an automation that goes wrong may."""
     while True:
-        reconciler_of(entry).request("once more")
+        engine_of(entry).request("once more")
         await asyncio.sleep(0.02)
 
 
@@ -400,7 +401,9 @@ async def impatient(
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncGenerator[DropboxBackupConfigEntry]:
     """Return an account whose worker is asked to look again more often than it can."""
-    monkeypatch.setattr("custom_components.dropbox_backup.sync.account._PATIENCE_FOR_SPACE", 0.2)
+    monkeypatch.setattr(
+        "custom_components.dropbox_backup.sync.remote.account._PATIENCE_FOR_SPACE", 0.2
+    )
     dropbox_server.faults.add(Fault(FaultKind.STALL, SPACE, seconds=60, times=None))
     entry = await set_up_entry(hass, dropbox_server)
     await wait_until_idle(hass, entry)

@@ -14,19 +14,18 @@ from custom_components.dropbox_backup.const import (
     CONF_UPLOAD_AUTOMATICALLY,
     DEFAULT_FOLDER,
 )
-from custom_components.dropbox_backup.sync.contents import examine
-from custom_components.dropbox_backup.sync.models import Protection
-from custom_components.dropbox_backup.sync.wishes import Selection
-
-from .core_archives import tar_of
-from .dropbox_server import DropboxServer
-from .supervisor import Contents, archives as making
-from .world import (
+from custom_components.dropbox_backup.sync.archive.contents import examine
+from custom_components.dropbox_backup.sync.decide.models import Protection
+from custom_components.dropbox_backup.sync.requests import Selection
+from tests.core_archives import tar_of
+from tests.dropbox_server import DropboxServer
+from tests.supervisor import Contents, archives as making
+from tests.world import (
     archives,
     ask,
+    engine_of,
     put_backup,
     put_local,
-    reconciler_of,
     set_up_entry,
     the_archive,
     use_key,
@@ -104,7 +103,7 @@ async def test_what_is_told_is_what_the_bytes_are(
     newest = hass.states.get("sensor.dropbox_ada_example_last_backup")
     assert newest is not None
     assert newest.attributes["encrypted"] == told
-    [shown] = reconciler_of(entry).folder.backups
+    [shown] = engine_of(entry).folder.backups
     flag = Protection(told).as_flag
     assert shown.backup.protected == (flagged if flag is None else flag)
 
@@ -115,7 +114,7 @@ async def test_what_others_uploaded_is_unknown(
     put_backup(dropbox_server, "Theirs")
     entry = await set_up_entry(hass, dropbox_server)
     await wait_until_idle(hass, entry)
-    [shown] = reconciler_of(entry).folder.backups
+    [shown] = engine_of(entry).folder.backups
     assert shown.protection is Protection.UNKNOWN
 
 
@@ -141,12 +140,12 @@ async def test_what_others_uploaded_is_known_once_it_was_compared_with_what_lies
     entry = await set_up_entry(hass, dropbox_server, options={CONF_UPLOAD_AUTOMATICALLY: not asked})
     await wait_until_idle(hass, entry)
     if asked:
-        await reconciler_of(entry).request("a person asks", Selection(latest=True))
+        await engine_of(entry).request("a person asks", Selection(latest=True))
         await wait_until_idle(hass, entry)
 
     [_] = archives(dropbox_server)
     [listed] = (await ask(hass, "list_backups"))["backups"]
     assert listed["verified"]
     assert listed["encrypted"] == told
-    [shown] = reconciler_of(entry).folder.backups
+    [shown] = engine_of(entry).folder.backups
     assert shown.backup.protected == Protection(told).as_flag

@@ -14,17 +14,16 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER, DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.sync.alarm import size_text
-from custom_components.dropbox_backup.sync.state import Problem, ProblemKind
-
-from .dropbox_server import DropboxServer, Fault, FaultKind
-from .world import (
+from custom_components.dropbox_backup.sync.report.alarm import size_text
+from custom_components.dropbox_backup.sync.report.state import Problem, ProblemKind
+from tests.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.world import (
     MIB,
     archives,
+    engine_of,
     entity,
     make_backup,
     put_backup,
-    reconciler_of,
     set_up_entry,
     state_of,
     wait_until,
@@ -110,7 +109,7 @@ async def test_a_full_dropbox_is_an_issue_until_there_is_room(
     assert "are needed" in shown["detail"]
 
     dropbox_server.account.quota = quota
-    reconciler_of(entry).request("there is room again")
+    engine_of(entry).request("there is room again")
     await wait_until_idle(hass, entry)
     assert not issues(hass)
 
@@ -140,7 +139,7 @@ async def test_a_folder_that_may_not_be_written_is_an_issue(
     assert list(issues(hass)) == [f"folder_not_writable_{entry.entry_id}"]
 
     dropbox_server.faults.clear()
-    reconciler_of(entry).request("allowed again")
+    engine_of(entry).request("allowed again")
     await wait_until_idle(hass, entry)
     assert not issues(hass)
 
@@ -152,9 +151,9 @@ async def test_a_vanished_folder_is_told_until_the_user_takes_note(
     await make_backup(hass)
     await wait_until_idle(hass, entry)
     dropbox_server.account.files.delete(DEFAULT_FOLDER)
-    reconciler_of(entry).request("test")
+    engine_of(entry).request("test")
     await wait_until_idle(hass, entry)
-    reconciler_of(entry).request("once more")
+    engine_of(entry).request("once more")
     await wait_until_idle(hass, entry)
 
     (issue_id,) = issues(hass)
@@ -261,7 +260,7 @@ async def test_what_the_user_keeps_stays_without_another_question(
     assert not issues(hass)
     names = [one.backup.name for one in state_of(entry).backups]
     assert names == ["Night 1", *(f"Old {n}" for n in range(4, -1, -1))], "nights are pruned"
-    reasons = {verdict.reason for verdict in await reconciler_of(entry).keeper.judge()}
+    reasons = {verdict.reason for verdict in await engine_of(entry).pruner.judge()}
     assert reasons == {"one of the newest 1", "you chose to keep it"}
 
     hass.config_entries.async_update_entry(entry, options={CONF_KEEP: 2})
@@ -313,7 +312,7 @@ async def test_the_progress_of_an_upload_does_not_touch_the_issues(
     events: list[Event[Any]] = async_capture_events(hass, "repairs_issue_registry_updated")
 
     for _ in range(10):
-        reconciler_of(entry).publisher.progressed(())
+        engine_of(entry).publisher.progressed(())
 
     assert not events
 
@@ -323,7 +322,7 @@ async def test_a_refused_sign_in_is_home_assistants_own_issue(
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
     dropbox_server.tokens.revoke_all()
-    reconciler_of(entry).request("test")
+    engine_of(entry).request("test")
     await wait_until(
         lambda: (
             ("homeassistant", f"config_entry_reauth_{DOMAIN}_{entry.entry_id}")
@@ -338,15 +337,15 @@ async def test_uploads_that_were_paused_for_too_long_go_on_when_the_user_agrees(
     hass: HomeAssistant, hass_client: ClientSessionGenerator, dropbox_server: DropboxServer
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    reconciler = reconciler_of(entry)
-    reconciler.pause_uploads()
+    engine = engine_of(entry)
+    engine.pause_uploads()
     await make_backup(hass)
     await wait_until_idle(hass, entry)
     assert not issues(hass), "a short pause is nobody's business"
 
-    notes = reconciler._journal.notes
+    notes = engine._journal.notes
     notes.results.watching_since = dt_util.utcnow() - timedelta(days=4)
-    reconciler.publisher.publish()
+    engine.publisher.publish()
 
     issue_id = f"uploads_paused_{entry.entry_id}"
     assert set(issues(hass)) == {issue_id}
@@ -371,7 +370,7 @@ async def test_an_upload_that_outlives_its_entry_tells_no_old_news(
     """Home Assistant goes on with its upload when the options change, or the entry is removed."""
     entry = await set_up_entry(hass, dropbox_server)
     await wait_until_idle(hass, entry)
-    outlived = reconciler_of(entry)
+    outlived = engine_of(entry)
     await hass.config_entries.async_remove(entry.entry_id)
     outlived.publisher.take_problem(Problem(ProblemKind.FULL, "no room"))
     await hass.async_block_till_done()

@@ -14,18 +14,17 @@ from custom_components.dropbox_backup.backup import agent_id_of
 from custom_components.dropbox_backup.const import DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sensor import SENSORS, DropboxBackupSensor
-from custom_components.dropbox_backup.sync.throughput import Throughput
-
-from .dropbox_server import DropboxServer, Fault, FaultKind, Line
-from .world import (
+from custom_components.dropbox_backup.sync.report.throughput import Throughput
+from tests.dropbox_server import DropboxServer, Fault, FaultKind, Line
+from tests.world import (
     MANUAL,
     MIB,
     SLOW,
+    engine_of,
     entity,
     entity_id,
     make_backup,
     put_backup,
-    reconciler_of,
     set_up_entry,
     tell,
     wait_until,
@@ -327,9 +326,9 @@ async def test_the_status_is_never_up_to_date_beside_a_problem(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    notes = reconciler_of(entry)._journal.notes
+    notes = engine_of(entry)._journal.notes
     notes.results.watching_since = dt_util.utcnow() - timedelta(days=4)
-    reconciler_of(entry).publisher.publish()
+    engine_of(entry).publisher.publish()
 
     problem = entity(hass, entry, "binary_sensor", "problem")
     assert problem.attributes["kind"] == "no_recent_backup"
@@ -346,9 +345,9 @@ async def test_backups_that_nobody_asked_to_upload_are_not_said_to_be_missing(
     entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
     await make_backup(hass)
     await wait_until_idle(hass, entry)
-    notes = reconciler_of(entry)._journal.notes
+    notes = engine_of(entry)._journal.notes
     notes.results.watching_since = dt_util.utcnow() - timedelta(days=4)
-    reconciler_of(entry).publisher.publish()
+    engine_of(entry).publisher.publish()
 
     problem = entity(hass, entry, "binary_sensor", "problem")
     assert problem.attributes["kind"] == "automatic_upload_off"

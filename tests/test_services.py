@@ -19,16 +19,15 @@ from custom_components.dropbox_backup.const import (
     DOMAIN,
 )
 from custom_components.dropbox_backup.dropbox_api import calls
-
-from .dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
-from .world import (
+from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
+from tests.world import (
     MANUAL,
     MIB,
     ask,
+    engine_of,
     local_path,
     make_backup,
     put_backup,
-    reconciler_of,
     set_up_entry,
     state_of,
     tell,
@@ -326,7 +325,7 @@ async def test_delete_moves_backups_to_the_deleted_files_and_lists_them(
     assert deleted["name"] == "Unwanted"
     assert not dropbox_server.account.files.exists(deleted["path"])
     assert [one.backup.name for one in state_of(entry).backups] == ["Stays"]
-    reconciler_of(entry).request("does not come back")
+    engine_of(entry).request("does not come back")
     await wait_until_idle(hass, entry)
     assert [one.backup.name for one in state_of(entry).backups] == ["Stays"]
 
@@ -380,7 +379,7 @@ async def test_delete_refuses_pinned_backups(
     backup = await make_backup(hass, "Precious")
     await wait_until_idle(hass, entry)
     (one,) = state_of(entry).backups
-    await reconciler_of(entry).folder.annotate(one.file, pinned=True)
+    await engine_of(entry).folder.annotate(one.file, pinned=True)
 
     with pytest.raises(ServiceValidationError, match="Pinned backups are not deleted: Precious"):
         await tell(hass, "delete", backup_ids=[backup.backup_id])

@@ -27,25 +27,25 @@ from custom_components.dropbox_backup.const import (
     DOMAIN,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.sync import local, worker
-from custom_components.dropbox_backup.sync.models import BackupId
-from custom_components.dropbox_backup.sync.names import CATALOG_NAME
-from custom_components.dropbox_backup.sync.state import ProblemKind, Status
-from custom_components.dropbox_backup.sync.supervisor import has_made_backups
-from custom_components.dropbox_backup.sync.supervisor_files import SupervisorFile
-from custom_components.dropbox_backup.sync.wishes import Selection
-
-from .backup_page import OpenPage, last_result, own_agents
-from .dropbox_server import DropboxServer, Fault as DropboxFault, FaultKind, Line
-from .supervisor import CLOUD, LOCAL, Contents, Fault, StoredBackup, Supervisor, parts
-from .world import (
+from custom_components.dropbox_backup.sync import worker
+from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
+from custom_components.dropbox_backup.sync.decide.models import BackupId
+from custom_components.dropbox_backup.sync.local import backups
+from custom_components.dropbox_backup.sync.local.supervisor import has_made_backups
+from custom_components.dropbox_backup.sync.local.supervisor_files import SupervisorFile
+from custom_components.dropbox_backup.sync.report.state import ProblemKind, Status
+from custom_components.dropbox_backup.sync.requests import Selection
+from tests.backup_page import OpenPage, last_result, own_agents
+from tests.dropbox_server import DropboxServer, Fault as DropboxFault, FaultKind, Line
+from tests.supervisor import CLOUD, LOCAL, Contents, Fault, StoredBackup, Supervisor, parts
+from tests.world import (
     APPEND,
     MIB,
     archives,
+    engine_of,
     let_it_have_failed_for_an_hour,
     problem_of,
     put_backup,
-    reconciler_of,
     set_up_entry,
     shut_down,
     start_again,
@@ -217,7 +217,7 @@ async def stopped_in_the_middle(
     backup = await supervisor.make_backup(
         Contents(addons=("core_ssh", "core_samba"), filling=9 * MIB)
     )
-    sessions = reconciler_of(entry)._journal.notes.sessions
+    sessions = engine_of(entry)._journal.notes.sessions
     await wait_until(lambda: [one.arrived for one in sessions.values()] == [4])
     await shut_down(hass, entry)
     dropbox_server.faults.clear()
@@ -346,12 +346,12 @@ async def test_a_backup_that_ends_while_supervisor_is_asked_about_it_arrives(
         await answers.wait()
         return await has_made_backups(hass)
 
-    monkeypatch.setattr(local, "has_made_backups", answer_slowly)
+    monkeypatch.setattr(backups, "has_made_backups", answer_slowly)
     manager = async_get_manager(hass)
     manager.async_on_backup_event(
         CreateBackupEvent(reason=None, stage=None, state=CreateBackupState.IN_PROGRESS)
     )
-    reconciler_of(entry).request("in the middle of a backup")
+    engine_of(entry).request("in the middle of a backup")
     await asked.wait()
     backup = await supervisor.make_backup(Contents())
     manager.async_on_backup_event(IdleEvent())
@@ -385,7 +385,7 @@ async def test_a_supervisor_that_starts_after_home_assistant_is_asked_for_its_lo
     assert state_of(entry).problem is None
 
     second = await late_supervisor.make_backup(Contents(name="Second"))
-    reconciler_of(entry).request("a look")
+    engine_of(entry).request("a look")
     await wait_until_idle(hass, entry)
     assert [one.verified is not None for one in state_of(entry).backups] == [True, True]
     assert {one.backup.backup_id for one in state_of(entry).backups} == {first.slug, second.slug}
@@ -396,7 +396,7 @@ async def test_a_supervisor_that_starts_after_home_assistant_is_asked_for_its_lo
     late_supervisor.add_mount("nas")
     await hass.async_block_till_done()
     asked = late_supervisor.requests.count("GET mounts")
-    reconciler_of(entry).request("a look")
+    engine_of(entry).request("a look")
     await wait_until_idle(hass, entry)
     assert SUPERVISOR_AGENT in async_get_manager(hass).backup_agents
     assert late_supervisor.requests.count("GET mounts") == asked
@@ -432,7 +432,7 @@ async def test_a_restart_of_supervisor_in_mid_upload_is_no_alarm_and_the_upload_
     entry = await set_up_entry(hass, dropbox_server, options={CONF_CHUNKS_AT_ONCE: 2})
     use_key(hass, password)
     told: list[str] = []
-    reconciler_of(entry).publisher.subscribe(lambda event: told.append(event.kind))
+    engine_of(entry).publisher.subscribe(lambda event: told.append(event.kind))
     dropbox_server.line = Line(upload_total=4 * MIB * 8)  # a chunk a second
     making = asyncio.create_task(supervisor.make_backup(Contents(filling=16 * MIB)))
     await wait_until(lambda: dropbox_server.log.count(APPEND) > 1)
@@ -475,7 +475,7 @@ async def test_a_supervisor_that_is_away_is_no_error_and_its_backups_arrive_when
         # Made while nobody listens, like one that somebody copies to where the backups lie.
         backup = await asyncio.to_thread(supervisor.store.make, Contents(), [LOCAL])
         await supervisor.stop()
-        reconciler_of(entry).request("time for a check")
+        engine_of(entry).request("time for a check")
     else:
         supervisor.faults.append(away)
         backup = await supervisor.make_backup(Contents())
@@ -486,7 +486,7 @@ async def test_a_supervisor_that_is_away_is_no_error_and_its_backups_arrive_when
     if status is None:
         await supervisor.start()
     supervisor.faults.clear()
-    reconciler_of(entry).request("Supervisor is back")
+    engine_of(entry).request("Supervisor is back")
     await wait_until_idle(hass, entry)
     assert is_in_dropbox(dropbox_server, backup)
 
@@ -545,7 +545,7 @@ async def test_a_location_that_refuses_a_backup_for_a_moment_is_away_and_asked_a
     assert state_of(entry).alarm == problem, "what lasts is told"
 
     refusing.times = refusing.applied
-    reconciler_of(entry).request("a look")
+    engine_of(entry).request("a look")
     await wait_until_idle(hass, entry)
     assert is_in_dropbox(dropbox_server, backup)
     assert state_of(entry).alarm is None
@@ -714,11 +714,11 @@ async def test_events_of_supervisor_about_other_things_start_no_check(
         {"event": "supervisor_update", "data": {}},
     ):
         async_dispatcher_send(hass, "supervisor_event", event)
-    assert reconciler_of(entry).idle
+    assert engine_of(entry).idle
 
     ended = {"event": "job", "data": {"name": "backup_manager_full_backup", "done": True}}
     async_dispatcher_send(hass, "supervisor_event", ended)
-    assert not reconciler_of(entry).idle, "the one that is about a backup does"
+    assert not engine_of(entry).idle, "the one that is about a backup does"
     await wait_until_idle(hass, entry)
 
 
@@ -728,12 +728,12 @@ async def test_what_the_user_deleted_from_dropbox_stays_deleted_when_supervisor_
     entry = await set_up_entry(hass, dropbox_server)
     backup = await supervisor.make_backup(Contents())
     await wait_until_idle(hass, entry)
-    await reconciler_of(entry).keeper.delete([BackupId(backup.slug)])
+    await engine_of(entry).pruner.delete([BackupId(backup.slug)])
 
     away = Fault("backups")
     supervisor.faults.append(away)
     for reason in ("Supervisor is away", "Supervisor is back"):
-        reconciler_of(entry).request(reason)
+        engine_of(entry).request(reason)
         await wait_until_idle(hass, entry)
 
     assert away.applied
@@ -761,7 +761,7 @@ async def test_what_is_asked_for_outlives_a_supervisor_that_falls_silent_during_
     entry = await set_up_entry(hass, dropbox_server)
     wanted = await supervisor.make_backup(Contents())
     await wait_until_idle(hass, entry)
-    await reconciler_of(entry).keeper.delete([BackupId(wanted.slug)])
+    await engine_of(entry).pruner.delete([BackupId(wanted.slug)])
 
     upload = dropbox_server.faults.add(
         DropboxFault(FaultKind.STALL, "files/upload", seconds=60, times=1)
@@ -770,7 +770,7 @@ async def test_what_is_asked_for_outlives_a_supervisor_that_falls_silent_during_
     await wait_until(lambda: upload.applied)
     supervisor.faults.append(Fault("backups", times=None))
     selection = Selection(ids=frozenset({BackupId(wanted.slug)}))
-    asked = reconciler_of(entry).request("asked for", selection)
+    asked = engine_of(entry).request("asked for", selection)
     upload.take_out()
     await wait_until_idle(hass, entry)
     [outcome] = (await asked).values()
@@ -780,7 +780,7 @@ async def test_what_is_asked_for_outlives_a_supervisor_that_falls_silent_during_
     assert len(archives(dropbox_server)) == 1
 
     supervisor.faults.clear()
-    reconciler_of(entry).request("Supervisor is back")
+    engine_of(entry).request("Supervisor is back")
     await wait_until_idle(hass, entry)
     assert len(archives(dropbox_server)) == 2
 
@@ -791,7 +791,7 @@ async def test_a_silent_location_is_named_as_what_it_is_and_alarms_after_an_hour
     await async_setup_component(hass, "repairs", {})
     entry = await set_up_entry(hass, dropbox_server)
     supervisor.faults.append(Fault("backups", times=None))
-    reconciler_of(entry).request("Supervisor is away")
+    engine_of(entry).request("Supervisor is away")
     await wait_until_idle(hass, entry)
     problem = problem_of(entry)
     assert problem.kind.value == "location_unreachable"
@@ -805,7 +805,7 @@ async def test_a_silent_location_is_named_as_what_it_is_and_alarms_after_an_hour
     assert (DOMAIN, issue_id) in ir.async_get(hass).issues
 
     supervisor.faults.clear()
-    reconciler_of(entry).request("Supervisor is back")
+    engine_of(entry).request("Supervisor is back")
     await wait_until_idle(hass, entry)
     assert state_of(entry).problem is None
     assert (DOMAIN, issue_id) not in ir.async_get(hass).issues

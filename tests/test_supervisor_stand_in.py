@@ -8,7 +8,16 @@ from typing import Any
 from aiohttp import ClientSession, MultipartWriter
 import pytest
 
-from .supervisor import ALL_FOLDERS, APP_TOKEN, CLOUD, TOKEN, Contents, JobError, Supervisor, parts
+from tests.supervisor import (
+    ALL_FOLDERS,
+    APP_TOKEN,
+    CLOUD,
+    TOKEN,
+    Contents,
+    JobError,
+    Supervisor,
+    parts,
+)
 
 type Asking = Callable[..., Awaitable[tuple[int, Any]]]
 

@@ -19,11 +19,10 @@ from custom_components.dropbox_backup.const import (
     DEFAULT_FOLDER,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.sync.names import file_name
-
-from .backup_page import OpenPage, last_result, own_agents
-from .dropbox_server import DropboxServer, Line
-from .world import (
+from custom_components.dropbox_backup.sync.decide.file_names import file_name
+from tests.backup_page import OpenPage, last_result, own_agents
+from tests.dropbox_server import DropboxServer, Line
+from tests.world import (
     APPEND,
     CHUNK,
     MANUAL,
@@ -31,11 +30,11 @@ from .world import (
     SLOW,
     archives,
     ask,
+    engine_of,
     entity,
     entity_id,
     local_path,
     make_backup,
-    reconciler_of,
     set_up_entry,
     start_again,
     state_of,
@@ -116,7 +115,7 @@ async def test_while_it_is_off_nothing_is_uploaded_but_the_rest_goes_on(
     copy = local_path(hass, new).read_bytes()
     # Under our name: a copy under another one is that person's own.
     dropbox_server.account.files.put(f"{DEFAULT_FOLDER}/{file_name(new)}", copy)
-    reconciler_of(entry).request("test")
+    engine_of(entry).request("test")
     await wait_until_idle(hass, entry)
     (remote,) = state_of(entry).backups
     assert remote.backup.backup_id == new.backup_id
@@ -135,7 +134,7 @@ async def test_a_pause_hides_no_problem_that_only_an_upload_can_solve(
     assert entity(hass, entry, "binary_sensor", "problem").attributes["kind"] == "dropbox_full"
 
     await turn(hass, entry, "off")
-    reconciler_of(entry).request("test")
+    engine_of(entry).request("test")
     await wait_until_idle(hass, entry)
     assert entity(hass, entry, "binary_sensor", "problem").attributes["kind"] == "dropbox_full"
     assert status(hass, entry) == "needs_attention"

@@ -7,9 +7,8 @@ import pytest
 from pytest_homeassistant_custom_component.common import get_system_health_info
 
 from custom_components.dropbox_backup.const import DOMAIN
-
-from .dropbox_server import DropboxServer
-from .world import set_up_entry
+from tests.dropbox_server import DropboxServer
+from tests.world import set_up_entry
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

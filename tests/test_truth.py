@@ -23,25 +23,24 @@ from custom_components.dropbox_backup.const import (
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.content_hash import block_digests, content_hash
-from custom_components.dropbox_backup.sync import transfers
-from custom_components.dropbox_backup.sync.models import WhyNot
-from custom_components.dropbox_backup.sync.names import file_name
-from custom_components.dropbox_backup.sync.state import Status
-
-from .acts import Between
-from .backup_page import own_agents
-from .dropbox_server import DropboxServer, Fault, FaultKind
-from .world import (
+from custom_components.dropbox_backup.sync.decide.file_names import file_name
+from custom_components.dropbox_backup.sync.decide.models import WhyNot
+from custom_components.dropbox_backup.sync.report.state import Status
+from custom_components.dropbox_backup.sync.upload import transfers
+from tests.acts import Between
+from tests.backup_page import own_agents
+from tests.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.world import (
     APPEND,
     FINISH,
     MANUAL,
     MIB,
     archives,
     ask,
+    engine_of,
     local_path,
     make_backup,
     problem_of,
-    reconciler_of,
     set_up_entry,
     shut_down,
     start_again,
@@ -190,7 +189,7 @@ async def test_a_person_who_deletes_a_backup_does_not_find_its_bad_copy_in_its_p
     assert len(archives(dropbox_server)) == 2
     await our_agent(hass).async_delete_backup(made.backup_id)
     assert archives(dropbox_server) == []
-    reconciler_of(entry).request("test")
+    engine_of(entry).request("test")
     await wait_until_idle(hass, entry)
     assert archives(dropbox_server) == [], "and it does not come back"
 
@@ -273,7 +272,7 @@ async def test_a_backup_deleted_while_the_worker_uploads_it_stays_away(
     await delete_at(hass, dropbox_server, made, route, lambda: turn_on(hass, entry))
     await asyncio.sleep(1)  # what Dropbox is still busy with
     for _ in range(2):
-        reconciler_of(entry).request("test")
+        engine_of(entry).request("test")
         await wait_until_idle(hass, entry)
         assert list(in_dropbox(dropbox_server)) == [file_name(other)]
         assert [one.backup.backup_id for one in state_of(entry).backups] == [other.backup_id]
@@ -368,7 +367,7 @@ async def test_our_own_damaged_file_is_removed_although_the_first_deletion_faile
     await wait_until_idle(hass, entry)
     problem = problem_of(entry)
     assert "Dropbox stored something else" in problem.detail
-    reconciler_of(entry).request("a minute later")
+    engine_of(entry).request("a minute later")
     await wait_until_idle(hass, entry)
     assert_all_is_well(entry, dropbox_server, made, await content_of(hass, made))
     assert list(in_dropbox(dropbox_server)) == [file_name(made)]
@@ -408,7 +407,7 @@ async def test_a_backup_is_read_on_after_a_restart_only_if_it_is_the_same(
     dropbox_server.faults.add(Fault(FaultKind.STALL, APPEND, skip=4, seconds=60, times=None))
     entry = await set_up_entry(hass, dropbox_server, options={CONF_CHUNKS_AT_ONCE: 1})
     made = await make_backup(hass, size=6 * 4 * MIB)
-    sessions = reconciler_of(entry)._journal.notes.sessions
+    sessions = engine_of(entry)._journal.notes.sessions
     await wait_until(lambda: [one.arrived for one in sessions.values()] == [4])
     await shut_down(hass, entry)
     dropbox_server.faults.clear()

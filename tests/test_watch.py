@@ -14,14 +14,13 @@ import pytest
 
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api import calls
-
-from .backup_page import OpenPage, last_result, own_agents
-from .dropbox_server import DropboxServer, Fault, FaultKind
-from .world import (
+from tests.backup_page import OpenPage, last_result, own_agents
+from tests.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.world import (
     LOCAL_AGENT,
     archives,
+    engine_of,
     make_backup,
-    reconciler_of,
     set_up_entry,
     wait_until,
     wait_until_idle,
@@ -46,7 +45,7 @@ async def entry(hass: HomeAssistant, dropbox_server: DropboxServer) -> DropboxBa
 
 def is_requested(entry: DropboxBackupConfigEntry) -> bool:
     """Tell whether a check is due."""
-    return reconciler_of(entry)._inbox.has_news
+    return engine_of(entry)._inbox.has_news
 
 
 async def test_backups_from_before_the_start_wait_until_home_assistant_has_started(
@@ -89,7 +88,7 @@ async def test_a_check_that_falls_into_a_backup_comes_after_it(
     manager = async_get_manager(hass)
     manager.async_on_backup_event(CREATING)
     dropbox_server.log.clear()
-    reconciler_of(entry).request("in the middle of a backup")
+    engine_of(entry).request("in the middle of a backup")
     await wait_until(lambda: not is_requested(entry))
     await hass.async_block_till_done()
     assert not dropbox_server.log.records
@@ -121,7 +120,7 @@ async def test_a_backup_that_fails_at_another_location_arrives_all_the_same(
 async def test_an_unloaded_account_hears_of_nothing(
     hass: HomeAssistant, dropbox_server: DropboxServer, entry: DropboxBackupConfigEntry
 ) -> None:
-    reconciler = reconciler_of(entry)
+    engine = engine_of(entry)
     await hass.config_entries.async_unload(entry.entry_id)
     dropbox_server.log.clear()
 
@@ -130,6 +129,6 @@ async def test_an_unloaded_account_hears_of_nothing(
     async_dispatcher_send(hass, "supervisor_event", {"event": "job", "data": job})
     await hass.async_block_till_done()
 
-    assert reconciler.idle
+    assert engine.idle
     assert not dropbox_server.log.records
     assert async_get_manager(hass).state is BackupManagerState.IDLE

@@ -29,15 +29,14 @@ from custom_components.dropbox_backup.const import (
     DOMAIN,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.sync.account_notes import notes_name
-from custom_components.dropbox_backup.sync.archive import backup_from_json
-from custom_components.dropbox_backup.sync.journal import _JOURNALS
-from custom_components.dropbox_backup.sync.names import file_name
-from custom_components.dropbox_backup.sync.reconciler import Reconciler
-from custom_components.dropbox_backup.sync.state import Problem, State, Status
-
-from .core_archives import archive
-from .dropbox_server import DropboxAccount, DropboxServer, Line
+from custom_components.dropbox_backup.sync.archive.metadata import backup_from_json
+from custom_components.dropbox_backup.sync.decide.file_names import file_name
+from custom_components.dropbox_backup.sync.engine import Engine
+from custom_components.dropbox_backup.sync.report.state import Problem, State, Status
+from custom_components.dropbox_backup.sync.storage.account_notes import notes_name
+from custom_components.dropbox_backup.sync.storage.journal import _JOURNALS
+from tests.core_archives import archive
+from tests.dropbox_server import DropboxAccount, DropboxServer, Line
 
 LOCAL_AGENT = "backup.local"
 # Long enough for two busy cores; nothing here takes a second.
@@ -95,7 +94,7 @@ async def set_up_entry(
     await hass.async_block_till_done()
     if entry.state is ConfigEntryState.LOADED:
         if readable:
-            reconciler_of(entry).leave_readable()
+            engine_of(entry).leave_readable()
         await wait_until_idle(hass, entry)
     return entry
 
@@ -247,12 +246,12 @@ async def wait_until_idle(hass: HomeAssistant, entry: DropboxBackupConfigEntry) 
 
 
 def _is_idle(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> bool:
-    reconciler = reconciler_of(entry)
+    engine = engine_of(entry)
     return (
         async_get_manager(hass).state is BackupManagerState.IDLE
-        and reconciler.idle
-        and reconciler.state.next_check is not None
-        and reconciler.state.status not in {Status.CHECKING, Status.UPLOADING, Status.PAUSING}
+        and engine.idle
+        and engine.state.next_check is not None
+        and engine.state.status not in {Status.CHECKING, Status.UPLOADING, Status.PAUSING}
     )
 
 
@@ -273,22 +272,22 @@ async def wait_until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
-def reconciler_of(entry: DropboxBackupConfigEntry) -> Reconciler:
+def engine_of(entry: DropboxBackupConfigEntry) -> Engine:
     """Return the worker of a loaded entry."""
-    return entry.runtime_data.reconciler
+    return entry.runtime_data.engine
 
 
 def state_of(entry: DropboxBackupConfigEntry) -> State:
     """Return what the worker knows."""
-    return reconciler_of(entry).state
+    return engine_of(entry).state
 
 
 def let_it_have_failed_for_an_hour(entry: DropboxBackupConfigEntry) -> None:
     """Let the first of the checks that failed have been an hour before, and see what that means."""
-    results = reconciler_of(entry)._journal.notes.results
+    results = engine_of(entry)._journal.notes.results
     assert results.failing_since is not None
     results.failing_since -= timedelta(hours=1)
-    reconciler_of(entry).publisher.publish()
+    engine_of(entry).publisher.publish()
 
 
 def problem_of(entry: DropboxBackupConfigEntry) -> Problem:

@@ -6,10 +6,9 @@ from dataclasses import asdict
 import json
 import sys
 
+from benchmarks.contenders import bodies, folder, many, pieces, shares, transfers
+from benchmarks.contenders.job import Job
 from benchmarks.measure import Figures
-
-from . import bodies, folder, many, pieces, shares, transfers
-from .job import Job
 
 CONTENDERS: dict[str, Callable[[Job, Figures], Awaitable[None]]] = {
     function.__name__: function

@@ -9,9 +9,8 @@ import os
 from pathlib import Path
 import warnings
 
+from benchmarks.contenders.job import Job, session
 from benchmarks.measure import Figures, loop_watched, measured
-
-from .job import Job, session
 
 _PIECE = 64 * 1024
 _CONNECTIONS = 6

@@ -8,11 +8,10 @@ import time
 from types import SimpleNamespace
 from typing import Any, cast
 
+from benchmarks.contenders.job import Job, core_auth, lead_to_local_dropbox, session, token_of
 from benchmarks.measure import Figures, loop_watched, measured
 from benchmarks.pi import as_on_a_pi
 from tests.dropbox_server import ControlClient
-
-from .job import Job, core_auth, lead_to_local_dropbox, session, token_of
 
 
 async def folder_with_us(job: Job, figures: Figures) -> None:
@@ -22,13 +21,17 @@ async def folder_with_us(job: Job, figures: Figures) -> None:
     listing together with the plan: that is what happens without a pause for anybody else.
     """
     from benchmarks.seed import OWNER, backups
-    from custom_components.dropbox_backup.dropbox_api.chunks import FileSource
     from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
-    from custom_components.dropbox_backup.dropbox_api.upload import upload
-    from custom_components.dropbox_backup.sync.listing import remote_file
-    from custom_components.dropbox_backup.sync.models import LocalBackup, Policy, RemoteBackup
-    from custom_components.dropbox_backup.sync.plan import make_plan
-    from custom_components.dropbox_backup.sync.remote import BackupFolder
+    from custom_components.dropbox_backup.dropbox_api.upload.source import FileSource
+    from custom_components.dropbox_backup.dropbox_api.upload.upload import upload
+    from custom_components.dropbox_backup.sync.decide.models import (
+        LocalBackup,
+        Policy,
+        RemoteBackup,
+    )
+    from custom_components.dropbox_backup.sync.decide.plan import make_plan
+    from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
+    from custom_components.dropbox_backup.sync.remote.listing import remote_file
 
     as_on_a_pi((job.options or {}).get("pi", 1.0))
     note = _Note(figures)

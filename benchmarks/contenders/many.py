@@ -4,20 +4,26 @@ from datetime import UTC, datetime
 import json
 from pathlib import Path
 
+from benchmarks.contenders.job import (
+    Job,
+    LocalBackup,
+    core_auth,
+    lead_to_local_dropbox,
+    session,
+    token_of,
+)
 from benchmarks.measure import Figures, measured
-
-from .job import Job, LocalBackup, core_auth, lead_to_local_dropbox, session, token_of
 
 
 async def many_with_us(job: Job, figures: Figures) -> None:
     """Upload each file of the folder `job.file` on its own, and write it into the catalog."""
     from benchmarks.seed import OWNER, backups
-    from custom_components.dropbox_backup.dropbox_api.chunks import FileSource
     from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
-    from custom_components.dropbox_backup.dropbox_api.upload import upload
-    from custom_components.dropbox_backup.sync.listing import remote_file
-    from custom_components.dropbox_backup.sync.models import RemoteBackup
-    from custom_components.dropbox_backup.sync.remote import BackupFolder
+    from custom_components.dropbox_backup.dropbox_api.upload.source import FileSource
+    from custom_components.dropbox_backup.dropbox_api.upload.upload import upload
+    from custom_components.dropbox_backup.sync.decide.models import RemoteBackup
+    from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
+    from custom_components.dropbox_backup.sync.remote.listing import remote_file
 
     files = sorted(Path(job.file).glob("*.tar"))  # noqa: ASYNC240  (before anything is measured)
     async with session() as http:

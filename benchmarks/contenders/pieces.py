@@ -10,9 +10,8 @@ import threading
 import time
 from typing import Any
 
+from benchmarks.contenders.job import Job
 from benchmarks.measure import Figures
-
-from .job import Job
 
 _KIB = 1024
 _MIB = 1024 * _KIB
@@ -79,12 +78,12 @@ def _texts() -> list[tuple[str, Callable[[], object]]]:
 
     from benchmarks.seed import OWNER, backups
     from custom_components.dropbox_backup.dropbox_api.sdk import files
-    from custom_components.dropbox_backup.sync.catalog import (
+    from custom_components.dropbox_backup.sync.decide.file_names import file_name
+    from custom_components.dropbox_backup.sync.remote.catalog import (
         CatalogEntry,
         parse_catalog,
         write_catalog,
     )
-    from custom_components.dropbox_backup.sync.names import file_name
 
     entries = {file_name(one): CatalogEntry("0" * 64, one, OWNER) for one in backups(_BACKUPS)}
     catalog = write_catalog(entries)
@@ -118,7 +117,7 @@ def _entry(name: str) -> dict[str, object]:
 
 def _archives() -> list[tuple[str, Callable[[], object]]]:
     from benchmarks.seed import archive, backups
-    from custom_components.dropbox_backup.sync.archive import read_metadata
+    from custom_components.dropbox_backup.sync.archive.metadata import read_metadata
 
     (backup,) = backups(1)
     core, supervisor = archive(backup, _MIB), archive(backup, _MIB, supervisor=True)

@@ -13,9 +13,8 @@ import time
 from types import FrameType
 from typing import override
 
+from benchmarks.contenders.job import Job, session, token_of
 from benchmarks.measure import Figures
-
-from .job import Job, session, token_of
 
 # A signal comes whenever the process has used so many seconds of CPU.
 _SAMPLE = 0.002
@@ -94,9 +93,9 @@ def _use_of(frame: FrameType) -> str:
 
 
 async def _upload(job: Job, path: str) -> None:
-    from custom_components.dropbox_backup.dropbox_api.chunks import FileSource
     from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
-    from custom_components.dropbox_backup.dropbox_api.upload import upload
+    from custom_components.dropbox_backup.dropbox_api.upload.source import FileSource
+    from custom_components.dropbox_backup.dropbox_api.upload.upload import upload
 
     async with session() as http:
         client = DropboxClient(http, token_of(job))

@@ -4,17 +4,23 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 import time
 
+from benchmarks.contenders.job import (
+    Job,
+    LocalBackup,
+    core_auth,
+    lead_to_local_dropbox,
+    session,
+    token_of,
+)
 from benchmarks.measure import Figures, loop_watched, measured
 from benchmarks.pi import as_on_a_pi
-
-from .job import Job, LocalBackup, core_auth, lead_to_local_dropbox, session, token_of
 
 
 async def upload_with_us(job: Job, figures: Figures) -> None:
     """Upload as this integration does."""
-    from custom_components.dropbox_backup.dropbox_api.chunks import FileSource
     from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
-    from custom_components.dropbox_backup.dropbox_api.upload import UploadLimits, upload
+    from custom_components.dropbox_backup.dropbox_api.upload.source import FileSource
+    from custom_components.dropbox_backup.dropbox_api.upload.upload import UploadLimits, upload
 
     async with session() as http:
         client = DropboxClient(http, token_of(job))

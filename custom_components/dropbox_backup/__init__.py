@@ -29,15 +29,15 @@ from .dropbox_api.errors import DropboxError, SignInError
 from .options import policy_of
 from .repairs import async_delete_issues, async_update_issues
 from .services import async_register_services
-from .sync.account import missing_permissions
-from .sync.account_notes import forget_old_notes, move_notes, notes_name
-from .sync.journal import journal_of
-from .sync.listing import ListingCache
-from .sync.local import LocalBackups
-from .sync.reconciler import Reconciler
-from .sync.remote import BackupFolder
-from .sync.remote_watch import watch_dropbox
-from .sync.state import State
+from .sync.engine import Engine
+from .sync.local.backups import LocalBackups
+from .sync.remote.account import missing_permissions
+from .sync.remote.folder import BackupFolder
+from .sync.remote.listing import ListingCache
+from .sync.remote_changes import watch_dropbox
+from .sync.report.state import State
+from .sync.storage.account_notes import forget_old_notes, move_notes, notes_name
+from .sync.storage.journal import journal_of
 from .texts import common_texts
 from .watch import async_watch_backups
 
@@ -122,7 +122,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
         if not coordinator.outlived:
             async_update_issues(hass, entry, state)
 
-    reconciler = Reconciler(
+    engine = Engine(
         hass,
         client,
         folder,
@@ -134,16 +134,16 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
         on_change=published,
         on_sign_in_needed=lambda: entry.async_start_reauth(hass),
     )
-    coordinator.reconciler = reconciler
+    coordinator.engine = engine
     entry.runtime_data = coordinator
 
     async def entry_changed(_hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> None:
         # Most often only the access token has: every few hours, also in the middle of an upload.
-        reconciler.apply(policy_of(entry.options))
+        engine.apply(policy_of(entry.options))
 
     entry.async_on_unload(entry.add_update_listener(entry_changed))
     try:
-        await reconciler.refresh(within=_SETUP_PATIENCE)
+        await engine.refresh(within=_SETUP_PATIENCE)
     except SignInError as err:
         raise ConfigEntryAuthFailed(
             translation_domain=DOMAIN,
@@ -155,7 +155,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
             # It worked before and will again. Until then entities and alarms must be there to say
             # that it does not.
             _LOGGER.warning("Dropbox can't be reached, it is tried again: %s", err)
-            reconciler.publisher.publish()
+            engine.publisher.publish()
             return await _start(hass, entry, client, coordinator)
         raise ConfigEntryNotReady(
             translation_domain=DOMAIN,
@@ -173,20 +173,20 @@ async def _start(
     coordinator: DropboxBackupCoordinator,
 ) -> bool:
     """Show the entities and put the worker to work."""
-    reconciler = coordinator.reconciler
+    engine = coordinator.engine
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
-    entry.async_create_background_task(hass, reconciler.run(), f"{DOMAIN} worker")
+    entry.async_create_background_task(hass, engine.run(), f"{DOMAIN} worker")
     entry.async_create_background_task(
-        hass, watch_dropbox(client, reconciler), f"{DOMAIN} watch of the backup folder"
+        hass, watch_dropbox(client, engine), f"{DOMAIN} watch of the backup folder"
     )
-    async_watch_backups(hass, entry, reconciler)
+    async_watch_backups(hass, entry, engine)
     async_notify_agents_changed(hass, entry)
     return True
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> bool:
     """Unload one account: the worker is cancelled by Home Assistant right after."""
-    await entry.runtime_data.reconciler.save()
+    await entry.runtime_data.engine.save()
     if entry.disabled_by is not None:  # after a reload the issues are still true
         async_delete_issues(hass, entry)
     return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)

@@ -21,11 +21,11 @@ from .const import DOMAIN
 from .coordinator import DropboxBackupConfigEntry
 from .dropbox_api.errors import DropboxError, FullError, NotFoundError, SignInError
 from .packing import async_begin_packing, async_end_packing
-from .sync.archive import presentable
-from .sync.keeper import OwnCopyError
-from .sync.models import BackupId, RemoteBackup, read_date
-from .sync.reconciler import Reconciler
-from .sync.upload_notes import DeletedMeanwhileError
+from .sync.archive.metadata import presentable
+from .sync.decide.models import BackupId, RemoteBackup, read_date
+from .sync.engine import Engine
+from .sync.pruner import OwnCopyError
+from .sync.upload.upload_notes import DeletedMeanwhileError
 from .texts import common_texts
 
 _LISTENERS: HassKey[list[Callable[[], None]]] = HassKey(f"{DOMAIN}_backup_agent_listeners")
@@ -55,9 +55,9 @@ async def async_pre_backup(hass: HomeAssistant) -> None:
     """Keep quiet while Home Assistant packs a backup, and get ready to upload it."""
     entries: list[DropboxBackupConfigEntry] = hass.config_entries.async_loaded_entries(DOMAIN)
     for entry in entries:
-        reconciler = entry.runtime_data.reconciler
+        engine = entry.runtime_data.engine
         entry.async_create_background_task(
-            hass, reconciler.uploader.prepare(), f"{DOMAIN} preparation of an upload"
+            hass, engine.uploader.prepare(), f"{DOMAIN} preparation of an upload"
         )
     await async_begin_packing(hass)
 
@@ -145,7 +145,7 @@ class DropboxBackupAgent(BackupAgent):
         self.name = entry.title
         self.unique_id = _unique_id(entry)
         # Kept: Home Assistant goes on with an upload over a reload of the entry.
-        self._reconciler: Reconciler = entry.runtime_data.reconciler
+        self._engine: Engine = entry.runtime_data.engine
 
     @override
     async def async_upload_backup(
@@ -158,7 +158,7 @@ class DropboxBackupAgent(BackupAgent):
     ) -> None:
         """Upload a backup and verify it. Tries for long: Home Assistant may have no other copy."""
         with _in_home_assistants_words(self):
-            await self._reconciler.uploader.upload_for_home_assistant(
+            await self._engine.uploader.upload_for_home_assistant(
                 presentable(backup), open_stream, lambda sent: on_progress(bytes_uploaded=sent)
             )
 
@@ -166,15 +166,15 @@ class DropboxBackupAgent(BackupAgent):
     async def async_list_backups(self, **kwargs: Any) -> list[AgentBackup]:
         """Return the backups in Dropbox as the worker knows them: without asking."""
         with _in_home_assistants_words(self):
-            await self._reconciler.ensure_listed()
-        return [_for_the_page(one) for one in self._reconciler.folder.backups]
+            await self._engine.ensure_listed()
+        return [_for_the_page(one) for one in self._engine.folder.backups]
 
     @override
     async def async_get_backup(self, backup_id: str, **kwargs: Any) -> AgentBackup:
         """Return one backup."""
         with _in_home_assistants_words(self):
-            await self._reconciler.ensure_listed()
-            return _for_the_page(self._reconciler.folder.find(BackupId(backup_id)))
+            await self._engine.ensure_listed()
+            return _for_the_page(self._engine.folder.find(BackupId(backup_id)))
 
     @override
     async def async_download_backup(self, backup_id: str, **kwargs: Any) -> AsyncIterator[bytes]:
@@ -182,7 +182,7 @@ class DropboxBackupAgent(BackupAgent):
         it is damaged.
         """
         with _in_home_assistants_words(self):
-            stream = self._reconciler.download(BackupId(backup_id))
+            stream = self._engine.download(BackupId(backup_id))
             # What is gone is said before Home Assistant has promised a file to anybody.
             beginning = await anext(stream, b"")
         return _translated_stream(beginning, stream)
@@ -194,7 +194,7 @@ class DropboxBackupAgent(BackupAgent):
         """
         with _in_home_assistants_words(self):
             texts = await common_texts(self.hass)
-            await self._reconciler.delete(
+            await self._engine.delete(
                 [BackupId(backup_id)], texts["by_home_assistant"], spare_own_copies=True
             )
 

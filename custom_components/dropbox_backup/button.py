@@ -15,7 +15,7 @@ from .const import DOMAIN
 from .coordinator import DropboxBackupConfigEntry, DropboxBackupCoordinator
 from .entity import DropboxBackupEntity
 from .services import error_of, refuse_while_paused
-from .sync.wishes import Outcomes, Selection
+from .sync.requests import Outcomes, Selection
 
 PARALLEL_UPDATES = 0
 
@@ -35,7 +35,7 @@ _LOOK_FOR = 10.0
 
 async def _back_up(coordinator: DropboxBackupCoordinator, _asker: Context | None) -> None:
     try:
-        await coordinator.reconciler.back_up()
+        await coordinator.engine.back_up()
     except HomeAssistantError as err:
         raise HomeAssistantError(
             translation_domain=DOMAIN,
@@ -45,19 +45,19 @@ async def _back_up(coordinator: DropboxBackupCoordinator, _asker: Context | None
 
 
 async def _upload(coordinator: DropboxBackupCoordinator, asker: Context | None) -> None:
-    reconciler = coordinator.reconciler
-    refuse_while_paused(reconciler)
-    uploading = reconciler.request("the button was pressed", Selection())
+    engine = coordinator.engine
+    refuse_while_paused(engine)
+    uploading = engine.request("the button was pressed", Selection())
     # An automation goes on in any case: for it, nothing has failed.
     by_person = asker is not None and asker.user_id is not None and asker.parent_id is None
     if not by_person or not await _is_over(coordinator, uploading) or uploading.result():
         return
-    if (problem := reconciler.state.problem) is not None:
+    if (problem := engine.state.problem) is not None:
         raise error_of(problem)
     raise ServiceValidationError(
         translation_domain=DOMAIN,
         translation_key="nothing_to_upload",
-        translation_placeholders={"count": str(reconciler.state.good)},
+        translation_placeholders={"count": str(engine.state.good)},
     )
 
 
@@ -68,7 +68,7 @@ async def _is_over(
     begun = asyncio.Event()
 
     def look(*_: object) -> None:
-        if coordinator.reconciler.state.waiting or uploading.done():
+        if coordinator.engine.state.waiting or uploading.done():
             begun.set()
 
     stop = coordinator.async_add_listener(look)

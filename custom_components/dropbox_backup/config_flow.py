@@ -34,7 +34,7 @@ from .dropbox_api.client import DropboxClient
 from .folder_form import contents_text, errors_of, folder_form, readable_text, reason_of
 from .options_flow import DropboxBackupOptionsFlow
 from .sign_in_flow import SignInFlow
-from .sync.account import (
+from .sync.remote.account import (
     Obstacle,
     ObstacleError,
     check_sign_in,
@@ -43,8 +43,8 @@ from .sync.account import (
     missing_permissions,
     prove_writable,
 )
-from .sync.account_notes import notes_name
-from .sync.journal import folder_used_before
+from .sync.storage.account_notes import notes_name
+from .sync.storage.journal import folder_used_before
 
 # A person waits for the answer, and can try again.
 _PATIENCE = 10.0

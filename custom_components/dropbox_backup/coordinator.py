@@ -7,8 +7,8 @@ from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 
 from .const import DOMAIN
-from .sync.reconciler import Reconciler
-from .sync.state import State
+from .sync.engine import Engine
+from .sync.report.state import State
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ class DropboxBackupCoordinator(DataUpdateCoordinator[State]):
     """Never polls: the worker has timers of its own and publishes whenever something changes."""
 
     config_entry: DropboxBackupConfigEntry
-    reconciler: Reconciler  # given by the setup of the config entry, which wires the parts together
+    engine: Engine  # given by the setup of the config entry, which wires the parts together
     # An upload by Home Assistant goes on when the config entry is unloaded.
     outlived = False
 

@@ -9,9 +9,9 @@ from homeassistant.core import HomeAssistant
 from . import responses
 from .const import CONF_FOLDER
 from .coordinator import DropboxBackupConfigEntry
-from .sync.gate import Gate
-from .sync.reconciler import Reconciler
-from .sync.state import State
+from .sync.engine import Engine
+from .sync.report.state import State
+from .sync.upload.gate import Gate
 
 
 async def async_get_config_entry_diagnostics(
@@ -28,13 +28,13 @@ async def async_get_config_entry_diagnostics(
     }
     if entry.state is not ConfigEntryState.LOADED:
         return {"entry": about_entry}
-    reconciler = entry.runtime_data.reconciler
+    engine = entry.runtime_data.engine
     return {
         "entry": about_entry,
-        "state": _state(reconciler.state),
-        "manners": _manners(reconciler.gate),
-        "plan": responses.uploads(reconciler.state.plan) if reconciler.state.plan else None,
-        "backups": await _backups(reconciler),
+        "state": _state(engine.state),
+        "manners": _manners(engine.gate),
+        "plan": responses.uploads(engine.state.plan) if engine.state.plan else None,
+        "backups": await _backups(engine),
     }
 
 
@@ -72,12 +72,12 @@ def _manners(gate: Gate) -> dict[str, Any]:  # Any: JSON
     }
 
 
-async def _backups(reconciler: Reconciler) -> list[dict[str, Any]]:  # Any: JSON
+async def _backups(engine: Engine) -> list[dict[str, Any]]:  # Any: JSON
     return [
         {
-            **responses.remote_backup(one.backup, reconciler),
+            **responses.remote_backup(one.backup, engine),
             "keep": one.keep,
             "reason": one.reason,
         }
-        for one in await reconciler.keeper.judge()
+        for one in await engine.pruner.judge()
     ]

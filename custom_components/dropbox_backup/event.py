@@ -33,7 +33,7 @@ class DropboxBackupEvent(DropboxBackupEntity, EventEntity):
     async def async_added_to_hass(self) -> None:
         """Listen to the worker."""
         await super().async_added_to_hass()
-        publisher = self.coordinator.reconciler.publisher
+        publisher = self.coordinator.engine.publisher
         self.async_on_remove(publisher.subscribe(self._happened))
 
     @callback

@@ -18,8 +18,8 @@ import voluptuous as vol
 
 from .const import CONF_FOLDER, DEFAULT_FOLDER
 from .dropbox_api.client import DropboxClient
-from .sync.account import Obstacle, ObstacleError, look_into
-from .sync.alarm import size_text
+from .sync.remote.account import Obstacle, ObstacleError, look_into
+from .sync.report.alarm import size_text
 from .texts import common_texts
 
 _ABOUT_THE_FOLDER = {

@@ -11,7 +11,7 @@ from homeassistant.components.logbook import (
 from homeassistant.core import Event, HomeAssistant, callback
 
 from .const import DOMAIN, EVENT_BACKUP
-from .sync.alarm import size_text
+from .sync.report.alarm import size_text
 from .texts import cached_texts
 
 type Describe = Callable[[Event[dict[str, Any]]], dict[str, str]]

@@ -33,8 +33,8 @@ from .const import (
     DEFAULT_CHUNKS_AT_ONCE,
     DEFAULT_KEEP,
 )
-from .sync.manners import Hours
-from .sync.models import Policy
+from .sync.decide.models import Policy
+from .sync.decide.upload_window import Hours
 
 # Any, here and below: the values of options, of the types that their fields return.
 type Options = Mapping[str, Any]

@@ -24,7 +24,7 @@ from homeassistant.helpers.hassio import is_hassio
 from homeassistant.util.hass_dict import HassKey
 
 from .const import DOMAIN
-from .sync.supervisor import (
+from .sync.local.supervisor import (
     BUSY,
     PACKING,
     PACKING_JOBS,
@@ -34,7 +34,7 @@ from .sync.supervisor import (
     state_told_by,
     supervisor_state,
 )
-from .sync.write_hold import write_hold_of
+from .sync.storage.write_hold import write_hold_of
 
 _LOGGER = logging.getLogger(__name__)
 

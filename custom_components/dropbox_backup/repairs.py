@@ -18,12 +18,12 @@ import voluptuous as vol
 from .const import CONF_FOLDER, DOMAIN, ROOT_FOLDER
 from .coordinator import DropboxBackupConfigEntry
 from .responses import date_text
-from .sync.alarm import size_text
-from .sync.backup_settings import Encryption
-from .sync.consent import Answer
-from .sync.models import date_of
-from .sync.reconciler import Reconciler
-from .sync.state import ProblemKind, State
+from .sync.decide.backup_settings import Encryption
+from .sync.decide.consent import Answer
+from .sync.decide.models import date_of
+from .sync.engine import Engine
+from .sync.report.alarm import size_text
+from .sync.report.state import ProblemKind, State
 
 _LISTED_NAMES = 10
 
@@ -44,7 +44,7 @@ class Issue:
     cause: Callable[[State], bool]
     about: Callable[[State], Placeholders] | None = None
     text: Callable[[State], str] | None = None
-    fix: Callable[[Reconciler], None] | None = None
+    fix: Callable[[Engine], None] | None = None
     choices: Callable[[State], list[str]] | None = None
 
     @property
@@ -136,7 +136,7 @@ ISSUES = (
         kind=ProblemKind.PAUSED_TOO_LONG.value,
         cause=_has(ProblemKind.PAUSED_TOO_LONG),
         about=_waiting,
-        fix=lambda reconciler: reconciler.resume_uploads(),
+        fix=lambda engine: engine.resume_uploads(),
     ),
     Issue(kind="dropbox_full", cause=_has(ProblemKind.FULL), about=_detail),
     Issue(kind="folder_not_writable", cause=_has(ProblemKind.NOT_WRITABLE)),
@@ -144,7 +144,7 @@ ISSUES = (
         kind="folder_was_missing",
         severity=ir.IssueSeverity.WARNING,
         cause=lambda state: state.folder_was_missing,
-        fix=lambda reconciler: reconciler.forget_missing_folder(),
+        fix=lambda engine: engine.forget_missing_folder(),
     ),
     Issue(
         kind="confirm_retention",
@@ -254,14 +254,14 @@ class ConfirmFlow(_Flow):
         """Show what is the matter as of now, not as of when the issue was made."""
         if (entry := self._entry) is None:
             return self.async_abort(reason="not_loaded")
-        reconciler = entry.runtime_data.reconciler
+        engine = entry.runtime_data.engine
         if user_input is not None and self._issue.fix is not None:
-            self._issue.fix(reconciler)
+            self._issue.fix(engine)
             return self.async_create_entry(data={})
         return self.async_show_form(
             step_id="confirm",
             data_schema=vol.Schema({}),
-            description_placeholders=_placeholders(self._issue, entry, reconciler.state),
+            description_placeholders=_placeholders(self._issue, entry, engine.state),
         )
 
 
@@ -274,28 +274,28 @@ class DeletionsFlow(_Flow):
         """Show what waits as of now. The answer is about this list, whatever happens meanwhile."""
         if (entry := self._entry) is None:
             return self.async_abort(reason="not_loaded")
-        reconciler = entry.runtime_data.reconciler
-        if not reconciler.state.unconfirmed:
+        engine = entry.runtime_data.engine
+        if not engine.state.unconfirmed:
             return self.async_abort(reason="nothing_waits")
-        self._shown = reconciler.keeper.answer_about(reconciler.state.unconfirmed)
+        self._shown = engine.pruner.answer_about(engine.state.unconfirmed)
         return self.async_show_menu(
             step_id="init",
-            menu_options=self._choices(reconciler.state),
-            description_placeholders=_placeholders(self._issue, entry, reconciler.state),
+            menu_options=self._choices(engine.state),
+            description_placeholders=_placeholders(self._issue, entry, engine.state),
         )
 
     async def async_step_delete(self, _: dict[str, Any] | None = None) -> RepairsFlowResult:
         """Delete what was shown."""
-        return self._answer(Reconciler.confirm_retention)
+        return self._answer(Engine.confirm_retention)
 
     async def async_step_keep(self, _: dict[str, Any] | None = None) -> RepairsFlowResult:
         """Keep what was shown."""
-        return self._answer(Reconciler.decline_retention)
+        return self._answer(Engine.decline_retention)
 
-    def _answer(self, answer: Callable[[Reconciler, Answer], bool]) -> RepairsFlowResult:
+    def _answer(self, answer: Callable[[Engine, Answer], bool]) -> RepairsFlowResult:
         if (entry := self._entry) is None:
             return self.async_abort(reason="not_loaded")
-        if not answer(entry.runtime_data.reconciler, self._shown):
+        if not answer(entry.runtime_data.engine, self._shown):
             return self.async_abort(reason="changed_meanwhile")
         return self.async_create_entry(data={})
 
@@ -307,7 +307,7 @@ class SettingsFlow(_Flow):
         """Show what is the matter as of now."""
         if (entry := self._entry) is None:
             return self.async_abort(reason="not_loaded")
-        state = entry.runtime_data.reconciler.state
+        state = entry.runtime_data.engine.state
         if not self._issue.cause(state):
             return self.async_create_entry(data={})
         return self.async_show_menu(
@@ -320,32 +320,32 @@ class SettingsFlow(_Flow):
         """Look whether Home Assistant has a key by now."""
         if (entry := self._entry) is None:
             return self.async_abort(reason="not_loaded")
-        reconciler = entry.runtime_data.reconciler
-        reconciler.publisher.publish()
-        if self._issue.cause(reconciler.state):
+        engine = entry.runtime_data.engine
+        engine.publisher.publish()
+        if self._issue.cause(engine.state):
             return self.async_abort(reason="no_key_yet")
         return self.async_create_entry(data={})
 
     async def async_step_encrypt(self, _: dict[str, Any] | None = None) -> RepairsFlowResult:
         """Encrypt what goes to Dropbox from now on."""
-        return self._do(Reconciler.encrypt)
+        return self._do(Engine.encrypt)
 
     async def async_step_leave_readable(self, _: dict[str, Any] | None = None) -> RepairsFlowResult:
         """Don't ask again."""
-        return self._do(Reconciler.leave_readable)
+        return self._do(Engine.leave_readable)
 
     async def async_step_keep_for_ever(self, _: dict[str, Any] | None = None) -> RepairsFlowResult:
         """Let our own rules decide alone."""
-        return self._do(Reconciler.keep_for_ever)
+        return self._do(Engine.keep_for_ever)
 
     async def async_step_leave_retention(
         self, _: dict[str, Any] | None = None
     ) -> RepairsFlowResult:
         """Don't ask again."""
-        return self._do(Reconciler.leave_retention)
+        return self._do(Engine.leave_retention)
 
-    def _do(self, what: Callable[[Reconciler], None]) -> RepairsFlowResult:
+    def _do(self, what: Callable[[Engine], None]) -> RepairsFlowResult:
         if (entry := self._entry) is None:
             return self.async_abort(reason="not_loaded")
-        what(entry.runtime_data.reconciler)
+        what(entry.runtime_data.engine)
         return self.async_create_entry(data={})

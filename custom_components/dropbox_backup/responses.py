@@ -8,27 +8,27 @@ from homeassistant.components.backup import AgentBackup
 from homeassistant.util import dt as dt_util
 from homeassistant.util.json import JsonObjectType, JsonValueType
 
-from .sync.alarm import size_text
-from .sync.models import LocalBackup, RemoteBackup, date_of
-from .sync.plan import Plan, Skipped
-from .sync.reconciler import Reconciler
-from .sync.retention import Verdict
+from .sync.decide.models import LocalBackup, RemoteBackup, date_of
+from .sync.decide.plan import Plan, Skipped
+from .sync.decide.retention import Verdict
+from .sync.engine import Engine
+from .sync.report.alarm import size_text
 
 
-def remote_backup(one: RemoteBackup, reconciler: Reconciler) -> JsonObjectType:
+def remote_backup(one: RemoteBackup, engine: Engine) -> JsonObjectType:
     """Return everything that is known of a backup in Dropbox. `size` in bytes."""
     backup = one.backup
     return {
         **_named(backup),
         **_sized(one.file.size),
-        "path": reconciler.folder.path_of(one.file.name),
+        "path": engine.folder.path_of(one.file.name),
         "content_hash": one.file.content_hash,
         "uploaded": _local_time(one.file.uploaded).isoformat(),
         "uploaded_text": date_text(one.file.uploaded),
         "verified": one.verified is not None,
         "verified_at": _local_time(one.verified).isoformat() if one.verified else None,
         "encrypted": one.protection,
-        "of_this_home_assistant": one.owner == reconciler.state.instance_id,
+        "of_this_home_assistant": one.owner == engine.state.instance_id,
         "automatic": backup.extra_metadata.get("with_automatic_settings") is True,
         "homeassistant_version": backup.homeassistant_version,
         "database_included": backup.database_included,
@@ -36,7 +36,7 @@ def remote_backup(one: RemoteBackup, reconciler: Reconciler) -> JsonObjectType:
         "addons": [addon.name or addon.slug for addon in backup.addons],
         "bad_copies": [
             {
-                "path": reconciler.folder.path_of(copy.file.name),
+                "path": engine.folder.path_of(copy.file.name),
                 "size": copy.file.size,
                 "why": copy.why.value,
             }

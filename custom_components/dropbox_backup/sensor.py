@@ -24,8 +24,8 @@ from homeassistant.helpers.typing import StateType
 
 from .coordinator import DropboxBackupConfigEntry
 from .entity import DropboxBackupEntity
-from .sync.models import RemoteBackup, date_of
-from .sync.state import State, Status
+from .sync.decide.models import RemoteBackup, date_of
+from .sync.report.state import State, Status
 
 PARALLEL_UPDATES = 0
 

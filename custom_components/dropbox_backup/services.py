@@ -29,12 +29,12 @@ from .dropbox_api.errors import (
     SignInError,
     UnreachableError,
 )
-from .sync.lookup import Meant
-from .sync.manners import Hold
-from .sync.models import BackupId, date_of
-from .sync.reconciler import Reconciler
-from .sync.state import Problem, ProblemKind
-from .sync.wishes import Outcome, Outcomes, Selection
+from .sync.decide.lookup import Meant
+from .sync.decide.models import BackupId, date_of
+from .sync.decide.upload_window import HoldReason
+from .sync.engine import Engine
+from .sync.report.state import Problem, ProblemKind
+from .sync.requests import Outcome, Outcomes, Selection
 from .texts import common_texts
 
 CONF_CONFIG_ENTRY_ID: Final = "config_entry_id"
@@ -47,30 +47,30 @@ CONF_CONFIRM: Final = "confirm"
 _ENTRY = {vol.Optional(CONF_CONFIG_ENTRY_ID): cv.string}
 _BACKUP_IDS = vol.All(cv.ensure_list, [vol.All(cv.string, vol.Length(min=1))], vol.Length(min=1))
 
-type Handler = Callable[[Reconciler, ServiceCall], Coroutine[Any, Any, ServiceResponse]]
+type Handler = Callable[[Engine, ServiceCall], Coroutine[Any, Any, ServiceResponse]]
 
 
-async def _upload(reconciler: Reconciler, call: ServiceCall) -> ServiceResponse:
+async def _upload(engine: Engine, call: ServiceCall) -> ServiceResponse:
     given = call.data.get(CONF_BACKUP_IDS, [])
     if given and call.data[CONF_LATEST]:
         raise ServiceValidationError(
             translation_domain=DOMAIN, translation_key="backup_ids_or_latest"
         )
-    refuse_while_paused(reconciler)
-    ids = _ids_of(await reconciler.look_up(given))
+    refuse_while_paused(engine)
+    ids = _ids_of(await engine.look_up(given))
     selection = Selection(frozenset(ids), latest=call.data[CONF_LATEST])
-    uploading = reconciler.request("an action asked for it", selection)
+    uploading = engine.request("an action asked for it", selection)
     if not call.data[CONF_WAIT]:
         return {"backups": []} if call.return_response else None
     # Should the caller stop waiting, the upload goes on.
     await asyncio.wait([uploading])
     if uploading.cancelled():
         raise HomeAssistantError(translation_domain=DOMAIN, translation_key="upload_interrupted")
-    return _uploaded(uploading.result(), reconciler, call)
+    return _uploaded(uploading.result(), engine, call)
 
 
-def _uploaded(outcomes: Outcomes, reconciler: Reconciler, call: ServiceCall) -> ServiceResponse:
-    if not outcomes and (problem := reconciler.state.problem) is not None:
+def _uploaded(outcomes: Outcomes, engine: Engine, call: ServiceCall) -> ServiceResponse:
+    if not outcomes and (problem := engine.state.problem) is not None:
         raise error_of(problem)
     if not outcomes and call.data[CONF_LATEST]:
         raise HomeAssistantError(translation_domain=DOMAIN, translation_key="no_local_backup")
@@ -85,36 +85,36 @@ def _uploaded(outcomes: Outcomes, reconciler: Reconciler, call: ServiceCall) -> 
         )
     return {
         "backups": [
-            _outcome(backup_id, one, reconciler)
+            _outcome(backup_id, one, engine)
             for backup_id, one in sorted(outcomes.items(), key=lambda item: item[1].name)
         ],
         # Who finds nothing in that list wants to know why.
-        "in_dropbox": reconciler.state.good,
+        "in_dropbox": engine.state.good,
     }
 
 
-def _outcome(backup_id: BackupId, one: Outcome, reconciler: Reconciler) -> JsonObjectType:
+def _outcome(backup_id: BackupId, one: Outcome, engine: Engine) -> JsonObjectType:
     if one.remote is None:
         return {"backup_id": backup_id, "name": one.name, "error": one.error}
-    return responses.remote_backup(one.remote, reconciler)
+    return responses.remote_backup(one.remote, engine)
 
 
-async def _list_backups(reconciler: Reconciler, call: ServiceCall) -> ServiceResponse:
+async def _list_backups(engine: Engine, call: ServiceCall) -> ServiceResponse:
     return {
         "backups": [
             {
-                **responses.remote_backup(one.backup, reconciler),
+                **responses.remote_backup(one.backup, engine),
                 "keep": one.keep,
                 "reason": one.reason,
             }
-            for one in await reconciler.keeper.judge()
+            for one in await engine.pruner.judge()
         ]
     }
 
 
-async def _delete(reconciler: Reconciler, call: ServiceCall) -> ServiceResponse:
-    ids = _ids_of(reconciler.look_up_in_dropbox(call.data[CONF_BACKUP_IDS]))
-    there = map(reconciler.folder.get, ids)
+async def _delete(engine: Engine, call: ServiceCall) -> ServiceResponse:
+    ids = _ids_of(engine.look_up_in_dropbox(call.data[CONF_BACKUP_IDS]))
+    there = map(engine.folder.get, ids)
     if pinned := [one.backup.name for one in there if one is not None and one.pinned]:
         raise ServiceValidationError(
             translation_domain=DOMAIN,
@@ -123,18 +123,18 @@ async def _delete(reconciler: Reconciler, call: ServiceCall) -> ServiceResponse:
         )
     try:
         texts = await common_texts(call.hass)
-        deleted = await reconciler.delete(ids, texts["by_action"])
+        deleted = await engine.delete(ids, texts["by_action"])
     except NotFoundError:  # somebody was faster
         _raise_unknown(ids)
-    return {"deleted": [responses.remote_backup(one, reconciler) for one in deleted]}
+    return {"deleted": [responses.remote_backup(one, engine) for one in deleted]}
 
 
-async def _apply_retention(reconciler: Reconciler, call: ServiceCall) -> ServiceResponse:
+async def _apply_retention(engine: Engine, call: ServiceCall) -> ServiceResponse:
     if call.data[CONF_DRY_RUN]:
-        plan = await reconciler.preview()
+        plan = await engine.preview()
         to_delete = [one.backup for one in plan.verdicts if not one.keep]
         return {**responses.retention(plan.verdicts, to_delete), **responses.uploads(plan)}
-    pruning = await reconciler.apply_retention(consent=call.data[CONF_CONFIRM])
+    pruning = await engine.apply_retention(consent=call.data[CONF_CONFIRM])
     if pruning.unconfirmed and not call.return_response:
         raise ServiceValidationError(
             translation_domain=DOMAIN,
@@ -207,19 +207,19 @@ async def _run(handler: Handler, call: ServiceCall) -> ServiceResponse:
         call.hass, DOMAIN, call.data.get(CONF_CONFIG_ENTRY_ID)
     )
     try:
-        return await handler(entry.runtime_data.reconciler, call)
+        return await handler(entry.runtime_data.engine, call)
     except DropboxError as err:
         if isinstance(err, SignInError):
             entry.async_start_reauth(call.hass)
         raise _error(_KEYS_OF_ERRORS.get(type(err), "dropbox_error"), str(err)) from err
 
 
-def refuse_while_paused(reconciler: Reconciler) -> None:
+def refuse_while_paused(engine: Engine) -> None:
     """Tell somebody who asks for an upload that there is none now, instead of keeping it for later.
 
     Raises `ServiceValidationError`.
     """
-    if reconciler.state.hold is Hold.PAUSED:
+    if engine.state.hold is HoldReason.PAUSED:
         raise ServiceValidationError(translation_domain=DOMAIN, translation_key="uploads_paused")
 
 

@@ -8,7 +8,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinator import DropboxBackupConfigEntry
 from .entity import DropboxBackupEntity
-from .sync.manners import Hold
+from .sync.decide.upload_window import HoldReason
 
 PARALLEL_UPDATES = 0
 
@@ -31,14 +31,14 @@ class DropboxBackupUploads(DropboxBackupEntity, SwitchEntity):
     @override
     def is_on(self) -> bool:
         """Return whether uploads are not paused."""
-        return self.coordinator.data.hold is not Hold.PAUSED
+        return self.coordinator.data.hold is not HoldReason.PAUSED
 
     @override
     async def async_turn_on(self, **kwargs: Any) -> None:
         """Let uploads go on at once."""
-        self.coordinator.reconciler.resume_uploads()
+        self.coordinator.engine.resume_uploads()
 
     @override
     async def async_turn_off(self, **kwargs: Any) -> None:
         """Pause uploads."""
-        self.coordinator.reconciler.pause_uploads()
+        self.coordinator.engine.pause_uploads()

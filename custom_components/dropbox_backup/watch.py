@@ -1,4 +1,4 @@
-"""What makes the worker look for new backups: every cause ends in `reconciler.request`."""
+"""What makes the worker look for new backups: every cause ends in `engine.request`."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,15 +16,15 @@ from homeassistant.helpers.hassio import is_hassio
 from homeassistant.helpers.start import async_at_started
 
 from .coordinator import DropboxBackupConfigEntry
-from .sync.reconciler import Reconciler
-from .sync.state import ProblemKind
-from .sync.supervisor import (
+from .sync.engine import Engine
+from .sync.local.supervisor import (
     RUNNING,
     SUPERVISOR_EVENT,
     job_ended_by,
     state_told_by,
     supervisor_state,
 )
+from .sync.report.state import ProblemKind
 
 _ASK_EVERY = timedelta(seconds=30)
 _BACKUP_JOBS = "backup_manager_"
@@ -34,7 +34,7 @@ _MOUNT_JOB = "mount_manager_create_mount"
 
 @callback
 def async_watch_backups(
-    hass: HomeAssistant, entry: DropboxBackupConfigEntry, reconciler: Reconciler
+    hass: HomeAssistant, entry: DropboxBackupConfigEntry, engine: Engine
 ) -> None:
     """Watch until the entry is unloaded."""
 
@@ -43,48 +43,48 @@ def async_watch_backups(
         # Every backup ends with an idle event, also one that failed at another location: the local
         # copy is there.
         if isinstance(event, IdleEvent):
-            reconciler.request("Home Assistant has finished with a backup")
+            engine.request("Home Assistant has finished with a backup")
 
     @callback
     def supervisor_event(event: dict[str, Any]) -> None:  # Any: Supervisor's JSON
         # Supervisor's command line and the action `hassio.backup_full` make backups behind the
         # manager's back.
         if (job := job_ended_by(event)) and job.startswith((_BACKUP_JOBS, _MOUNT_JOB)):
-            reconciler.request("Supervisor has finished with a backup or a network share")
-        if state_told_by(event) == RUNNING and (_is_silent(reconciler) or not manager_is_idle()):
-            reconciler.request("Supervisor is back")
+            engine.request("Supervisor has finished with a backup or a network share")
+        if state_told_by(event) == RUNNING and (_is_silent(engine) or not manager_is_idle()):
+            engine.request("Supervisor is back")
 
     def manager_is_idle() -> bool:
         return async_get_manager(hass).state is BackupManagerState.IDLE
 
     @callback
     def started(_hass: HomeAssistant) -> None:
-        reconciler.request("Home Assistant has started")
+        engine.request("Home Assistant has started")
 
     if is_hassio(hass):
-        entry.async_on_unload(_watch_silence(hass, reconciler))
+        entry.async_on_unload(_watch_silence(hass, engine))
     entry.async_on_unload(async_get_manager(hass).async_subscribe_events(manager_event))
     entry.async_on_unload(async_dispatcher_connect(hass, SUPERVISOR_EVENT, supervisor_event))
     entry.async_on_unload(async_at_started(hass, started))
 
 
 @callback
-def _watch_silence(hass: HomeAssistant, reconciler: Reconciler) -> CALLBACK_TYPE:
+def _watch_silence(hass: HomeAssistant, engine: Engine) -> CALLBACK_TYPE:
     """Ask Supervisor now and then whether it is back, while something is silent."""
     # Once for each silence: what answers may still not be readable.
     due = True
 
     async def ask_supervisor(_now: datetime) -> None:
         nonlocal due
-        if not _is_silent(reconciler) or await supervisor_state(hass) is None:
+        if not _is_silent(engine) or await supervisor_state(hass) is None:
             due = True
         elif due:
             due = False
-            reconciler.request("Supervisor is back")
+            engine.request("Supervisor is back")
 
     return async_track_time_interval(hass, ask_supervisor, _ASK_EVERY)
 
 
-def _is_silent(reconciler: Reconciler) -> bool:
-    problem = reconciler.state.problem
+def _is_silent(engine: Engine) -> bool:
+    problem = engine.state.problem
     return problem is not None and problem.kind is ProblemKind.LOCATION_UNREACHABLE

@@ -10,12 +10,11 @@ import signal
 import sys
 import tempfile
 
+from tests.demo.dashboard import add_dashboard
+from tests.demo.story import MIB, Story
+from tests.demo.terminal import Terminal
+from tests.demo.world import DOMAIN, World, world
 from tests.home_assistant import problems_of
-
-from .dashboard import add_dashboard
-from .story import MIB, Story
-from .terminal import Terminal
-from .world import DOMAIN, World, world
 
 DEFAULT_SIZE = 64 * MIB
 # What a good connection at home uploads with; on loopback there would be no progress to see.

@@ -18,11 +18,10 @@ import time
 
 from playwright.async_api import BrowserContext, Page, ViewportSize, async_playwright, expect
 
+from tests.demo.dashboard import add_dashboard
+from tests.demo.story import MIB, number
+from tests.demo.world import DOMAIN, World, world
 from tests.home_assistant import LOCAL, free_port, until
-
-from .dashboard import add_dashboard
-from .story import MIB, number
-from .world import DOMAIN, World, world
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 NAME = "Dropbox Backup"

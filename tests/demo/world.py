@@ -5,9 +5,8 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.demo.local_dropbox import LocalDropbox
 from tests.home_assistant import Backups, Client, Flows, HomeAssistant, JsonObject, free_port, until
-
-from .local_dropbox import LocalDropbox
 
 DOMAIN = "dropbox_backup"
 INTEGRATION = Path(__file__).parents[2] / "custom_components" / DOMAIN

@@ -10,9 +10,14 @@ from typing import override
 import aiohttp
 import pytest
 
-from custom_components.dropbox_backup.dropbox_api.chunks import Buffer, Source, cut, memory_for
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.errors import SignInError
+from custom_components.dropbox_backup.dropbox_api.upload.source import (
+    Buffer,
+    Source,
+    cut,
+    memory_for,
+)
 from tests.dropbox_server import DropboxAccount, DropboxServer
 
 FOLDER = "/HomeAssistant/Backups"

@@ -7,10 +7,13 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings, strategies as st
 import pytest
 
-from custom_components.dropbox_backup.dropbox_api.chunks import FileSource, Source, memory_for
 from custom_components.dropbox_backup.dropbox_api.errors import CorruptError
-
-from .conftest import MIB, some_bytes
+from custom_components.dropbox_backup.dropbox_api.upload.source import (
+    FileSource,
+    Source,
+    memory_for,
+)
+from tests.dropbox_api.conftest import MIB, some_bytes
 
 CHUNK = 1000
 

@@ -17,9 +17,8 @@ from custom_components.dropbox_backup.dropbox_api.errors import (
     SignInError,
     UnreachableError,
 )
+from tests.dropbox_api.conftest import FOLDER, Tokens
 from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
-
-from .conftest import FOLDER, Tokens
 
 
 async def put(client: DropboxClient, path: str, data: bytes = b"hello") -> str:

@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import pytest
 
-from custom_components.dropbox_backup.dropbox_api import pace
+from custom_components.dropbox_backup.dropbox_api import concurrency
 from custom_components.dropbox_backup.dropbox_api.client import (
     DropboxClient,
     FileMetadata,
@@ -26,10 +26,9 @@ from custom_components.dropbox_backup.dropbox_api.errors import (
     RefusedError,
     UnreachableError,
 )
-from custom_components.dropbox_backup.dropbox_api.upload import upload
+from custom_components.dropbox_backup.dropbox_api.upload.upload import upload
+from tests.dropbox_api.conftest import MIB, Bytes, some_bytes
 from tests.dropbox_server import DropboxServer, Fault, FaultKind, Line, Rules
-
-from .conftest import MIB, Bytes, some_bytes
 
 DATA = some_bytes(5 * MIB + 11)
 
@@ -202,7 +201,7 @@ async def test_a_busy_event_loop_opens_no_further_connections(
 ) -> None:
     stored = await upload(client, Bytes(some_bytes(16 * MIB)), UploadCommit("/large.tar"))
     dropbox_server.line = Line(server_time=0.05)
-    monkeypatch.setattr(pace, "_BUSY", -1.0)
+    monkeypatch.setattr(concurrency, "_BUSY", -1.0)
     await received(client, stored)
     records = dropbox_server.log.of("files/download")
     assert len(records) > 4

@@ -10,21 +10,20 @@ from weakref import ref
 
 import pytest
 
-from custom_components.dropbox_backup.dropbox_api import limits as limits_module
-from custom_components.dropbox_backup.dropbox_api.chunks import Buffer, memory_for
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
 from custom_components.dropbox_backup.dropbox_api.content_hash import BLOCK_SIZE
 from custom_components.dropbox_backup.dropbox_api.errors import DropboxError, StoppedError
-from custom_components.dropbox_backup.dropbox_api.limits import (
+from custom_components.dropbox_backup.dropbox_api.upload import limits as limits_module
+from custom_components.dropbox_backup.dropbox_api.upload.limits import (
     UploadLimits,
     available_memory,
     chunks_in_memory,
 )
-from custom_components.dropbox_backup.dropbox_api.slots import Slots
-from custom_components.dropbox_backup.dropbox_api.upload import UploadSession, upload
+from custom_components.dropbox_backup.dropbox_api.upload.slots import Slots
+from custom_components.dropbox_backup.dropbox_api.upload.source import Buffer, memory_for
+from custom_components.dropbox_backup.dropbox_api.upload.upload import UploadSession, upload
+from tests.dropbox_api.conftest import MIB, Bytes, some_bytes
 from tests.dropbox_server import DropboxAccount, DropboxServer, Line, RequestRecord
-
-from .conftest import MIB, Bytes, some_bytes
 
 APPEND = "files/upload_session/append_v2"
 START = "files/upload_session/start"
@@ -76,7 +75,7 @@ async def test_what_is_in_flight_arrives_and_nothing_is_sent_twice(
     assert chunks_read <= len(appends) + 1, "nothing more is read"
     assert dropbox_server.log.count(FINISH) == 0
     assert limits.slots._value == 2
-    assert limits.pace._running == 0
+    assert limits.concurrency._running == 0
 
     with pytest.raises(StoppedError):
         await upload(client, Bytes(data), COMMIT, limits=limits, session=session)

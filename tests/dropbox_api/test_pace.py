@@ -5,7 +5,11 @@ import time
 
 import pytest
 
-from custom_components.dropbox_backup.dropbox_api.pace import Pace, Stopwatch, Took
+from custom_components.dropbox_backup.dropbox_api.concurrency import (
+    Concurrency,
+    Duration,
+    Stopwatch,
+)
 
 _CHUNK = 4 * 1024 * 1024 * 8  # bits
 
@@ -16,10 +20,10 @@ def settled(
     """Return how many transfers run at once after a while; bit/s, and seconds of idle line around
     each transfer.
     """
-    pace = Pace(begin, most)
+    concurrency = Concurrency(begin, most)
     for _ in range(400):
-        pace.learn(Took(gap + _CHUNK / min(per_connection, total / pace.allowed)))
-    return pace.allowed
+        concurrency.learn(Duration(gap + _CHUNK / min(per_connection, total / concurrency.allowed)))
+    return concurrency.allowed
 
 
 @pytest.mark.parametrize(
@@ -38,14 +42,14 @@ def test_the_line_decides(
 
 
 async def test_turns_are_given_in_order_and_never_lost() -> None:
-    pace = Pace(2, 2)
+    concurrency = Concurrency(2, 2)
     order: list[int] = []
 
     async def transfer(number: int) -> None:
-        await pace.begin()
+        await concurrency.begin()
         order.append(number)
         await asyncio.sleep(0)
-        pace.end()
+        concurrency.end()
 
     tasks = [asyncio.create_task(transfer(number)) for number in range(10)]
     await asyncio.sleep(0)
@@ -54,34 +58,34 @@ async def test_turns_are_given_in_order_and_never_lost() -> None:
     assert order == [0, 1, 2, 4, 5, 6, 7, 8, 9]
     for _ in range(2):
         async with asyncio.timeout(1):
-            await pace.begin()
+            await concurrency.begin()
 
 
 async def test_a_turn_that_comes_to_one_who_was_cancelled_goes_to_the_next() -> None:
-    pace = Pace(1, 1)
-    await pace.begin()
-    waiting = [asyncio.create_task(pace.begin()) for _ in range(2)]
+    concurrency = Concurrency(1, 1)
+    await concurrency.begin()
+    waiting = [asyncio.create_task(concurrency.begin()) for _ in range(2)]
     await asyncio.sleep(0)
-    pace.end()  # the first one's turn, but it is cancelled before it can take it
+    concurrency.end()  # the first one's turn, but it is cancelled before it can take it
     waiting[0].cancel()
     async with asyncio.timeout(1):
         await waiting[1]
 
 
 def test_a_rate_limit_halves_once_per_round() -> None:
-    pace = Pace(8, 10)
+    concurrency = Concurrency(8, 10)
     for _ in range(5):
-        pace.slow_down()
-    assert pace.allowed == 4
+        concurrency.slow_down()
+    assert concurrency.allowed == 4
 
 
 @pytest.mark.parametrize(("cpu", "allowed"), [(0.6, 10), (0.8, 2)])
 def test_a_busy_event_loop_is_not_given_more_to_do(cpu: float, allowed: int) -> None:
-    pace = Pace(6, 10)
+    concurrency = Concurrency(6, 10)
     for _ in range(40):
         # Each one more brings its full share: only the event loop is in the way.
-        pace.learn(Took(1.0, cpu))
-    assert pace.allowed == allowed
+        concurrency.learn(Duration(1.0, cpu))
+    assert concurrency.allowed == allowed
 
 
 def test_work_is_told_from_waiting() -> None:

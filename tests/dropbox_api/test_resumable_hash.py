@@ -5,7 +5,7 @@ from hashlib import sha256
 from hypothesis import given, strategies as st
 import pytest
 
-from custom_components.dropbox_backup.dropbox_api.resumable_hash import ResumableHash
+from custom_components.dropbox_backup.dropbox_api.upload.resumable_hash import ResumableHash
 
 
 @given(st.lists(st.binary(max_size=200), max_size=8))

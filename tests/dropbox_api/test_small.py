@@ -13,10 +13,13 @@ from custom_components.dropbox_backup.dropbox_api.errors import (
     RefusedError,
     UnreachableError,
 )
-from custom_components.dropbox_backup.dropbox_api.upload import UploadLimits, UploadSession, upload
+from custom_components.dropbox_backup.dropbox_api.upload.upload import (
+    UploadLimits,
+    UploadSession,
+    upload,
+)
+from tests.dropbox_api.conftest import FOLDER, MIB, Bytes, some_bytes
 from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind, Line, Rules
-
-from .conftest import FOLDER, MIB, Bytes, some_bytes
 
 UPLOAD = "files/upload"
 START = "files/upload_session/start"
@@ -264,7 +267,7 @@ async def test_who_is_cancelled_takes_nobody_of_the_batch_with_them(
     for n in range(3, 6):
         assert account.files.read(commit(n).path) == data_of(n)
     assert limits.slots._value == UploadLimits().slots._value
-    assert limits.pace._running == 0
+    assert limits.concurrency._running == 0
     assert limits.alone
 
 

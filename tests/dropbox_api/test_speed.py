@@ -8,12 +8,11 @@ from hypothesis import given, strategies as st
 import pytest
 
 from custom_components.dropbox_backup.dropbox_api import transport
+from custom_components.dropbox_backup.dropbox_api.bandwidth import BandwidthLimit
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
-from custom_components.dropbox_backup.dropbox_api.speed import SpeedLimit
-from custom_components.dropbox_backup.dropbox_api.upload import UploadLimits, upload
+from custom_components.dropbox_backup.dropbox_api.upload.upload import UploadLimits, upload
+from tests.dropbox_api.conftest import MIB, Bytes, some_bytes
 from tests.dropbox_server import DropboxAccount, DropboxServer
-
-from .conftest import MIB, Bytes, some_bytes
 
 MBIT = 1e6 / 8
 
@@ -28,11 +27,11 @@ class FakeTime:
     async def sleep(self, seconds: float) -> None:
         self.now += seconds + self.late
 
-    def limit(self, bytes_per_second: float | None) -> SpeedLimit:
-        return SpeedLimit(bytes_per_second, clock=lambda: self.now, sleep=self.sleep)
+    def limit(self, bytes_per_second: float | None) -> BandwidthLimit:
+        return BandwidthLimit(bytes_per_second, clock=lambda: self.now, sleep=self.sleep)
 
 
-async def send(fake: FakeTime, limit: SpeedLimit, slices: int, size: int) -> list[float]:
+async def send(fake: FakeTime, limit: BandwidthLimit, slices: int, size: int) -> list[float]:
     """Take so many slices; return when each might leave."""
     left = []
     for _ in range(slices):
@@ -80,7 +79,7 @@ async def test_a_new_limit_holds_at_once() -> None:
 
 
 async def test_whoever_is_cancelled_has_taken_nothing() -> None:
-    limit = SpeedLimit(1000)
+    limit = BandwidthLimit(1000)
     await limit.take(100)
     begun = time.monotonic()
     waiting = asyncio.create_task(limit.take(10_000_000))
@@ -93,10 +92,10 @@ async def test_whoever_is_cancelled_has_taken_nothing() -> None:
 
 @pytest.mark.parametrize("mbit", [0.1, 8, 1000])
 def test_slices_are_small_enough_to_be_smooth_and_large_enough_to_be_cheap(mbit: float) -> None:
-    size = SpeedLimit(mbit * MBIT).slice_size(256 * 1024)
+    size = BandwidthLimit(mbit * MBIT).slice_size(256 * 1024)
     assert 1024 <= size <= 256 * 1024
     assert size / (mbit * MBIT) <= 0.1
-    assert SpeedLimit(None).slice_size(777) == 777
+    assert BandwidthLimit(None).slice_size(777) == 777
 
 
 async def watch_arrivals(server: DropboxServer, seconds: float) -> list[tuple[float, int]]:
@@ -175,8 +174,8 @@ async def test_no_more_chunks_travel_than_the_limit_needs(mbit: float | None, ch
     limits = UploadLimits(parallel=8, begin=6)
     limits.speed.bytes_per_second = mbit and mbit * MBIT
     if mbit == 10_000:
-        limits.pace.allowed = 8
-    waiting = [asyncio.create_task(limits.pace.begin()) for _ in range(20)]
+        limits.concurrency.allowed = 8
+    waiting = [asyncio.create_task(limits.concurrency.begin()) for _ in range(20)]
     await asyncio.sleep(0)
     assert sum(one.done() for one in waiting) == chunks
     for one in waiting:

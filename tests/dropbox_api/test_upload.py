@@ -9,7 +9,6 @@ import tracemalloc
 from hypothesis import given, settings, strategies as st
 import pytest
 
-from custom_components.dropbox_backup.dropbox_api.chunks import Source
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
 from custom_components.dropbox_backup.dropbox_api.content_hash import (
     BLOCK_SIZE,
@@ -22,14 +21,16 @@ from custom_components.dropbox_backup.dropbox_api.errors import (
     RefusedError,
     UnreachableError,
 )
-from custom_components.dropbox_backup.dropbox_api.resumable_hash import ResumableHash
 from custom_components.dropbox_backup.dropbox_api.sdk import content_hash as sdk_content_hash
-from custom_components.dropbox_backup.dropbox_api.upload import (
+from custom_components.dropbox_backup.dropbox_api.upload.resumable_hash import ResumableHash
+from custom_components.dropbox_backup.dropbox_api.upload.source import Source
+from custom_components.dropbox_backup.dropbox_api.upload.upload import (
     OnSession,
     UploadLimits,
     UploadSession,
     upload,
 )
+from tests.dropbox_api.conftest import FOLDER, MIB, Bytes, Marked, some_bytes
 from tests.dropbox_server import (
     DropboxAccount,
     DropboxServer,
@@ -39,8 +40,6 @@ from tests.dropbox_server import (
     RequestRecord,
     Rules,
 )
-
-from .conftest import FOLDER, MIB, Bytes, Marked, some_bytes
 
 COMMIT = UploadCommit(f"{FOLDER}/backup.tar")
 APPEND = "files/upload_session/append_v2"
@@ -491,7 +490,7 @@ async def test_a_cancelled_upload_gives_its_slots_back(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert limits.slots._value == 3
-    assert limits.pace._running == 0
+    assert limits.concurrency._running == 0
 
 
 # Points on which Dropbox's documents are silent: an upload must not depend on them.
@@ -631,10 +630,10 @@ async def test_a_rate_limit_makes_fewer_chunks_travel_at_once(
     client: DropboxClient, dropbox_server: DropboxServer
 ) -> None:
     limits = UploadLimits()
-    before = limits.pace.allowed
+    before = limits.concurrency.allowed
     dropbox_server.faults.add(Fault(FaultKind.STATUS, route=APPEND, status=429, retry_after=0))
     await upload(client, Bytes(some_bytes(2 * BLOCK_SIZE)), COMMIT, limits=limits)
-    assert limits.pace.allowed == before // 2
+    assert limits.concurrency.allowed == before // 2
 
 
 @given(st.lists(st.binary(max_size=50), max_size=30), st.integers(1, 40))

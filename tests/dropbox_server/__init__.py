@@ -5,18 +5,18 @@ It is judged by Dropbox's own SDK (`tests/server`), which encodes, decodes and c
 `python -m tests.dropbox_server`.
 """
 
-from .accounts import DropboxAccount, DropboxApp
-from .control_client import ControlClient
-from .entries import StoredFile, StoredFolder
-from .faults import Fault, FaultKind
-from .hashing import BLOCK_SIZE, hash_bytes, hash_file
-from .line import Line
-from .process import DropboxProcess
-from .request_log import RequestRecord
-from .server import DropboxServer
-from .state import Rules
-from .storage import FileTree
-from .tokens import Tokens
+from tests.dropbox_server.accounts import DropboxAccount, DropboxApp
+from tests.dropbox_server.control_client import ControlClient
+from tests.dropbox_server.entries import StoredFile, StoredFolder
+from tests.dropbox_server.faults import Fault, FaultKind
+from tests.dropbox_server.hashing import BLOCK_SIZE, hash_bytes, hash_file
+from tests.dropbox_server.line import Line
+from tests.dropbox_server.process import DropboxProcess
+from tests.dropbox_server.request_log import RequestRecord
+from tests.dropbox_server.server import DropboxServer
+from tests.dropbox_server.state import Rules
+from tests.dropbox_server.storage import FileTree
+from tests.dropbox_server.tokens import Tokens
 
 __all__ = [
     "BLOCK_SIZE",

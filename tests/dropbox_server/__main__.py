@@ -11,8 +11,8 @@ import signal
 import sys
 import tempfile
 
-from .accounts import DropboxAccount, DropboxApp
-from .server import DropboxServer
+from tests.dropbox_server.accounts import DropboxAccount, DropboxApp
+from tests.dropbox_server.server import DropboxServer
 
 
 def _arguments() -> argparse.Namespace:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import hashlib
 from pathlib import Path
 
-from . import schema
-from .clock import Clock
-from .storage import FileTree
+from tests.dropbox_server import schema
+from tests.dropbox_server.clock import Clock
+from tests.dropbox_server.storage import FileTree
 
 DEFAULT_QUOTA = 2 * 1024**4
 DEFAULT_REDIRECT_URIS = (

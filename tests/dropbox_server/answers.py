@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import paths
-from .entries import Entry, StoredFile, StoredFolder, Tombstone
-from .paths import PathRefusedError
-from .schema import files
-from .storage import ConflictError, NotFoundError, StorageError
+from tests.dropbox_server import paths
+from tests.dropbox_server.entries import Entry, StoredFile, StoredFolder, Tombstone
+from tests.dropbox_server.paths import PathRefusedError
+from tests.dropbox_server.schema import files
+from tests.dropbox_server.storage import ConflictError, NotFoundError, StorageError
 
 
 def metadata(entry: Entry) -> Any:

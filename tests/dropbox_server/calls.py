@@ -11,14 +11,14 @@ import time
 
 from aiohttp import web
 
-from . import errors, schema
-from .accounts import DropboxAccount, DropboxApp
-from .faults import Active, FaultKind
-from .line import Throttle
-from .request_log import RequestRecord
-from .state import ServerState
-from .storage import FileTree
-from .tokens import AccessToken
+from tests.dropbox_server import errors, schema
+from tests.dropbox_server.accounts import DropboxAccount, DropboxApp
+from tests.dropbox_server.faults import Active, FaultKind
+from tests.dropbox_server.line import Throttle
+from tests.dropbox_server.request_log import RequestRecord
+from tests.dropbox_server.state import ServerState
+from tests.dropbox_server.storage import FileTree
+from tests.dropbox_server.tokens import AccessToken
 
 MAX_ARGUMENT_BYTES = 1024 * 1024
 # A reset throws away what the client has not read yet; so long, in seconds, it may read.

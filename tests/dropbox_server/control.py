@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from .accounts import DropboxAccount, DropboxApp
-from .entries import StoredFile
-from .faults import Fault
-from .line import Line
-from .paths import PathRefusedError
-from .state import Rules
-from .storage import FileTree, StorageError
+from tests.dropbox_server.accounts import DropboxAccount, DropboxApp
+from tests.dropbox_server.entries import StoredFile
+from tests.dropbox_server.faults import Fault
+from tests.dropbox_server.line import Line
+from tests.dropbox_server.paths import PathRefusedError
+from tests.dropbox_server.state import Rules
+from tests.dropbox_server.storage import FileTree, StorageError
 
 if TYPE_CHECKING:
-    from .server import DropboxServer
+    from tests.dropbox_server.server import DropboxServer
 
 type _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -14,9 +14,9 @@ from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
-from .faults import Fault
-from .line import Line
-from .state import Rules
+from tests.dropbox_server.faults import Fault
+from tests.dropbox_server.line import Line
+from tests.dropbox_server.state import Rules
 
 _TIMEOUT = 30.0
 

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, replace
 import hashlib
 import json
 
-from . import paths
-from .entries import Entry, StoredFolder, Tombstone
-from .storage import FileTree
+from tests.dropbox_server import paths
+from tests.dropbox_server.entries import Entry, StoredFolder, Tombstone
+from tests.dropbox_server.storage import FileTree
 
 # Dropbox does not document how many entries come when no limit is given.
 DEFAULT_LIMIT = 500

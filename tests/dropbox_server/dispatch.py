@@ -12,14 +12,14 @@ from weakref import WeakSet
 
 from aiohttp import web
 
-from . import errors, schema
-from .calls import RESET_DELAY, Body, Call, ConnectionGoneError, abort
-from .errors import RefusalError
-from .faults import Active, Fault, FaultKind
-from .request_log import RequestRecord, mask
-from .routes import HANDLERS, STREAMS
-from .routes.account import root_info
-from .state import ServerState
+from tests.dropbox_server import errors, schema
+from tests.dropbox_server.calls import RESET_DELAY, Body, Call, ConnectionGoneError, abort
+from tests.dropbox_server.errors import RefusalError
+from tests.dropbox_server.faults import Active, Fault, FaultKind
+from tests.dropbox_server.request_log import RequestRecord, mask
+from tests.dropbox_server.routes import HANDLERS, STREAMS
+from tests.dropbox_server.routes.account import root_info
+from tests.dropbox_server.state import ServerState
 
 _RPC_TYPES = (
     "application/json",

@@ -10,7 +10,7 @@ import json
 import random
 from typing import Any
 
-from . import schema
+from tests.dropbox_server import schema
 
 _dots = random.Random(0)
 

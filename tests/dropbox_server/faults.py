@@ -12,7 +12,7 @@ from itertools import count
 import random
 from typing import Any, Self
 
-from . import errors
+from tests.dropbox_server import errors
 
 
 class FaultKind(StrEnum):

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from .state import ServerState
-from .storage import FileTree, NotFoundError
+from tests.dropbox_server.state import ServerState
+from tests.dropbox_server.storage import FileTree, NotFoundError
 
 _UNITS = ("bytes", "KB", "MB", "GB", "TB")
 _STYLE = (

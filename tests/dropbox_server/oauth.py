@@ -16,8 +16,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from aiohttp import web
 
-from .accounts import DropboxAccount, DropboxApp
-from .state import ServerState
+from tests.dropbox_server.accounts import DropboxAccount, DropboxApp
+from tests.dropbox_server.state import ServerState
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9\-._~]{43,128}")
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import Any, Self
 
-from .control_client import ControlClient
+from tests.dropbox_server.control_client import ControlClient
 
 _STOP_TIMEOUT = 10.0
 _REPOSITORY = Path(__file__).parents[2]

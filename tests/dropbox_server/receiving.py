@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import os
 from pathlib import Path
 
-from . import hashing
-from .calls import Call
+from tests.dropbox_server import hashing
+from tests.dropbox_server.calls import Call
 
 MAX_PAYLOAD = 150 * 1024 * 1024
 _BATCH_SIZE = 1024 * 1024

@@ -9,15 +9,15 @@ from typing import Self
 
 from aiohttp import web
 
-from . import certificates
-from .accounts import DropboxAccount, DropboxApp
-from .control import Control
-from .dispatch import Dispatcher
-from .index_page import IndexPage
-from .line import Line, Shaper
-from .oauth import OAuth
-from .state import ServerState
-from .tokens import AuthorizationCode, Tokens
+from tests.dropbox_server import certificates
+from tests.dropbox_server.accounts import DropboxAccount, DropboxApp
+from tests.dropbox_server.control import Control
+from tests.dropbox_server.dispatch import Dispatcher
+from tests.dropbox_server.index_page import IndexPage
+from tests.dropbox_server.line import Line, Shaper
+from tests.dropbox_server.oauth import OAuth
+from tests.dropbox_server.state import ServerState
+from tests.dropbox_server.tokens import AuthorizationCode, Tokens
 
 HOST = "127.0.0.1"
 # On a shaped line the kernels must not swallow seconds of an upload before the server reads it.

@@ -10,15 +10,15 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from . import errors
-from .accounts import DropboxAccount, DropboxApp
-from .clock import Clock
-from .faults import Faults
-from .line import Line, Shaper
-from .request_log import RequestLog
-from .storage import FileTree
-from .tokens import TokenStore
-from .upload_sessions import UploadSessions
+from tests.dropbox_server import errors
+from tests.dropbox_server.accounts import DropboxAccount, DropboxApp
+from tests.dropbox_server.clock import Clock
+from tests.dropbox_server.faults import Faults
+from tests.dropbox_server.line import Line, Shaper
+from tests.dropbox_server.request_log import RequestLog
+from tests.dropbox_server.storage import FileTree
+from tests.dropbox_server.tokens import TokenStore
+from tests.dropbox_server.upload_sessions import UploadSessions
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,17 @@ import secrets
 import shutil
 from typing import Literal
 
-from . import hashing, paths
-from .clock import Clock
-from .entries import Content, Entry, StoredFile, StoredFolder, Tombstone, from_json, to_json
+from tests.dropbox_server import hashing, paths
+from tests.dropbox_server.clock import Clock
+from tests.dropbox_server.entries import (
+    Content,
+    Entry,
+    StoredFile,
+    StoredFolder,
+    Tombstone,
+    from_json,
+    to_json,
+)
 
 ConflictKind = Literal["file", "folder", "file_ancestor"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .calls import Call
-from .entries import StoredFile, StoredFolder
-from .storage import FileTree, NotFoundError
+from tests.dropbox_server.calls import Call
+from tests.dropbox_server.entries import StoredFile, StoredFolder
+from tests.dropbox_server.storage import FileTree, NotFoundError
 
 
 @dataclass(frozen=True, slots=True)

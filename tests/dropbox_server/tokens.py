@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 import secrets
 
-from .accounts import DropboxAccount, DropboxApp
-from .clock import Clock
+from tests.dropbox_server.accounts import DropboxAccount, DropboxApp
+from tests.dropbox_server.clock import Clock
 
 CODE_LIFETIME = 600.0
 ACCESS_TOKEN_LIFETIME = 14400

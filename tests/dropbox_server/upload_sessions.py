@@ -15,8 +15,8 @@ from pathlib import Path
 import secrets
 import shutil
 
-from .clock import Clock
-from .hashing import BLOCK_SIZE, combine
+from tests.dropbox_server.clock import Clock
+from tests.dropbox_server.hashing import BLOCK_SIZE, combine
 
 SESSION_LIFETIME = 7 * 24 * 3600.0
 MAX_FILE_SIZE = 2**41 - 2**22

@@ -15,8 +15,8 @@ from typing import Any, Self
 
 import aiohttp
 
-from custom_components.dropbox_backup.dropbox_api.upload import UploadLimits
-from custom_components.dropbox_backup.sync.names import CATALOG_NAME
+from custom_components.dropbox_backup.dropbox_api.upload.upload import UploadLimits
+from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
 from tests.demo.world import DOMAIN, World, world
 from tests.dropbox_server import Fault, hash_file
 from tests.home_assistant import JsonObject, until

@@ -10,17 +10,16 @@ from typing import Any, cast, override
 from homeassistant.components.backup import AgentBackup, BackupNotFound
 from homeassistant.core import HomeAssistant
 
-from custom_components.dropbox_backup.dropbox_api.chunks import Source
 from custom_components.dropbox_backup.dropbox_api.content_hash import block_digests, content_hash
-from custom_components.dropbox_backup.sync.archive import backup_from_json
-from custom_components.dropbox_backup.sync.backup_settings import BackupSettings, Encryption
-from custom_components.dropbox_backup.sync.journal import Journal
-from custom_components.dropbox_backup.sync.local import LocalBackups, LocalListing
-from custom_components.dropbox_backup.sync.models import LocalBackup
-from custom_components.dropbox_backup.sync.notes_format import write_notes
+from custom_components.dropbox_backup.dropbox_api.upload.source import Source
+from custom_components.dropbox_backup.sync.archive.metadata import backup_from_json
+from custom_components.dropbox_backup.sync.decide.backup_settings import BackupSettings, Encryption
+from custom_components.dropbox_backup.sync.decide.models import LocalBackup
+from custom_components.dropbox_backup.sync.local.backups import LocalBackups, LocalListing
+from custom_components.dropbox_backup.sync.storage.journal import Journal
+from custom_components.dropbox_backup.sync.storage.notes_format import write_notes
 from tests.core_archives import archive
-
-from .memory_dropbox import Power
+from tests.faults.memory_dropbox import Power
 
 SMALL = 1000
 LARGE = 5 << 20  # two chunks, so that it takes an upload session

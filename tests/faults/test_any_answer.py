@@ -11,8 +11,8 @@ from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, U
 from custom_components.dropbox_backup.dropbox_api.content_hash import block_digests, content_hash
 from custom_components.dropbox_backup.dropbox_api.download import download, read_range
 from custom_components.dropbox_backup.dropbox_api.errors import DropboxError, UnreachableError
-from custom_components.dropbox_backup.dropbox_api.upload import upload
-from custom_components.dropbox_backup.sync.remote import BackupFolder
+from custom_components.dropbox_backup.dropbox_api.upload.upload import upload
+from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
 from tests.dropbox_api.conftest import Bytes, account, client, some_bytes, tokens
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.sync.backups import US, json_values

@@ -16,7 +16,7 @@ import pytest
 from custom_components.dropbox_backup.backup import agent_id_of
 from custom_components.dropbox_backup.const import DEFAULT_FOLDER
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.sync.state import Status
+from custom_components.dropbox_backup.sync.report.state import Status
 from tests.backup_page import OpenPage
 from tests.core_archives import BAD_ID, archive
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
@@ -24,9 +24,9 @@ from tests.world import (
     MANUAL,
     MIB,
     archives,
+    engine_of,
     make_backup,
     put_local,
-    reconciler_of,
     set_up_entry,
     state_of,
     wait_until,
@@ -112,7 +112,7 @@ async def test_what_is_damaged_before_the_check_is_refused(
     if path.is_dir():
         path.rmdir()
     path.write_bytes(archive(MIB))
-    reconciler_of(entry).request("repaired")
+    engine_of(entry).request("repaired")
     await wait_until_idle(hass, entry)
     assert in_dropbox(entry) == {"Good", "Odd"}
     assert refused(entry) == {}
@@ -140,7 +140,7 @@ async def test_what_is_damaged_between_check_and_upload_is_not_uploaded(
     assert in_dropbox(entry) == {"Good"}
     assert len(archives(dropbox_server)) == 1
     # And at the next check it is known what is wrong.
-    reconciler_of(entry).request("a minute later")
+    engine_of(entry).request("a minute later")
     await wait_until_idle(hass, entry)
     assert in_dropbox(entry) == {"Good"}
     gone = damage is remove

@@ -17,15 +17,15 @@ from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
 from custom_components.dropbox_backup.const import DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.sync.state import ProblemKind
-from custom_components.dropbox_backup.sync.storage import StorageFile
+from custom_components.dropbox_backup.sync.report.state import ProblemKind
+from custom_components.dropbox_backup.sync.storage.file import StorageFile
 from tests.dropbox_server import DropboxServer
 from tests.world import (
     MIB,
     archives,
+    engine_of,
     entity,
     make_backup,
-    reconciler_of,
     set_up_entry,
     shut_down,
     start_again,
@@ -80,7 +80,7 @@ async def test_uploads_go_on_and_the_user_is_told_until_it_can_be_written_again(
     hass: HomeAssistant, dropbox_server: DropboxServer, disk: Path
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    await reconciler_of(entry).save()
+    await engine_of(entry).save()
     journal = disk / storage_key(entry)
     assert journal.is_file()
     assert issues(hass, entry) == set()
@@ -114,7 +114,7 @@ async def test_a_broken_disk_is_not_tried_with_every_chunk(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    await reconciler_of(entry).save()
+    await engine_of(entry).save()
     break_file(disk / storage_key(entry))
     await make_backup(hass, size=33 * MIB)
     await wait_until_idle(hass, entry)

@@ -23,16 +23,16 @@ from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api import calls
 from custom_components.dropbox_backup.sync import patience
-from custom_components.dropbox_backup.sync.names import CATALOG_NAME
-from custom_components.dropbox_backup.sync.state import Status
+from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
+from custom_components.dropbox_backup.sync.report.state import Status
 from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind, hash_bytes
 from tests.world import (
     MIB,
     archives,
+    engine_of,
     local_path,
     make_backup,
     put_backup,
-    reconciler_of,
     set_up_entry,
     state_of,
     wait_until_idle,
@@ -135,7 +135,7 @@ class Life:
             elif state_of(entry).problem is not None:
                 # The worker tries again by itself, a minute later.
                 await asyncio.sleep(2 * _REST)
-                reconciler_of(entry).request("a minute later")
+                engine_of(entry).request("a minute later")
             else:
                 break
             await wait_until_idle(self._hass, entry)
@@ -168,11 +168,11 @@ class Life:
 
     async def _check_end(self, entry: DropboxBackupConfigEntry) -> None:
         """Check what is left after one more check, in Dropbox and in the catalog."""
-        reconciler_of(entry).request("once more")
+        engine_of(entry).request("once more")
         await wait_until_idle(self._hass, entry)
         if state_of(entry).problem is not None:
             await asyncio.sleep(2 * _REST)
-            reconciler_of(entry).request("a minute later")
+            engine_of(entry).request("a minute later")
             await wait_until_idle(self._hass, entry)
         state = state_of(entry)
         assert (state.status, state.problem, state.waiting) == (Status.UP_TO_DATE, None, ())

@@ -7,16 +7,16 @@ from homeassistant.core import HomeAssistant
 import pytest
 
 from custom_components.dropbox_backup.const import DEFAULT_FOLDER
-from custom_components.dropbox_backup.sync import remote_archive
-from custom_components.dropbox_backup.sync.names import CATALOG_NAME
-from custom_components.dropbox_backup.sync.state import Status
+from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
+from custom_components.dropbox_backup.sync.remote import archive_reader
+from custom_components.dropbox_backup.sync.report.state import Status
 from tests.core_archives import tar_of
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.world import (
     archives,
+    engine_of,
     make_backup,
     put_backup,
-    reconciler_of,
     set_up_entry,
     state_of,
     wait_until,
@@ -52,11 +52,11 @@ async def test_an_archive_of_very_many_members_costs_few_requests_and_only_once(
     dropbox_server.log.clear()
     await hass.config_entries.async_reload(entry.entry_id)
     await wait_until_idle(hass, entry)
-    reconciler_of(entry).request("an hour later")
+    engine_of(entry).request("an hour later")
     await wait_until_idle(hass, entry)
     assert dropbox_server.log.count(DOWNLOAD) == 0, "remembered, also over a restart"
     put(dropbox_server, "not_even.tar", b"y" * 100_000)
-    reconciler_of(entry).request("it was changed")
+    engine_of(entry).request("it was changed")
     await wait_until_idle(hass, entry)
     assert dropbox_server.log.count(DOWNLOAD) >= 1
     assert names(dropbox_server) == {"photos.tar", "not_even.tar"}
@@ -65,8 +65,8 @@ async def test_an_archive_of_very_many_members_costs_few_requests_and_only_once(
 async def test_one_that_can_not_be_read_stops_neither_uploads_nor_the_others(
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_archive, "_PATIENCE_FOR_A_CALL", 0.1)
-    monkeypatch.setattr(remote_archive, "_FIRST_RETRY", 3.0)
+    monkeypatch.setattr(archive_reader, "_PATIENCE_FOR_A_CALL", 0.1)
+    monkeypatch.setattr(archive_reader, "_FIRST_RETRY", 3.0)
     put(dropbox_server, "broken.tar", photos(1))
     broken = dropbox_server.faults.add(
         Fault(FaultKind.STATUS, DOWNLOAD, times=None, status=500, body="no")
@@ -81,7 +81,7 @@ async def test_one_that_can_not_be_read_stops_neither_uploads_nor_the_others(
     # By itself, when the trouble has passed.
     put_backup(dropbox_server, "Theirs")
     dropbox_server.faults.clear()
-    reconciler_of(entry).request("a new one")
+    engine_of(entry).request("a new one")
     await wait_until_idle(hass, entry)
     assert {one.backup.name for one in state_of(entry).backups} == {"Good", "Theirs"}
 
@@ -89,8 +89,8 @@ async def test_one_that_can_not_be_read_stops_neither_uploads_nor_the_others(
 async def test_nothing_is_asked_again_and_again_for_an_archive_that_failed_once(
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_archive, "_PATIENCE_FOR_A_CALL", 0.1)
-    monkeypatch.setattr(remote_archive, "_FIRST_RETRY", 0.5)
+    monkeypatch.setattr(archive_reader, "_PATIENCE_FOR_A_CALL", 0.1)
+    monkeypatch.setattr(archive_reader, "_FIRST_RETRY", 0.5)
     put(dropbox_server, "photos.tar", photos(1))
     failed = dropbox_server.faults.add(
         Fault(FaultKind.STATUS, DOWNLOAD, times=None, status=500, body="no")
@@ -109,9 +109,9 @@ async def test_nothing_is_asked_again_and_again_for_an_archive_that_failed_once(
 async def test_nothing_is_asked_again_and_again_while_an_archive_is_tried_once_more(
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_archive, "_PATIENCE", 0.1)
-    monkeypatch.setattr(remote_archive, "_PATIENCE_FOR_A_CALL", 0.1)
-    monkeypatch.setattr(remote_archive, "_FIRST_RETRY", 0.5)
+    monkeypatch.setattr(archive_reader, "_PATIENCE", 0.1)
+    monkeypatch.setattr(archive_reader, "_PATIENCE_FOR_A_CALL", 0.1)
+    monkeypatch.setattr(archive_reader, "_FIRST_RETRY", 0.5)
     put_backup(dropbox_server, "Slow")
     dropbox_server.faults.add(Fault(FaultKind.STATUS, DOWNLOAD, times=1, status=500, body="no"))
     slow = dropbox_server.faults.add(Fault(FaultKind.STALL, DOWNLOAD, skip=1, seconds=2, times=1))
@@ -126,7 +126,7 @@ async def test_nothing_is_asked_again_and_again_while_an_archive_is_tried_once_m
 async def test_a_backup_that_was_refused_once_is_found_later(
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_archive, "_FIRST_RETRY", 0.5)
+    monkeypatch.setattr(archive_reader, "_FIRST_RETRY", 0.5)
     put_backup(dropbox_server, "Theirs")
     refused = dropbox_server.faults.add(
         Fault(
@@ -146,7 +146,7 @@ async def test_a_backup_that_was_refused_once_is_found_later(
 async def test_what_is_read_while_an_upload_runs_is_shown_afterwards(
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_archive, "_PATIENCE", 0.1)
+    monkeypatch.setattr(archive_reader, "_PATIENCE", 0.1)
     # Nobody else looks into the folder.
     dropbox_server.faults.add(
         Fault(FaultKind.STALL, "files/list_folder/longpoll", seconds=60, times=None)
@@ -158,7 +158,7 @@ async def test_what_is_read_while_an_upload_runs_is_shown_afterwards(
     await make_backup(hass, "Ours")
     await wait_until(lambda: upload.applied)
     slow.take_out()
-    reader = reconciler_of(entry).folder._archive_reader
+    reader = engine_of(entry).folder._archive_reader
     await wait_until(lambda: not reader._tasks)
     upload.take_out()
     await wait_until_idle(hass, entry)
@@ -169,7 +169,7 @@ async def test_what_is_read_while_an_upload_runs_is_shown_afterwards(
 async def test_uploads_do_not_wait_for_an_archive_that_dropbox_is_slow_with(
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_archive, "_PATIENCE", 0.2)
+    monkeypatch.setattr(archive_reader, "_PATIENCE", 0.2)
     put_backup(dropbox_server, "Slow")
     slow = dropbox_server.faults.add(Fault(FaultKind.STALL, DOWNLOAD, seconds=4, times=1))
     entry = await set_up_entry(hass, dropbox_server)
@@ -185,7 +185,7 @@ async def test_uploads_do_not_wait_for_an_archive_that_dropbox_is_slow_with(
 async def test_a_reload_waits_for_no_archive(
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_archive, "_PATIENCE", 0.1)
+    monkeypatch.setattr(archive_reader, "_PATIENCE", 0.1)
     put_backup(dropbox_server, "Slow")
     dropbox_server.faults.add(Fault(FaultKind.STALL, DOWNLOAD, seconds=3, times=1))
     entry = await set_up_entry(hass, dropbox_server)
@@ -234,7 +234,7 @@ async def test_what_a_newer_version_noted_of_a_backup_outlives_our_notes(
     noted["proven"] = "2026-11-22T10:00:00+00:00"
     document["deleted"] = [{"name": "x.tar"}]
     put(dropbox_server, CATALOG_NAME, json.dumps(document).encode())
-    reconciler_of(entry).request("a newer version was here")
+    engine_of(entry).request("a newer version was here")
     await wait_until_idle(hass, entry)
     await hass.config_entries.async_reload(entry.entry_id)
     await wait_until_idle(hass, entry)

@@ -15,16 +15,16 @@ import pytest
 
 from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER, DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.sync.names import CATALOG_NAME
+from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
 from tests.backup_page import BackupPage, OpenPage, own_agents
 from tests.conftest import THOROUGH
 from tests.core_archives import archive
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.world import (
     ask,
+    engine_of,
     make_backup,
     put_local,
-    reconciler_of,
     set_up_entry,
     shut_down,
     start_again,
@@ -131,8 +131,8 @@ async def _still_works(
         json_bytes(state.as_dict())
     json_bytes(await ask(hass, "list_backups"))
     json_bytes(await ask(hass, "apply_retention", dry_run=True))
-    await reconciler_of(entry).save()
-    assert reconciler_of(entry)._journal.writable
+    await engine_of(entry).save()
+    assert engine_of(entry)._journal.writable
 
 
 async def test_archives_and_catalog_of_anybody(
@@ -155,7 +155,7 @@ async def test_archives_and_catalog_of_anybody(
             files.put(path, json.dumps(sidecar).encode())
         document = spoiled(json.loads(files.read(CATALOG)), lot)
         files.put(CATALOG, json.dumps(document).encode())
-        reconciler_of(entry).request("something came in")
+        engine_of(entry).request("something came in")
         await wait_until_idle(hass, entry)
         if lot.random() < 0.3:
             await hass.config_entries.async_reload(entry.entry_id)
@@ -202,7 +202,7 @@ async def test_what_home_assistant_stored_of_ours_was_changed(
             data = spoiled(hass_storage[key]["data"], lot)
             hass_storage[key] = {**hass_storage[key], "data": data}
         await start_again(hass, entry)
-        reconciler_of(entry).resume_uploads()  # "paused" is a value like any other
+        engine_of(entry).resume_uploads()  # "paused" is a value like any other
         await _still_works(hass, entry, page, f"Good {number}")
 
 
@@ -245,7 +245,7 @@ async def test_answers_of_whoever_answers_for_dropbox(
                     FaultKind.STATUS, route, status=200, body=body, content_type="application/json"
                 )
             )
-        reconciler_of(entry).request("a strange answer comes")
+        engine_of(entry).request("a strange answer comes")
         await wait_until_idle(hass, entry)
         dropbox_server.faults.clear()
         await hass.config_entries.async_reload(entry.entry_id)

@@ -13,17 +13,22 @@ from homeassistant.core import HomeAssistant
 from hypothesis import HealthCheck, given, settings, strategies as st
 import pytest
 
-from custom_components.dropbox_backup.sync.catalog import parse_catalog
-from custom_components.dropbox_backup.sync.journal import Journal
-from custom_components.dropbox_backup.sync.models import Policy, date_of, id_of
-from custom_components.dropbox_backup.sync.names import CATALOG_NAME, file_name
+from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME, file_name
+from custom_components.dropbox_backup.sync.decide.models import Policy, date_of, id_of
+from custom_components.dropbox_backup.sync.engine import Engine
 from custom_components.dropbox_backup.sync.publisher import BackupEvent, EventKind
-from custom_components.dropbox_backup.sync.reconciler import Reconciler
-from custom_components.dropbox_backup.sync.remote import BackupFolder
-from custom_components.dropbox_backup.sync.state import ProblemKind
-
-from .memory_dropbox import MemoryClient, MemoryDropbox, Power, PowerCutError, StoredFile
-from .memory_home import LARGE, SMALL, DiskFile, Made, Shelf, journal_on, make
+from custom_components.dropbox_backup.sync.remote.catalog import parse_catalog
+from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
+from custom_components.dropbox_backup.sync.report.state import ProblemKind
+from custom_components.dropbox_backup.sync.storage.journal import Journal
+from tests.faults.memory_dropbox import (
+    MemoryClient,
+    MemoryDropbox,
+    Power,
+    PowerCutError,
+    StoredFile,
+)
+from tests.faults.memory_home import LARGE, SMALL, DiskFile, Made, Shelf, journal_on, make
 
 US = "this house"
 _ENOUGH = 1 << 40
@@ -54,7 +59,7 @@ class House:
         self._uploaded: list[StoredFile] = []
         self._journal: Journal
         self._folder: BackupFolder
-        self._worker: Reconciler
+        self._worker: Engine
 
     async def start(self) -> None:
         """Load the integration."""
@@ -63,7 +68,7 @@ class House:
         self._journal = journal_on(self._hass, self._disk, self._power)
         await self._journal.load()
         self._folder = BackupFolder(client, "/f", US, self._journal.notes.uploaded.get)
-        self._worker = Reconciler(
+        self._worker = Engine(
             self._hass,
             client,
             self._folder,

@@ -10,8 +10,7 @@ import pytest
 import pytest_socket
 
 from tests.dropbox_server import Fault, FaultKind
-
-from .house import MIB, House
+from tests.faults.house import MIB, House
 
 pytestmark = [
     pytest.mark.e2e,

@@ -12,12 +12,11 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 import pytest
 
 from custom_components.dropbox_backup import backup
-from custom_components.dropbox_backup.dropbox_api import pace
+from custom_components.dropbox_backup.dropbox_api import concurrency
 from tests.conftest import THOROUGH
-
-from .memory_home import LARGE, SMALL
-from .storm.virtual_time import VirtualTimeLoop
-from .storm.world import Act, World
+from tests.faults.memory_home import LARGE, SMALL
+from tests.faults.storm.virtual_time import VirtualTimeLoop
+from tests.faults.storm.world import Act, World
 
 _which = st.integers(0, 12)
 _flag = st.booleans()
@@ -79,7 +78,7 @@ class Storm(RuleBasedStateMachine):
             # Home Assistant reads its texts in a thread, and those know no virtual time.
             patch.object(backup, "common_texts", _texts),
             # The same pace on every machine.
-            patch.object(pace, "time", _Time(self._loop)),
+            patch.object(concurrency, "time", _Time(self._loop)),
         )
         for one in self._patches:
             one.start()

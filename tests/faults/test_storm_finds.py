@@ -11,22 +11,19 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 import pytest
 
-from custom_components.dropbox_backup.sync import (
+from custom_components.dropbox_backup.sync import engine, planner
+from custom_components.dropbox_backup.sync.decide import (
     consent,
-    listing,
     models,
     plan as plan_module,
-    planner,
-    reconciler,
-    remote,
     retention,
-    transfers,
 )
-from custom_components.dropbox_backup.sync.keeper import Keeper
-from custom_components.dropbox_backup.sync.models import RemoteBackup, id_of
+from custom_components.dropbox_backup.sync.decide.models import RemoteBackup, id_of
+from custom_components.dropbox_backup.sync.pruner import Pruner
+from custom_components.dropbox_backup.sync.remote import folder, listing
+from custom_components.dropbox_backup.sync.upload import transfers
 from tests.conftest import THOROUGH
-
-from .test_storm import StormOfClocks
+from tests.faults.test_storm import StormOfClocks
 
 type Patch = pytest.MonkeyPatch
 
@@ -60,20 +57,20 @@ def _success_is_told_from_memory(patch: Patch) -> None:
     async def ask(*_: Any) -> bool:
         return True
 
-    patch.setattr(remote.BackupFolder, "ask", ask)
+    patch.setattr(folder.BackupFolder, "ask", ask)
 
 
 def _pruning_judges_by_an_old_listing(patch: Patch) -> None:
-    init = Keeper.__init__
+    init = Pruner.__init__
 
     async def nothing() -> None:
         return
 
-    def with_old_listing(self: Keeper, *args: Any) -> None:
+    def with_old_listing(self: Pruner, *args: Any) -> None:
         init(self, *args)
         self._refresh = nothing
 
-    patch.setattr(Keeper, "__init__", with_old_listing)
+    patch.setattr(Pruner, "__init__", with_old_listing)
 
 
 def _much_is_deleted_unasked(patch: Patch) -> None:
@@ -89,12 +86,10 @@ def _dates_in_the_future_are_believed(patch: Patch) -> None:
 
 
 def _who_deletes_stops_no_upload(patch: Patch) -> None:
-    async def delete(
-        self: reconciler.Reconciler, backup_ids: Any, reason: str
-    ) -> list[RemoteBackup]:
-        return await self.keeper.delete(backup_ids, reason)
+    async def delete(self: engine.Engine, backup_ids: Any, reason: str) -> list[RemoteBackup]:
+        return await self.pruner.delete(backup_ids, reason)
 
-    patch.setattr(reconciler.Reconciler, "delete", delete)
+    patch.setattr(engine.Engine, "delete", delete)
 
 
 # Another rule may be broken first, as each cure serves several.

@@ -6,13 +6,13 @@ through config flows as the frontend does. `backups` makes and restores backups.
 look at the process from outside.
 """
 
-from .backups import LOCAL, BackupError, Backups
-from .client import ApiError, Client, JsonObject, sign_in, until
-from .config_dir import Account, free_port, seed
-from .flows import Flows, OAuthPageError
-from .log import LogRecord, is_about, problems_of
-from .memory import MemoryUse
-from .process import HomeAssistant, StartError
+from tests.home_assistant.backups import LOCAL, BackupError, Backups
+from tests.home_assistant.client import ApiError, Client, JsonObject, sign_in, until
+from tests.home_assistant.config_dir import Account, free_port, seed
+from tests.home_assistant.flows import Flows, OAuthPageError
+from tests.home_assistant.log import LogRecord, is_about, problems_of
+from tests.home_assistant.memory import MemoryUse
+from tests.home_assistant.process import HomeAssistant, StartError
 
 __all__ = [
     "LOCAL",

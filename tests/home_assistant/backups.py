@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 import tarfile
 
-from .client import ApiError, Client, JsonObject
-from .process import HomeAssistant
+from tests.home_assistant.client import ApiError, Client, JsonObject
+from tests.home_assistant.process import HomeAssistant
 
 LOCAL = "backup.local"
 

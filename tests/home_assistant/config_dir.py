@@ -13,7 +13,7 @@ import socket
 import bcrypt
 import jwt
 
-from .client import JsonObject
+from tests.home_assistant.client import JsonObject
 
 LOOPBACK = "127.0.0.1"
 LOOPBACK_ADAPTER = "lo"

@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 
 import aiohttp
 
-from .client import Client, JsonObject
+from tests.home_assistant.client import Client, JsonObject
 
 
 class OAuthPageError(Exception):

@@ -12,10 +12,10 @@ from typing import Self
 
 import aiohttp
 
-from .client import until
-from .config_dir import LOOPBACK, Account, free_port, seed
-from .log import LogRecord, problems_of
-from .memory import MemoryUse, reset_peak
+from tests.home_assistant.client import until
+from tests.home_assistant.config_dir import LOOPBACK, Account, free_port, seed
+from tests.home_assistant.log import LogRecord, problems_of
+from tests.home_assistant.memory import MemoryUse, reset_peak
 
 # With this status it asks whoever started it to start it again: to restart, or to restore a backup.
 RESTART = 100

@@ -1,7 +1,7 @@
 """The command line: `python -m tests.mutation`, or `scripts/mutate`."""
 
 # Each has to come before what follows.
-from . import storage
+from tests.mutation import storage
 
 # isort: split
 from tests import before_home_assistant  # noqa: F401  (it does its work when it is imported)
@@ -12,9 +12,9 @@ import random
 import sys
 import time
 
-from .modules import ROOT, TESTS, path_of
-from .mutants import Mutant, mutants_of
-from .tried import NotCleanError, Trial
+from tests.mutation.modules import ROOT, TESTS, path_of
+from tests.mutation.mutants import Mutant, mutants_of
+from tests.mutation.tried import NotCleanError, Trial
 
 
 def main() -> int:

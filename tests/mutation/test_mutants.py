@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from .modules import ROOT, TESTS, path_of
-from .mutants import mutants_of
+from tests.mutation.modules import ROOT, TESTS, path_of
+from tests.mutation.mutants import mutants_of
 
 
 def changed(source: str) -> list[str]:
@@ -66,7 +66,7 @@ def test_every_module_that_is_named_has_faults_and_tests(module: str) -> None:
 
 @pytest.mark.timeout(300)
 def test_a_run_says_what_became_of_each_mutant() -> None:
-    options = ["--module", "sync.names", "--sample", "2"]
+    options = ["--module", "sync.decide.file_names", "--sample", "2"]
     run = subprocess.run(
         [sys.executable, "-m", "tests.mutation", *options],
         cwd=ROOT,
@@ -75,4 +75,4 @@ def test_a_run_says_what_became_of_each_mutant() -> None:
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert re.search(r"sync\.names: 2 mutants, \d killed, \d survived", run.stdout)
+    assert re.search(r"sync\.decide\.file_names: 2 mutants, \d killed, \d survived", run.stdout)

@@ -23,8 +23,8 @@ from types import CodeType
 
 import pytest
 
-from .modules import PACKAGE, ROOT, TESTS, path_of
-from .mutants import Mutant
+from tests.mutation.modules import PACKAGE, ROOT, TESTS, path_of
+from tests.mutation.mutants import Mutant
 
 # A fault may well be one that eats memory, or writes without an end.
 _MOST_MEMORY = 8 << 30

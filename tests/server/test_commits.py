@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.dropbox_server import DropboxAccount, DropboxApp, DropboxServer, StoredFile, hash_bytes
-
-from .conftest import Answer, Api
+from tests.server.conftest import Answer, Api
 
 
 async def upload(api: Api, path: str, data: bytes = b"new", **fields: object) -> Answer:

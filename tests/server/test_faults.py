@@ -11,8 +11,7 @@ import aiohttp
 import pytest
 
 from tests.dropbox_server import DropboxServer, Fault, FaultKind, Rules, hash_bytes
-
-from .conftest import BLOCK, MIB, Api
+from tests.server.conftest import BLOCK, MIB, Api
 
 DATA = random.Random(3).randbytes(3 * MIB)
 UPLOAD = "files/upload"

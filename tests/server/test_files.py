@@ -7,8 +7,7 @@ import json
 import pytest
 
 from tests.dropbox_server import DropboxServer, Rules, StoredFile
-
-from .conftest import Api
+from tests.server.conftest import Api
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ from dropbox import files
 from dropbox.content_hash import content_hash
 
 from tests.dropbox_server import DropboxServer, Rules, hash_bytes
-
-from .conftest import BLOCK, Api, Sdk
+from tests.server.conftest import BLOCK, Api, Sdk
 
 BATCH = "files/upload_session/finish_batch_v2"
 

@@ -13,9 +13,8 @@ import types
 import pytest
 
 from tests.dropbox_server import DropboxServer, Line, line
+from tests.server.conftest import MIB, Api
 from tests.world import wait_until
-
-from .conftest import MIB, Api
 
 ATTEMPTS = 5
 # On top of the bytes' own time: slices are about 10 ms, and the call itself takes a few.

@@ -18,8 +18,7 @@ from tests.dropbox_server.cursors import Cursor
 from tests.dropbox_server.entries import Tombstone
 from tests.dropbox_server.paths import is_within, key
 from tests.dropbox_server.storage import FileTree, StorageError
-
-from .conftest import Api
+from tests.server.conftest import Api
 
 
 async def names(api: Api, **fields: object) -> tuple[list[str], str]:

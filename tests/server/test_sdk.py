@@ -29,8 +29,7 @@ import pytest
 import requests
 
 from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind, schema
-
-from .conftest import MIB, Api, Sdk, in_thread
+from tests.server.conftest import MIB, Api, Sdk, in_thread
 
 APPEND = "files/upload_session/append_v2"
 MODIFIED = datetime(2026, 2, 3, 4, 5, 6)  # noqa: DTZ001 - the SDK wants UTC without a zone

@@ -8,8 +8,7 @@ import random
 import pytest
 
 from tests.dropbox_server import DropboxServer, Rules, hash_bytes, receiving
-
-from .conftest import BLOCK, MIB, Api
+from tests.server.conftest import BLOCK, MIB, Api
 
 DATA = random.Random(1).randbytes(3 * BLOCK + 5)
 WEEK = 7 * 24 * 3600

@@ -10,8 +10,7 @@ import pytest
 
 from tests.dropbox_server import DropboxServer
 from tests.dropbox_server.schema import ROUTES
-
-from .conftest import Api
+from tests.server.conftest import Api
 
 JSON = {"Content-Type": "application/json"}
 OCTETS = {"Content-Type": "application/octet-stream"}

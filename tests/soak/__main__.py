@@ -1,7 +1,7 @@
 """The command line: `python -m tests.soak`, or `scripts/soak`."""
 
 # The clock comes first: what is imported later takes its functions.
-from . import clock
+from tests.soak import clock
 
 # isort: split
 from tests import before_home_assistant
@@ -22,13 +22,12 @@ from homeassistant.util.ssl import client_context
 import custom_components  # noqa: F401
 from custom_components.dropbox_backup.sync import patience, publisher, worker
 from tests.dropbox_server import DropboxProcess
-
-from . import gauges
-from .home import Home, NeverSettledError
-from .log import Listener
-from .report import Outcome, report, say
-from .story import Story
-from .weather import Weather
+from tests.soak import gauges
+from tests.soak.home import Home, NeverSettledError
+from tests.soak.log import Listener
+from tests.soak.report import Outcome, report, say
+from tests.soak.story import Story
+from tests.soak.weather import Weather
 
 # One failing call is repeated for so many seconds, not for two minutes: an outage would take these
 # of true time, and the worker's own next try, which comes by the clock that is put forward, would

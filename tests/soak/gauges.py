@@ -12,14 +12,14 @@ from types import CoroutineType
 
 from homeassistant.core import HomeAssistant
 
-from custom_components.dropbox_backup.sync.journal import Journal
-from custom_components.dropbox_backup.sync.reconciler import Reconciler
+from custom_components.dropbox_backup.sync.engine import Engine
+from custom_components.dropbox_backup.sync.storage.journal import Journal
 from tests.home_assistant.memory import MemoryUse
 
 _OURS = str(Path("custom_components", "dropbox_backup"))
 # Of each there is one as long as Home Assistant runs. More are left over from before a restart or a
 # reload.
-_ONE_OF_EACH = (HomeAssistant, Reconciler, Journal)
+_ONE_OF_EACH = (HomeAssistant, Engine, Journal)
 
 
 @dataclass(frozen=True, slots=True)

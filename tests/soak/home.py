@@ -37,11 +37,10 @@ from custom_components.dropbox_backup.const import (
     DOMAIN,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.sync.reconciler import Reconciler
-from custom_components.dropbox_backup.sync.state import Problem, State, Status
+from custom_components.dropbox_backup.sync.engine import Engine
+from custom_components.dropbox_backup.sync.report.state import Problem, State, Status
 from tests.dropbox_server import ControlClient
-
-from .clock import put_forward, utcnow
+from tests.soak.clock import put_forward, utcnow
 
 LOCAL = "backup.local"
 _RESOLVER = "aiohttp_resolver"
@@ -94,12 +93,12 @@ class Home:
         return async_get_manager(self.hass)
 
     @property
-    def reconciler(self) -> Reconciler:
-        return self.entry.runtime_data.reconciler
+    def engine(self) -> Engine:
+        return self.entry.runtime_data.engine
 
     @property
     def state(self) -> State:
-        return self.reconciler.state
+        return self.engine.state
 
     @property
     def agent_id(self) -> str:
@@ -307,7 +306,7 @@ class Home:
         return (
             self.entry.state is ConfigEntryState.LOADED
             and self.manager.state is BackupManagerState.IDLE
-            and self.reconciler.idle
+            and self.engine.idle
             and self.state.next_check is not None
             and self.state.status not in {Status.CHECKING, Status.UPLOADING, Status.PAUSING}
         )

@@ -11,10 +11,9 @@ from typing import Any
 from homeassistant.components.backup import AgentBackup
 from homeassistant.util import dt as dt_util
 
-from custom_components.dropbox_backup.sync.state import State
+from custom_components.dropbox_backup.sync.report.state import State
 from tests.dropbox_server import hash_file
-
-from .home import Told
+from tests.soak.home import Told
 
 _RETENTION = "older than the newest "
 _WOULD_BE_DELETED = "it would be deleted at once"

@@ -11,14 +11,14 @@ import aiohttp
 from homeassistant.components.backup import AgentBackup
 
 from custom_components.dropbox_backup.const import DEFAULT_FOLDER
-from custom_components.dropbox_backup.dropbox_api.chunks import Source
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
 from custom_components.dropbox_backup.dropbox_api.errors import DropboxError
-from custom_components.dropbox_backup.dropbox_api.upload import upload
-from custom_components.dropbox_backup.sync.archive import backup_from_json
-from custom_components.dropbox_backup.sync.listing import remote_file
-from custom_components.dropbox_backup.sync.models import RemoteBackup
-from custom_components.dropbox_backup.sync.remote import BackupFolder
+from custom_components.dropbox_backup.dropbox_api.upload.source import Source
+from custom_components.dropbox_backup.dropbox_api.upload.upload import upload
+from custom_components.dropbox_backup.sync.archive.metadata import backup_from_json
+from custom_components.dropbox_backup.sync.decide.models import RemoteBackup
+from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
+from custom_components.dropbox_backup.sync.remote.listing import remote_file
 from tests import core_archives
 from tests.dropbox_server import ControlClient
 

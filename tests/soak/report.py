@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 import sys
 
-from .gauges import Reading
-from .home import Home
-from .ledger import Fate
-from .story import Story
+from tests.soak.gauges import Reading
+from tests.soak.home import Home
+from tests.soak.ledger import Fate
+from tests.soak.story import Story
 
 MIB = 1 << 20
 # Home Assistant itself and Python's allocator move by some MiB.

@@ -11,15 +11,14 @@ from homeassistant.components.backup import BackupManagerError
 from securetar import AddFileError
 
 from custom_components.dropbox_backup.const import DEFAULT_FOLDER
-from custom_components.dropbox_backup.sync.state import ProblemKind
+from custom_components.dropbox_backup.sync.report.state import ProblemKind
 from tests.dropbox_server import ControlClient
-
-from . import gauges
-from .clock import utcnow
-from .home import LOCAL, Home
-from .ledger import Account, Facts, Ledger
-from .neighbour import Neighbour, archive
-from .weather import Weather
+from tests.soak import gauges
+from tests.soak.clock import utcnow
+from tests.soak.home import LOCAL, Home
+from tests.soak.ledger import Account, Facts, Ledger
+from tests.soak.neighbour import Neighbour, archive
+from tests.soak.weather import Weather
 
 KIB, MIB = 1 << 10, 1 << 20
 # One backup in eight is sent in an upload session: they are for more than 4 MiB.
@@ -192,7 +191,7 @@ class Story:
         if self._home.state.unconfirmed:
             await self._balance()  # nothing is deleted before the user agrees
             self.happened["deletions confirmed by the user"] += 1
-            self._home.reconciler.confirm_retention()
+            self._home.engine.confirm_retention()
 
     async def _outage(self) -> None:
         self._weather.outage()
@@ -284,7 +283,7 @@ class Story:
             self.ledger.violation(f"{name} is the neighbours', and is gone")
 
     async def _upload_now(self) -> None:
-        self._home.reconciler.request("the user looks")
+        self._home.engine.request("the user looks")
         await self._home.settle()
 
     async def _tidy_up_here(self) -> None:

@@ -8,11 +8,11 @@ Source of the interface: https://developers.home-assistant.io/docs/api/superviso
 models of `aiohasupervisor`.
 """
 
-from .archives import ALL_FOLDERS, Contents, parts
-from .backups import CLOUD, LOCAL, StoredBackup
-from .faults import Fault
-from .jobs import JobError
-from .server import APP_TOKEN, TOKEN, Supervisor
+from tests.supervisor.archives import ALL_FOLDERS, Contents, parts
+from tests.supervisor.backups import CLOUD, LOCAL, StoredBackup
+from tests.supervisor.faults import Fault
+from tests.supervisor.jobs import JobError
+from tests.supervisor.server import APP_TOKEN, TOKEN, Supervisor
 
 __all__ = [
     "ALL_FOLDERS",

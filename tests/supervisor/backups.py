@@ -7,7 +7,7 @@ from pathlib import Path
 import shutil
 from typing import Any
 
-from . import archives
+from tests.supervisor import archives
 
 LOCAL = ".local"
 CLOUD = ".cloud_backup"

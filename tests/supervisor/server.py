@@ -18,9 +18,9 @@ from uuid import uuid4
 
 from aiohttp import BodyPartReader, web
 
-from . import system
-from .archives import ALL_FOLDERS, Contents, opens
-from .backups import (
+from tests.supervisor import system
+from tests.supervisor.archives import ALL_FOLDERS, Contents, opens
+from tests.supervisor.backups import (
     CLOUD,
     LOCAL,
     BackupStore,
@@ -29,8 +29,8 @@ from .backups import (
     NotThereError,
     StoredBackup,
 )
-from .faults import Fault
-from .jobs import Job, JobError, Json
+from tests.supervisor.faults import Fault
+from tests.supervisor.jobs import Job, JobError, Json
 
 _HOST = "127.0.0.1"
 TOKEN = "supervisor-token"

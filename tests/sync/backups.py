@@ -6,8 +6,12 @@ from hashlib import sha256
 from homeassistant.components.backup import AddonInfo, AgentBackup, Folder
 from hypothesis import strategies as st
 
-from custom_components.dropbox_backup.sync.models import LocalBackup, RemoteBackup, RemoteFile
-from custom_components.dropbox_backup.sync.names import file_name
+from custom_components.dropbox_backup.sync.decide.file_names import file_name
+from custom_components.dropbox_backup.sync.decide.models import (
+    LocalBackup,
+    RemoteBackup,
+    RemoteFile,
+)
 
 US = "instance-of-this-house"
 THEM = "instance-of-the-neighbours"

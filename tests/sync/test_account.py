@@ -7,16 +7,15 @@ import pytest
 
 from custom_components.dropbox_backup.const import SCOPES
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
-from custom_components.dropbox_backup.sync.account import (
+from custom_components.dropbox_backup.sync.remote.account import (
     Obstacle,
     ObstacleError,
     ask_space,
     folder_path,
     missing_permissions,
 )
-from custom_components.dropbox_backup.sync.state import Space
-
-from ..dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind, paths
+from custom_components.dropbox_backup.sync.report.state import Space
+from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind, paths
 
 TYPED = st.lists(
     st.one_of(

@@ -6,18 +6,17 @@ from datetime import datetime, time, timedelta
 from hypothesis import given, strategies as st
 import pytest
 
-from custom_components.dropbox_backup.sync.alarm import Situation, alarm, size_text
-from custom_components.dropbox_backup.sync.manners import Hours
-from custom_components.dropbox_backup.sync.models import Missed, RemoteBackup
-from custom_components.dropbox_backup.sync.plan import Skipped
-from custom_components.dropbox_backup.sync.state import AWAY, Problem, ProblemKind, Space
-
-from .backups import FIRST_DAY, local, remote
+from custom_components.dropbox_backup.sync.decide.models import Missed, RemoteBackup
+from custom_components.dropbox_backup.sync.decide.plan import Skipped
+from custom_components.dropbox_backup.sync.decide.upload_window import Hours
+from custom_components.dropbox_backup.sync.report.alarm import AlarmInput, alarm, size_text
+from custom_components.dropbox_backup.sync.report.state import AWAY, Problem, ProblemKind, Space
+from tests.sync.backups import FIRST_DAY, local, remote
 
 DAY = timedelta(days=1)
 NOW = FIRST_DAY + 30 * DAY
 
-FINE = Situation(
+FINE = AlarmInput(
     now=NOW,
     after=3 * DAY,
     ours=[remote(29)],
@@ -38,8 +37,8 @@ FINE = Situation(
 )
 
 
-def kind(situation: Situation) -> ProblemKind | None:
-    found = alarm(situation)
+def kind(given: AlarmInput) -> ProblemKind | None:
+    found = alarm(given)
     return found.kind if found else None
 
 
@@ -220,10 +219,10 @@ def test_the_alarm_ages_while_home_assistant_is_down_and_never_goes_without_a_ba
     later: datetime,
 ) -> None:
     now = later.replace(tzinfo=NOW.tzinfo)
-    situation = replace(FINE, now=now, ours=[remote(0)])
+    given = replace(FINE, now=now, ours=[remote(0)])
     expected = now - FIRST_DAY >= 3 * DAY
-    assert (alarm(situation) is not None) == expected
-    assert alarm(replace(situation, ours=[remote(0), _made_at(now)])) is None
+    assert (alarm(given) is not None) == expected
+    assert alarm(replace(given, ours=[remote(0), _made_at(now)])) is None
 
 
 def _made_at(date: datetime) -> RemoteBackup:

@@ -14,7 +14,7 @@ from homeassistant.components.backup.util import read_backup
 from hypothesis import example, given, strategies as st
 import pytest
 
-from custom_components.dropbox_backup.sync.archive import (
+from custom_components.dropbox_backup.sync.archive.metadata import (
     ArchiveError,
     backup_from_dict,
     backup_from_json,
@@ -22,8 +22,7 @@ from custom_components.dropbox_backup.sync.archive import (
     read_metadata,
 )
 from tests.core_archives import tar_of
-
-from .backups import agent_backups, json_values
+from tests.sync.backups import agent_backups, json_values
 
 CORE = {
     "compressed": True,

@@ -8,7 +8,8 @@ from hypothesis import given, strategies as st
 import pytest
 
 from custom_components.dropbox_backup import untrusted
-from custom_components.dropbox_backup.sync.catalog import (
+from custom_components.dropbox_backup.sync.decide.models import RemoteBackup
+from custom_components.dropbox_backup.sync.remote.catalog import (
     CatalogEntry,
     Rest,
     entry_of,
@@ -16,9 +17,7 @@ from custom_components.dropbox_backup.sync.catalog import (
     read_catalog,
     write_catalog,
 )
-from custom_components.dropbox_backup.sync.models import RemoteBackup
-
-from .backups import folders, json_values, remote
+from tests.sync.backups import folders, json_values, remote
 
 
 def catalog_of(folder: list[RemoteBackup]) -> dict[str, CatalogEntry]:

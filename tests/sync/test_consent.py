@@ -2,10 +2,14 @@
 
 import pytest
 
-from custom_components.dropbox_backup.sync.consent import Answer, Decision, decide, revision_of
-from custom_components.dropbox_backup.sync.models import RemoteBackup
-
-from .backups import remote
+from custom_components.dropbox_backup.sync.decide.consent import (
+    Answer,
+    Decision,
+    decide,
+    revision_of,
+)
+from custom_components.dropbox_backup.sync.decide.models import RemoteBackup
+from tests.sync.backups import remote
 
 OLD = [remote(number) for number in range(5)]
 FIRST, SECOND, *_ = (frozenset({revision_of(one.file)}) for one in OLD)

@@ -11,15 +11,15 @@ import time
 from hypothesis import given, strategies as st
 import pytest
 
-from custom_components.dropbox_backup.sync.archive import ArchiveError
-from custom_components.dropbox_backup.sync.contents import (
+from custom_components.dropbox_backup.sync.archive.contents import (
     Contents,
     InnerArchive,
     Watch,
     examine,
     protection_of,
 )
-from custom_components.dropbox_backup.sync.models import Protection
+from custom_components.dropbox_backup.sync.archive.metadata import ArchiveError
+from custom_components.dropbox_backup.sync.decide.models import Protection
 from tests.supervisor import archives
 
 BEGINNINGS = {

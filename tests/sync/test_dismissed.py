@@ -5,10 +5,10 @@ from dataclasses import replace
 from homeassistant.core import HomeAssistant
 import pytest
 
-from custom_components.dropbox_backup.sync.local import LocalBackups, LocalListing
-from custom_components.dropbox_backup.sync.models import BackupId
+from custom_components.dropbox_backup.sync.decide.models import BackupId
+from custom_components.dropbox_backup.sync.local.backups import LocalBackups, LocalListing
 from tests.dropbox_server import DropboxServer
-from tests.world import archives, make_backup, reconciler_of, set_up_entry, wait_until_idle
+from tests.world import archives, engine_of, make_backup, set_up_entry, wait_until_idle
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
@@ -24,7 +24,7 @@ async def test_a_deleted_backup_stays_deleted_when_its_location_was_away_for_a_w
     deleted = await make_backup(hass, "On a share")
     await make_backup(hass, "Here")
     await wait_until_idle(hass, entry)
-    await reconciler_of(entry).keeper.delete([BackupId(deleted.backup_id)])
+    await engine_of(entry).pruner.delete([BackupId(deleted.backup_id)])
     left = archives(dropbox_server)
 
     everything = LocalBackups.list
@@ -36,8 +36,8 @@ async def test_a_deleted_backup_stays_deleted_when_its_location_was_away_for_a_w
 
     with monkeypatch.context() as away:
         away.setattr(LocalBackups, "list", without_the_share)
-        reconciler_of(entry).request("the share is away")
+        engine_of(entry).request("the share is away")
         await wait_until_idle(hass, entry)
-    reconciler_of(entry).request("the share is back")
+    engine_of(entry).request("the share is back")
     await wait_until_idle(hass, entry)
     assert archives(dropbox_server) == left

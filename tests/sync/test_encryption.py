@@ -21,20 +21,21 @@ import pytest
 
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.errors import DropboxError
-from custom_components.dropbox_backup.dropbox_api.upload import UploadLimits
-from custom_components.dropbox_backup.sync.encrypted_source import EncryptedSource
-from custom_components.dropbox_backup.sync.encryption import Root
-from custom_components.dropbox_backup.sync.journal import Journal
-from custom_components.dropbox_backup.sync.listing import ListingCache
-from custom_components.dropbox_backup.sync.local import LocalBackups
-from custom_components.dropbox_backup.sync.local_source import LocalSource
-from custom_components.dropbox_backup.sync.models import LocalBackup, RemoteBackup
-from custom_components.dropbox_backup.sync.remote import BackupFolder
-from custom_components.dropbox_backup.sync.sources import as_in_dropbox
-from custom_components.dropbox_backup.sync.stream_source import StreamSource
-from custom_components.dropbox_backup.sync.transfers import Transfers
+from custom_components.dropbox_backup.dropbox_api.upload.upload import UploadLimits
+from custom_components.dropbox_backup.sync.archive.encryption import Root
+from custom_components.dropbox_backup.sync.decide.models import LocalBackup, RemoteBackup
+from custom_components.dropbox_backup.sync.local.backups import LocalBackups
+from custom_components.dropbox_backup.sync.local.encrypted_source import EncryptedSource
+from custom_components.dropbox_backup.sync.local.local_source import LocalSource
+from custom_components.dropbox_backup.sync.local.sources import as_in_dropbox
+from custom_components.dropbox_backup.sync.local.stream_source import StreamSource
+from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
+from custom_components.dropbox_backup.sync.remote.listing import ListingCache
+from custom_components.dropbox_backup.sync.storage.journal import Journal
+from custom_components.dropbox_backup.sync.upload.transfers import Transfers
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.dropbox_server.request_log import RequestRecord
+from tests.sync.backups import US
 from tests.world import (
     LOCAL_AGENT,
     MIB,
@@ -48,8 +49,6 @@ from tests.world import (
     the_archive,
     wait_until,
 )
-
-from .backups import US
 
 FOLDER = "/HomeAssistant/Backups"
 PASSWORD = "correct horse battery staple"

@@ -9,15 +9,14 @@ import pytest
 
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.download import read_range
-from custom_components.dropbox_backup.sync import remote_archive
-from custom_components.dropbox_backup.sync.listing import ListingCache
-from custom_components.dropbox_backup.sync.models import Protection
-from custom_components.dropbox_backup.sync.remote import BackupFolder
+from custom_components.dropbox_backup.sync.decide.models import Protection
+from custom_components.dropbox_backup.sync.remote import archive_reader
+from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
+from custom_components.dropbox_backup.sync.remote.listing import ListingCache
 from tests.acts import Between
 from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
-
-from .backups import US, backup
-from .test_remote import FOLDER, ids, put_quietly, store
+from tests.sync.backups import US, backup
+from tests.sync.test_remote import FOLDER, ids, put_quietly, store
 
 CONTINUE = "files/list_folder/continue"
 RESET = {".tag": "reset"}
@@ -222,7 +221,7 @@ async def test_what_we_record_while_its_archive_is_read_stays_as_recorded(
         await folder.insert(stored)
         return data
 
-    monkeypatch.setattr(remote_archive, "read_range", read_and_record)
+    monkeypatch.setattr(archive_reader, "read_range", read_and_record)
     await folder.refresh()
     assert folder.backups == (stored,)
     again = BackupFolder(client, FOLDER, US, lambda _: None)

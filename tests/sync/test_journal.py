@@ -7,15 +7,14 @@ from typing import Any
 from homeassistant.core import HomeAssistant
 from hypothesis import given, strategies as st
 
-from custom_components.dropbox_backup.dropbox_api.upload import UploadSession
-from custom_components.dropbox_backup.sync.consent import Answer
-from custom_components.dropbox_backup.sync.encryption import Root
-from custom_components.dropbox_backup.sync.journal import Journal, journal_of
-from custom_components.dropbox_backup.sync.models import BackupId, Missed
-from custom_components.dropbox_backup.sync.notes import Commit, Notes, Results
-from custom_components.dropbox_backup.sync.notes_format import parse_notes, write_notes
-
-from .backups import FIRST_DAY, json_values, shown
+from custom_components.dropbox_backup.dropbox_api.upload.upload import UploadSession
+from custom_components.dropbox_backup.sync.archive.encryption import Root
+from custom_components.dropbox_backup.sync.decide.consent import Answer
+from custom_components.dropbox_backup.sync.decide.models import BackupId, Missed
+from custom_components.dropbox_backup.sync.storage.journal import Journal, journal_of
+from custom_components.dropbox_backup.sync.storage.notes import Commit, Notes, Results
+from custom_components.dropbox_backup.sync.storage.notes_format import parse_notes, write_notes
+from tests.sync.backups import FIRST_DAY, json_values, shown
 
 moment = st.just(FIRST_DAY)
 ids = st.text(shown, min_size=1, max_size=10).map(BackupId)

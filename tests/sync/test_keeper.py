@@ -18,18 +18,18 @@ from custom_components.dropbox_backup.const import (
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.errors import UnreachableError
-from custom_components.dropbox_backup.sync import keeper as keeper_module
-from custom_components.dropbox_backup.sync.journal import journal_of
-from custom_components.dropbox_backup.sync.models import BackupId, RemoteBackup
-from custom_components.dropbox_backup.sync.notes import Notes
-from custom_components.dropbox_backup.sync.retention import Verdict, judge
+from custom_components.dropbox_backup.sync import pruner as pruner_module
+from custom_components.dropbox_backup.sync.decide.models import BackupId, RemoteBackup
+from custom_components.dropbox_backup.sync.decide.retention import Verdict, judge
+from custom_components.dropbox_backup.sync.storage.journal import journal_of
+from custom_components.dropbox_backup.sync.storage.notes import Notes
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.world import (
     MIB,
     archives,
+    engine_of,
     make_backup,
     put_backup,
-    reconciler_of,
     set_up_entry,
     start_again,
     state_of,
@@ -58,7 +58,7 @@ def names(entry: DropboxBackupConfigEntry) -> list[str]:
 
 def path_of(entry: DropboxBackupConfigEntry, name: str) -> str:
     """Return where a backup lies in Dropbox."""
-    folder = reconciler_of(entry).folder
+    folder = engine_of(entry).folder
     return next(folder.path_of(one.file.name) for one in folder.backups if one.backup.name == name)
 
 
@@ -88,7 +88,7 @@ async def put_old(
 
 async def check(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> None:
     """Let the worker look."""
-    reconciler_of(entry).request("test")
+    engine_of(entry).request("test")
     await wait_until_idle(hass, entry)
 
 
@@ -100,10 +100,10 @@ async def test_a_backup_that_vanishes_while_the_others_are_judged_takes_none_wit
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server, options={CONF_KEEP: 2})
     await nights(hass, entry, "Old", "New")
-    reconciler = reconciler_of(entry)
-    keeper, folder = reconciler.keeper, reconciler.folder
+    engine = engine_of(entry)
+    pruner, folder = engine.pruner, engine.folder
     new = folder.backups[0]
-    monkeypatch.setattr(keeper, "_policy", replace(keeper._policy, keep=1))
+    monkeypatch.setattr(pruner, "_policy", replace(pruner._policy, keep=1))
     loop = asyncio.get_running_loop()
 
     async def vanish() -> None:
@@ -116,8 +116,8 @@ async def test_a_backup_that_vanishes_while_the_others_are_judged_takes_none_wit
             asyncio.run_coroutine_threadsafe(vanish(), loop).result(10)
         return verdicts
 
-    monkeypatch.setattr(keeper_module, "judge", slow_judge)
-    pruning = await keeper.apply_retention()
+    monkeypatch.setattr(pruner_module, "judge", slow_judge)
+    pruning = await pruner.apply_retention()
     assert [verdict.keep for verdict in pruning.verdicts] == [True]
     assert archives(dropbox_server) == [folder.path_of(folder.backups[0].file.name)]
 
@@ -142,7 +142,7 @@ async def test_a_number_to_keep_that_is_raised_while_it_is_judged_saves_what_was
                 asyncio.run_coroutine_threadsafe(save_options(), hass.loop).result(10)
         return verdicts
 
-    monkeypatch.setattr(keeper_module, "judge", slow_judge)
+    monkeypatch.setattr(pruner_module, "judge", slow_judge)
     hass.config_entries.async_update_entry(entry, options={CONF_KEEP: 1})
     await wait_until(lambda: len(judged) >= 3)
     await wait_until_idle(hass, entry)
@@ -199,10 +199,10 @@ async def test_each_deletion_is_judged_anew(
             dropbox_server.account.files.delete(path)
 
     monkeypatch.setattr(
-        reconciler_of(entry).keeper, "_policy", replace(reconciler_of(entry).keeper._policy, keep=2)
+        engine_of(entry).pruner, "_policy", replace(engine_of(entry).pruner._policy, keep=2)
     )
     act_before_a_deletion(monkeypatch, 0, delete_the_newest)
-    await reconciler_of(entry).keeper.apply_retention()
+    await engine_of(entry).pruner.apply_retention()
 
     [left] = archives(dropbox_server)
     assert left == path_of(entry, "2"), "one had been judged before, the other is kept"
@@ -227,17 +227,17 @@ async def test_nothing_is_deleted_when_dropbox_does_not_say_what_is_there(
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server, options={CONF_KEEP: 3})
     await nights(hass, entry, "1", "2", "3")
-    keeper = reconciler_of(entry).keeper
-    monkeypatch.setattr(keeper, "_policy", replace(keeper._policy, keep=1))
+    pruner = engine_of(entry).pruner
+    monkeypatch.setattr(pruner, "_policy", replace(pruner._policy, keep=1))
 
     async def silent() -> None:
         raise UnreachableError("nobody answers")
 
-    monkeypatch.setattr(keeper, "_refresh", silent)
+    monkeypatch.setattr(pruner, "_refresh", silent)
     with pytest.raises(UnreachableError):
-        await keeper.apply_retention()
+        await pruner.apply_retention()
     with pytest.raises(UnreachableError):
-        await keeper.delete([BackupId(state_of(entry).backups[0].backup.backup_id)])
+        await pruner.delete([BackupId(state_of(entry).backups[0].backup.backup_id)])
     assert len(archives(dropbox_server)) == 3
 
 
@@ -279,7 +279,7 @@ async def test_a_persons_own_copy_is_kept_for_ever_and_takes_no_place(
     assert copy in archives(dropbox_server)
     assert original not in archives(dropbox_server)
     assert names(entry) == ["2", "Before the renovation"]
-    verdicts = await reconciler_of(entry).keeper.judge()
+    verdicts = await engine_of(entry).pruner.judge()
     assert verdicts[-1].reason == "somebody's own copy, by its name"
     assert state_of(entry).waiting == ()
 
@@ -362,8 +362,8 @@ async def test_consent_survives_a_restart_before_it_is_carried_out(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
     entry = await waiting(hass, dropbox_server)
-    reconciler = reconciler_of(entry)
-    reconciler.keeper.approve(reconciler.keeper.answer_about(state_of(entry).unconfirmed))
+    engine = engine_of(entry)
+    engine.pruner.approve(engine.pruner.answer_about(state_of(entry).unconfirmed))
     await hass.config_entries.async_reload(entry.entry_id)
     await wait_until_idle(hass, entry)
 
@@ -381,7 +381,7 @@ async def test_consent_goes_on_where_it_was_interrupted(
 
     with monkeypatch.context() as patch:
         act_before_a_deletion(patch, 1, break_off)
-        reconciler_of(entry).confirm_retention()
+        engine_of(entry).confirm_retention()
         await wait_until_idle(hass, entry)
         assert len(archives(dropbox_server)) == 6
     await hass.config_entries.async_reload(entry.entry_id)
@@ -399,7 +399,7 @@ async def test_consent_covers_only_what_was_shown(
         date = f"2025-03-{number + 1:02}T00:00:00+00:00"
         put_backup(dropbox_server, f"Later {number}", date=date, instance_id=ours)
 
-    reconciler_of(entry).confirm_retention()
+    engine_of(entry).confirm_retention()
     await wait_until_idle(hass, entry)
 
     assert names(entry) == ["New", *(f"Later {number}" for number in (4, 3, 2, 1, 0))]
@@ -411,12 +411,12 @@ async def test_a_file_that_was_replaced_since_it_was_shown_is_not_covered(
 ) -> None:
     entry = await waiting(hass, dropbox_server)
     for one in state_of(entry).unconfirmed:
-        path = reconciler_of(entry).folder.path_of(one.file.name)
+        path = engine_of(entry).folder.path_of(one.file.name)
         content = dropbox_server.account.files.read(path)
         dropbox_server.account.files.delete(path)
         dropbox_server.account.files.put(path, content)
 
-    reconciler_of(entry).confirm_retention()
+    engine_of(entry).confirm_retention()
     await wait_until_idle(hass, entry)
 
     assert len(archives(dropbox_server)) == 7
@@ -429,8 +429,8 @@ async def test_consent_for_one_folder_is_none_for_another(
     entry = await waiting(hass, dropbox_server)
     elsewhere = "/Elsewhere"
     await put_old(hass, dropbox_server, 6, elsewhere)
-    reconciler = reconciler_of(entry)
-    reconciler.keeper.approve(reconciler.keeper.answer_about(state_of(entry).unconfirmed))
+    engine = engine_of(entry)
+    engine.pruner.approve(engine.pruner.answer_about(state_of(entry).unconfirmed))
     hass.config_entries.async_update_entry(entry, data={**entry.data, CONF_FOLDER: elsewhere})
     await hass.config_entries.async_reload(entry.entry_id)
     await wait_until_idle(hass, entry)
@@ -443,7 +443,7 @@ async def test_what_somebody_kept_never_goes_unasked_under_other_rules(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
     entry = await waiting(hass, dropbox_server)
-    reconciler_of(entry).decline_retention()
+    engine_of(entry).decline_retention()
     await wait_until_idle(hass, entry)
     for number in (0, 1, 2, 4, 5):
         dropbox_server.account.files.delete(path_of(entry, f"Old {number}"))

@@ -19,23 +19,25 @@ from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntr
 from custom_components.dropbox_backup.dropbox_api import calls
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.errors import DropboxError
-from custom_components.dropbox_backup.sync.catalog import entry_of
-from custom_components.dropbox_backup.sync.listing import (
+from custom_components.dropbox_backup.sync.decide.models import BackupId, RemoteBackup
+from custom_components.dropbox_backup.sync.remote.catalog import entry_of
+from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
+from custom_components.dropbox_backup.sync.remote.listing import (
     ListingCache,
     Snapshot,
     parse_snapshot,
     write_snapshot,
 )
-from custom_components.dropbox_backup.sync.models import BackupId, RemoteBackup
-from custom_components.dropbox_backup.sync.remote import BackupFolder
-from custom_components.dropbox_backup.sync.storage import StorageFile
-from custom_components.dropbox_backup.sync.write_hold import write_hold_of
+from custom_components.dropbox_backup.sync.storage.file import StorageFile
+from custom_components.dropbox_backup.sync.storage.write_hold import write_hold_of
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.sync.backups import US, backup, folders, json_values, remote
+from tests.sync.test_remote import FOLDER, ids, put, store
 from tests.world import (
     archives,
+    engine_of,
     entity,
     make_backup,
-    reconciler_of,
     set_up_entry,
     start_again,
     state_of,
@@ -43,9 +45,6 @@ from tests.world import (
     wait_until,
     wait_until_idle,
 )
-
-from .backups import US, backup, folders, json_values, remote
-from .test_remote import FOLDER, ids, put, store
 
 KEY = f"{DOMAIN}.entry.listing"
 CONTINUE = "files/list_folder/continue"
@@ -262,12 +261,12 @@ async def test_the_backups_are_shown_while_dropbox_is_away_after_a_restart(
 
     # But nothing is deleted because of it, not even what a person wants deleted.
     with pytest.raises(DropboxError):
-        await reconciler_of(entry).keeper.delete([BackupId(listed.backup_id)])
+        await engine_of(entry).pruner.delete([BackupId(listed.backup_id)])
     assert dropbox_server.log.count("files/delete_v2") == 0
-    assert reconciler_of(entry)._journal.notes.dismissed == set()
+    assert engine_of(entry)._journal.notes.dismissed == set()
 
     dropbox_server.faults.clear()
-    reconciler_of(entry).request("Dropbox is back")
+    engine_of(entry).request("Dropbox is back")
     await wait_until(lambda: state_of(entry).problem is None)
     await wait_until_idle(hass, entry)
     assert len(archives(dropbox_server)) == 1

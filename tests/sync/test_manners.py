@@ -6,7 +6,13 @@ from zoneinfo import ZoneInfo
 from hypothesis import example, given, strategies as st
 import pytest
 
-from custom_components.dropbox_backup.sync.manners import Asker, Hold, Hours, hold_of, next_change
+from custom_components.dropbox_backup.sync.decide.upload_window import (
+    HoldReason,
+    Hours,
+    Origin,
+    hold_of,
+    next_change,
+)
 
 MINUTE = timedelta(minutes=1)
 # Half an hour of daylight saving, no whole hours, and a change at midnight are among them.
@@ -64,27 +70,27 @@ AT_NIGHT = datetime(2026, 11, 22, 3, tzinfo=BERLIN)
 
 
 @pytest.mark.parametrize(
-    ("asker", "paused", "now", "expected"),
+    ("origin", "paused", "now", "expected"),
     [
-        (Asker.WORKER, False, AT_NIGHT, None),
-        (Asker.WORKER, False, NOON, Hold.OUTSIDE_HOURS),
-        (Asker.WORKER, True, AT_NIGHT, Hold.PAUSED),
-        (Asker.WORKER, True, NOON, Hold.PAUSED),
-        (Asker.PERSON, False, NOON, None),
-        (Asker.PERSON, True, NOON, Hold.PAUSED),
-        (Asker.HOME_ASSISTANT, False, NOON, None),
-        (Asker.HOME_ASSISTANT, True, NOON, None),
+        (Origin.WORKER, False, AT_NIGHT, None),
+        (Origin.WORKER, False, NOON, HoldReason.OUTSIDE_HOURS),
+        (Origin.WORKER, True, AT_NIGHT, HoldReason.PAUSED),
+        (Origin.WORKER, True, NOON, HoldReason.PAUSED),
+        (Origin.PERSON, False, NOON, None),
+        (Origin.PERSON, True, NOON, HoldReason.PAUSED),
+        (Origin.HOME_ASSISTANT, False, NOON, None),
+        (Origin.HOME_ASSISTANT, True, NOON, None),
     ],
 )
 def test_who_is_held_back_and_why(
-    asker: Asker, paused: bool, now: datetime, expected: Hold | None
+    origin: Origin, paused: bool, now: datetime, expected: HoldReason | None
 ) -> None:
-    assert hold_of(asker, now, NIGHT, paused=paused) is expected
+    assert hold_of(origin, now, NIGHT, paused=paused) is expected
 
 
 @given(moments)
 def test_without_hours_nothing_is_held_back(now: datetime) -> None:
-    assert hold_of(Asker.WORKER, now, None, paused=False) is None
+    assert hold_of(Origin.WORKER, now, None, paused=False) is None
 
 
 @given(moments, hours)

@@ -8,9 +8,12 @@ from homeassistant.components.backup import AgentBackup
 from hypothesis import given
 import pytest
 
-from custom_components.dropbox_backup.sync.names import file_name, file_names, is_our_name
-
-from .backups import agent_backups, backup
+from custom_components.dropbox_backup.sync.decide.file_names import (
+    file_name,
+    file_names,
+    is_our_name,
+)
+from tests.sync.backups import agent_backups, backup
 
 
 @pytest.mark.parametrize(

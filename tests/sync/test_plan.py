@@ -5,7 +5,8 @@ from datetime import timedelta
 
 from hypothesis import given, strategies as st
 
-from custom_components.dropbox_backup.sync.models import (
+from custom_components.dropbox_backup.sync.decide.file_names import file_name
+from custom_components.dropbox_backup.sync.decide.models import (
     BackupId,
     LocalBackup,
     Policy,
@@ -13,11 +14,9 @@ from custom_components.dropbox_backup.sync.models import (
     RemoteFile,
     id_of,
 )
-from custom_components.dropbox_backup.sync.names import file_name
-from custom_components.dropbox_backup.sync.plan import Plan, make_plan
-from custom_components.dropbox_backup.sync.retention import judge
-
-from .backups import FIRST_DAY, THEM, US, backup, folders, local, locals_, remote
+from custom_components.dropbox_backup.sync.decide.plan import Plan, make_plan
+from custom_components.dropbox_backup.sync.decide.retention import judge
+from tests.sync.backups import FIRST_DAY, THEM, US, backup, folders, local, locals_, remote
 
 policies = st.builds(Policy, upload_automatically=st.booleans(), keep=st.integers(0, 12))
 ids = st.frozensets(st.integers(0, 40).map(lambda number: BackupId(f"{number:08x}")), max_size=6)
@@ -162,8 +161,8 @@ def test_nothing_is_uploaded_that_would_be_deleted_at_once(
     wanted: frozenset[BackupId],
 ) -> None:
     plan = make_plan(here, there, policy, US, dismissed=dismissed, wanted=wanted)
-    doomed = {id_of(one.backup.backup) for one in plan.expected_verdicts if not one.keep}
-    assert not doomed & ({id_of(one.backup) for one in plan.upload} - wanted)
+    to_delete = {id_of(one.backup.backup) for one in plan.expected_verdicts if not one.keep}
+    assert not to_delete & ({id_of(one.backup) for one in plan.upload} - wanted)
 
 
 def _file_of(one: LocalBackup) -> RemoteFile:

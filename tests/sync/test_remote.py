@@ -17,15 +17,14 @@ from custom_components.dropbox_backup.dropbox_api.errors import (
     RefusedError,
     UnreachableError,
 )
-from custom_components.dropbox_backup.sync.listing import remote_file
-from custom_components.dropbox_backup.sync.models import RemoteBackup, id_of
-from custom_components.dropbox_backup.sync.names import CATALOG_NAME
-from custom_components.dropbox_backup.sync.remote import BackupFolder
-from custom_components.dropbox_backup.sync.remote_files import RemoteFiles
+from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
+from custom_components.dropbox_backup.sync.decide.models import RemoteBackup, id_of
+from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
+from custom_components.dropbox_backup.sync.remote.listing import remote_file
+from custom_components.dropbox_backup.sync.remote.remote_files import RemoteFiles
 from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind, Rules
-
-from .backups import THEM, US, backup
-from .test_archive import CORE, SUPERVISOR, archive
+from tests.sync.backups import THEM, US, backup
+from tests.sync.test_archive import CORE, SUPERVISOR, archive
 
 FOLDER = "/HomeAssistant/Backups"
 DOWNLOAD = "files/download"

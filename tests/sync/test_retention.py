@@ -3,12 +3,11 @@
 from hypothesis import given, strategies as st
 import pytest
 
-from custom_components.dropbox_backup.sync.consent import revision_of
-from custom_components.dropbox_backup.sync.models import RemoteBackup, _age
-from custom_components.dropbox_backup.sync.names import is_our_name
-from custom_components.dropbox_backup.sync.retention import judge
-
-from .backups import THEM, US, folders, remote
+from custom_components.dropbox_backup.sync.decide.consent import revision_of
+from custom_components.dropbox_backup.sync.decide.file_names import is_our_name
+from custom_components.dropbox_backup.sync.decide.models import RemoteBackup, _age
+from custom_components.dropbox_backup.sync.decide.retention import judge
+from tests.sync.backups import THEM, US, folders, remote
 
 
 @pytest.mark.parametrize(

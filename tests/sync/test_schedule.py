@@ -9,8 +9,8 @@ from homeassistant.helpers import event
 import pytest
 
 from custom_components.dropbox_backup.sync import schedule as schedule_module
+from custom_components.dropbox_backup.sync.report.state import Problem, ProblemKind
 from custom_components.dropbox_backup.sync.schedule import Schedule
-from custom_components.dropbox_backup.sync.state import Problem, ProblemKind
 
 PROBLEM = Problem(ProblemKind.UPLOAD_FAILED, "x")
 

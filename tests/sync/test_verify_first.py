@@ -12,16 +12,16 @@ from custom_components.dropbox_backup.const import (
     DEFAULT_FOLDER,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.sync.models import WhyNot
-from custom_components.dropbox_backup.sync.names import file_name
-from custom_components.dropbox_backup.sync.state import Status
+from custom_components.dropbox_backup.sync.decide.file_names import file_name
+from custom_components.dropbox_backup.sync.decide.models import WhyNot
+from custom_components.dropbox_backup.sync.report.state import Status
 from tests.dropbox_server import DropboxServer
 from tests.world import (
     MIB,
     archives,
+    engine_of,
     local_path,
     make_backup,
-    reconciler_of,
     set_up_entry,
     state_of,
     wait_until_idle,
@@ -90,7 +90,7 @@ async def test_a_copy_that_is_something_else_keeps_the_backup_from_nothing(
         ]
         assert state_of(entry).status is Status.UP_TO_DATE
         assert len(archives(dropbox_server)) == 2
-        reconciler_of(entry).request("a minute later")
+        engine_of(entry).request("a minute later")
         await wait_until_idle(hass, entry)
 
 

@@ -13,17 +13,16 @@ from homeassistant.setup import async_setup_component
 import pytest
 
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
-from custom_components.dropbox_backup.sync.contents import examine
-from custom_components.dropbox_backup.sync.models import Protection, RemoteBackup
+from custom_components.dropbox_backup.sync.archive.contents import examine
+from custom_components.dropbox_backup.sync.decide.models import Protection, RemoteBackup
 from tests.dropbox_server import DropboxServer
 from tests.supervisor import archives as supervisor
+from tests.sync.test_encryption import FOLDER, PASSWORD, House
 from tests.world import (
     MIB,
     archives,
     the_archive,
 )
-
-from .test_encryption import FOLDER, PASSWORD, House
 
 EVERYTHING = supervisor.Contents(
     addons=("core_ssh", "local_odd.name"),

@@ -268,18 +268,18 @@ async def _one_write(
     if lock is None:
         yield sending
         return
-    turn = _WriteTurn(lock)
+    write = _WriteLock(lock)
     try:
         if data:
-            yield replace(sending, hold=turn.begin)
+            yield replace(sending, hold=write.begin)
         else:
-            await turn.begin()
+            await write.begin()
             yield sending
     finally:
-        turn.end()
+        write.end()
 
 
-class _WriteTurn:
+class _WriteLock:
     """One holder of a lock, who may be gone before it gets it."""
 
     def __init__(self, lock: asyncio.Lock) -> None:

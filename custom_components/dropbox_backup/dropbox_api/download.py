@@ -12,6 +12,7 @@ import time
 import aiohttp
 
 from .client import DropboxClient, FileMetadata
+from .concurrency import Concurrency, Stopwatch
 from .errors import (
     CorruptError,
     DropboxError,
@@ -21,7 +22,6 @@ from .errors import (
     RefusedError,
     UnreachableError,
 )
-from .pace import Pace, Stopwatch
 from .sdk import content_hash
 from .threads import in_thread
 
@@ -234,7 +234,7 @@ class _Ranges:
         self._size = size
         self._to_come = _cut(size)
         self._told = asyncio.Event()
-        self._pace = Pace(1, _MOST_RANGES, least=1)
+        self._concurrency = Concurrency(1, _MOST_RANGES, least=1)
         self._learnt = False
         self._begun: deque[_Range] = deque()
         self._stopped = False
@@ -256,11 +256,11 @@ class _Ranges:
         """Begin as many as are good for most lines, unless data comes faster than the event loop
         can take it anyway, until it is known what is good for this one.
         """
-        while self._pace.allowed < _RANGES_AT_FIRST and not self._learnt:
+        while self._concurrency.allowed < _RANGES_AT_FIRST and not self._learnt:
             watch = Stopwatch()
             await asyncio.sleep(_BETWEEN_GREETINGS)
             if not watch.read().busy:
-                self._pace.allow_one_more()
+                self._concurrency.allow_one_more()
                 self._fill()
 
     async def stop(self) -> None:
@@ -275,7 +275,7 @@ class _Ranges:
 
     def _fill(self) -> None:
         """Begin as many ranges as the line deserves and memory allows."""
-        while self._under_way() < self._pace.allowed and len(self._begun) < _MOST_RANGES:
+        while self._under_way() < self._concurrency.allowed and len(self._begun) < _MOST_RANGES:
             part = next(self._to_come, None)
             if part is None or self._stopped:
                 return
@@ -300,7 +300,7 @@ class _Ranges:
                 await stamina.wait_after(err, progress=part.position > position)
         if length == _RANGE_SIZE:
             self._learnt = True
-            self._pace.learn(watch.read())
+            self._concurrency.learn(watch.read())
 
     async def _fetch_once(self, part: _Range) -> None:
         """Receive one connection's share; what came before it broke is not lost."""

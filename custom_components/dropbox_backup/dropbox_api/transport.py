@@ -13,15 +13,15 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import StreamWriter
 
 from .answers import error_of
+from .bandwidth import BandwidthLimit
 from .errors import DropboxError, UnreachableError
-from .speed import SpeedLimit
 
 type OnSent = Callable[[int], None]
 """Told how many more bytes of a body were handed to the connection."""
 
 type OnFailure = Callable[[DropboxError], None]
 
-type Hold = Callable[[], Awaitable[None]]
+type BeforeLastBytes = Callable[[], Awaitable[None]]
 """Returns when the last bytes of a body may follow the others."""
 
 _CONNECT_TIMEOUT = 30.0
@@ -57,8 +57,8 @@ class Sending:
 
     on_sent: OnSent | None = None
     on_failure: OnFailure | None = None
-    hold: Hold | None = None
-    speed: SpeedLimit | None = None
+    hold: BeforeLastBytes | None = None
+    speed: BandwidthLimit | None = None
 
 
 class Body(aiohttp.payload.Payload):
@@ -123,7 +123,7 @@ class Body(aiohttp.payload.Payload):
                 self._on_sent(len(part))
             await asyncio.sleep(0)  # a fast line never makes `drain` wait
 
-    async def _wait_for_turn(self, speed: SpeedLimit, size: int) -> None:
+    async def _wait_for_turn(self, speed: BandwidthLimit, size: int) -> None:
         # It is us who stand still, not the line.
         if self.deadline is not None:
             self.deadline.reschedule(None)

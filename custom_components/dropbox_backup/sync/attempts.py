@@ -7,15 +7,15 @@ from typing import Any
 from homeassistant.components.backup import BackupNotFound
 
 from ..dropbox_api.errors import FullError, NotFoundError, StoppedError
-from .gate import Gate
-from .journal import Journal
-from .manners import Asker
-from .models import LocalBackup, RemoteBackup, id_of
-from .problems import away_of, concerns_all, problem_of, text_of
+from .decide.models import LocalBackup, RemoteBackup, id_of
+from .decide.upload_window import Origin
 from .publisher import Publisher
-from .upload_notes import DeletedMeanwhileError
+from .report.problems import away_of, concerns_all, problem_of, text_of
+from .requests import DELETED_MEANWHILE, Outcome, Run
+from .storage.journal import Journal
+from .upload.gate import Gate
+from .upload.upload_notes import DeletedMeanwhileError
 from .uploader import Uploader
-from .wishes import DELETED_MEANWHILE, Outcome, Run
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -63,17 +63,17 @@ class Attempts:
         `patience`: for how many seconds a call that fails is tried again.
         """
         backup_id, name = id_of(one.backup), one.backup.name
-        asker = Asker.PERSON if self._journal.notes.is_wanted(backup_id) else Asker.WORKER
-        if asker is Asker.WORKER and backup_id in self._journal.notes.dismissed:
+        origin = Origin.PERSON if self._journal.notes.is_wanted(backup_id) else Origin.WORKER
+        if origin is Origin.WORKER and backup_id in self._journal.notes.dismissed:
             run.take(backup_id, Outcome(name, error=DELETED_MEANWHILE))
             return
-        if self._gate.hold_of(asker) is not None:
+        if self._gate.hold_of(origin) is not None:
             run.take(backup_id, Outcome(name, error=_HELD_BACK))
             return
         if not run.room.fits(one.backup.size):
             run.take(backup_id, Outcome(name, error=text_of(run.room.lacks(one.backup))))
             return
-        uploading = self._uploader.upload(one, asker, patience, run.room.free)
+        uploading = self._uploader.upload(one, origin, patience, run.room.free)
         if await self._attempt(run, one, uploading):
             waiting = tuple(other for other in self._publisher.state.waiting if other is not one)
             self._publisher.publish(waiting=waiting)

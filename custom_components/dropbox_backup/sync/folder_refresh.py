@@ -5,10 +5,10 @@ import logging
 from homeassistant.util import dt as dt_util
 
 from ..dropbox_api.client import DropboxClient
-from .journal import Journal
 from .publisher import Publisher
-from .remote import BackupFolder
-from .remote_files import FolderMissingError
+from .remote.folder import BackupFolder
+from .remote.remote_files import FolderMissingError
+from .storage.journal import Journal
 
 _LOGGER = logging.getLogger(__name__)
 

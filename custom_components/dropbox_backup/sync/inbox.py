@@ -6,8 +6,8 @@ import logging
 
 from homeassistant.core import HomeAssistant, callback
 
-from .journal import Journal
-from .wishes import Outcomes, Selection, Wish
+from .requests import Outcomes, Selection, UploadRequest
+from .storage.journal import Journal
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ class Inbox:
         self._hass = hass
         self._journal = journal
         self._requested = asyncio.Event()
-        self._wishes: list[Wish] = []
+        self._requests: list[UploadRequest] = []
         self._closed = False
 
     @callback
@@ -31,9 +31,9 @@ class Inbox:
         if selection is None:
             done.set_result({})
         elif self._closed:
-            self._put_off([Wish(selection, done)])
+            self._put_off([UploadRequest(selection, done)])
         else:
-            self._wishes.append(Wish(selection, done))
+            self._requests.append(UploadRequest(selection, done))
         self._requested.set()
         return done
 
@@ -45,7 +45,7 @@ class Inbox:
     @property
     def is_empty(self) -> bool:
         """Whether nobody waits for anything."""
-        return not self.has_news and not self._wishes
+        return not self.has_news and not self._requests
 
     async def wait(self) -> None:
         """Wait until a look is asked for."""
@@ -55,33 +55,33 @@ class Inbox:
         """Forget that a look was asked for. What somebody wishes still waits."""
         self._requested.clear()
 
-    def take(self) -> list[Wish]:
+    def take(self) -> list[UploadRequest]:
         """Return, once, what somebody wishes."""
         self.looked()
-        wishes, self._wishes = self._wishes, []
-        return wishes
+        requests, self._requests = self._requests, []
+        return requests
 
     def close(self) -> None:
         """Nobody will look any more."""
         self._closed = True
-        self._put_off(self._wishes)
+        self._put_off(self._requests)
 
-    def _put_off(self, wishes: Sequence[Wish]) -> None:
+    def _put_off(self, requests: Sequence[UploadRequest]) -> None:
         """Interrupt wishes of which nobody knows yet what they name."""
         notes = self._journal.notes
-        begins = [one.selection.since for one in wishes if one.selection.since is not None]
+        begins = [one.selection.since for one in requests if one.selection.since is not None]
         if notes.wanted_since is not None:
             begins.append(notes.wanted_since)
         notes.wanted_since = min(begins, default=None)
-        self.interrupt(wishes)
+        self.interrupt(requests)
 
-    def interrupt(self, wishes: Sequence[Wish]) -> None:
+    def interrupt(self, requests: Sequence[UploadRequest]) -> None:
         """Tell those who wait that they wait in vain. What they named is uploaded all the same,
         when the config entry is loaded again.
         """
         notes = self._journal.notes
-        for wish in wishes:
-            notes.wanted |= wish.selection.ids
-            notes.everything_wanted |= wish.selection.everything
-            wish.done.cancel()
+        for request in requests:
+            notes.wanted |= request.selection.ids
+            notes.everything_wanted |= request.selection.everything
+            request.done.cancel()
         self._journal.changed()

@@ -6,12 +6,12 @@ from functools import partial
 
 from homeassistant.core import HomeAssistant
 
-from .gate import Gate
-from .journal import Journal
-from .keeper import Keeper
-from .models import BackupId, LocalBackup
-from .plan import Plan, make_plan
-from .remote import BackupFolder
+from .decide.models import BackupId, LocalBackup
+from .decide.plan import Plan, make_plan
+from .pruner import Pruner
+from .remote.folder import BackupFolder
+from .storage.journal import Journal
+from .upload.gate import Gate
 
 
 class Planner:
@@ -23,7 +23,7 @@ class Planner:
         folder: BackupFolder,
         journal: Journal,
         gate: Gate,
-        keeper: Keeper,
+        pruner: Pruner,
         instance_id: str,
     ) -> None:
         """Keep where that is known."""
@@ -31,7 +31,7 @@ class Planner:
         self._folder = folder
         self._journal = journal
         self._gate = gate
-        self._keeper = keeper
+        self._pruner = pruner
         self._instance_id = instance_id
 
     async def plan(
@@ -65,6 +65,6 @@ class Planner:
                 unlike=frozenset(unlike),
                 wanted=frozenset(notes.wanted),
                 begun=begun,
-                declined=self._keeper.declined,
+                declined=self._pruner.declined,
             )
         )

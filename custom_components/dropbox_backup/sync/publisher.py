@@ -12,22 +12,22 @@ from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.util import dt as dt_util
 
-from .alarm import Situation, alarm
-from .backup_settings import (
+from .decide.backup_settings import (
     NOT_ENCRYPTED,
     BackupSettings,
     Encryption,
     concerns,
     retention_beats,
 )
-from .gate import Gate
-from .journal import Journal
-from .models import Protection, RemoteBackup, id_of
-from .plan import NOT_AUTOMATIC, Skipped
-from .remote import BackupFolder
-from .state import Problem, ProblemKind, Progress, State, Status
-from .throughput import Throughput
-from .upload_notes import Transfer
+from .decide.models import Protection, RemoteBackup, id_of
+from .decide.plan import NOT_AUTOMATIC, Skipped
+from .remote.folder import BackupFolder
+from .report.alarm import AlarmInput, alarm
+from .report.state import Problem, ProblemKind, Progress, State, Status
+from .report.throughput import Throughput
+from .storage.journal import Journal
+from .upload.gate import Gate
+from .upload.upload_notes import Transfer
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -208,7 +208,7 @@ class Publisher:
         )
         self.state = replace(
             state,
-            alarm=alarm(self._situation(state)),
+            alarm=alarm(self._alarm_input(state)),
             newest=self._newest(state),
             begun=self._begun(state),
         )
@@ -248,7 +248,7 @@ class Publisher:
         still = (one for one in state.ours if one.file.rev == before.file.rev)
         return next(still, newest)
 
-    def _situation(self, state: State) -> Situation:
+    def _alarm_input(self, state: State) -> AlarmInput:
         results = self._journal.notes.results
         now = dt_util.utcnow()
         # What Dropbox has already, by its own clock, shows when ours is behind: then that is wrong,
@@ -258,7 +258,7 @@ class Publisher:
         # What is not verified counts for nothing.
         ours = (one for one in state.backups if one.owner == state.instance_id and one.verified)
         newest = list(islice(ours, 1))
-        return Situation(
+        return AlarmInput(
             now=now,
             after=self._gate.policy.alarm_after,
             # What is remembered may lack the newest.

@@ -9,19 +9,19 @@ from homeassistant.util import dt as dt_util
 from ..dropbox_api.errors import DropboxError
 from . import patience
 from .attempts import Attempts
+from .decide.models import LocalBackup, id_of
 from .folder_refresh import FolderRefresh
 from .inbox import Inbox
-from .journal import Journal
-from .keeper import Keeper
-from .local import LocalBackups
-from .models import LocalBackup, id_of
+from .local.backups import LocalBackups
 from .planner import Planner
-from .problems import problem_of, silence_of, text_of
+from .pruner import Pruner
 from .publisher import Publisher
-from .remote import BackupFolder
-from .together import upload_in_order
+from .remote.folder import BackupFolder
+from .report.problems import problem_of, silence_of, text_of
+from .requests import Run, Selection, UploadRequest, outcomes_of
+from .storage.journal import Journal
+from .upload.queue import upload_in_order
 from .uploader import Uploader
-from .wishes import Run, Selection, Wish, outcomes_of
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Runner:
         planner: Planner,
         attempts: Attempts,
         uploader: Uploader,
-        keeper: Keeper,
+        pruner: Pruner,
         folder_refresh: FolderRefresh,
     ) -> None:
         """Do nothing yet."""
@@ -51,7 +51,7 @@ class Runner:
         self._planner = planner
         self._attempts = attempts
         self._uploader = uploader
-        self._keeper = keeper
+        self._pruner = pruner
         self._folder_refresh = folder_refresh
         self._folder_has_news = False
 
@@ -77,25 +77,25 @@ class Runner:
             run.problem = problem_of(err)
         self._forget_what_is_done(complete=not run.silent)
         before = self._folder.backups
-        await self._keeper.apply_retention()
+        await self._pruner.apply_retention()
         if self._folder.backups != before or run.outcomes:
             await self._uploader.ask_space()
 
-    async def answer(self, run: Run, wishes: Sequence[Wish]) -> None:
+    async def answer(self, run: Run, requests: Sequence[UploadRequest]) -> None:
         """Tell what became of the backups to those who asked for them: of what is said to be in
         Dropbox, Dropbox is asked right before.
         """
-        if not wishes:
+        if not requests:
             return
-        run.wishes = [wish for wish in run.wishes if wish not in wishes]
+        run.requests = [request for request in run.requests if request not in requests]
         try:
             unsure = await self._unsure()
-            for wish in wishes:
-                wish.answer(
-                    outcomes_of(wish.selection, run, self._folder, self._publisher.state, unsure)
+            for request in requests:
+                request.answer(
+                    outcomes_of(request.selection, run, self._folder, self._publisher.state, unsure)
                 )
         except BaseException:
-            self._inbox.interrupt(wishes)
+            self._inbox.interrupt(requests)
             raise
 
     async def _unsure(self) -> str | None:
@@ -108,23 +108,23 @@ class Runner:
 
     async def _look_for_work(self, run: Run) -> None:
         """List the local backups, and take note of who asked for which of them."""
-        wishes = self._inbox.take()
-        run.wishes += wishes
+        requests = self._inbox.take()
+        run.requests += requests
         found = await self._local.list()
         run.local = self._journal.notes.dated(found.good, dt_util.utcnow())
         run.damaged = found.bad
         notes = self._journal.notes
-        for wish in wishes:
-            named = wish.selection.of(run.local)
+        for request in requests:
+            named = request.selection.of(run.local)
             run.try_again(named)
             notes.wanted |= named
-            notes.everything_wanted |= wish.selection.everything
+            notes.everything_wanted |= request.selection.everything
         if notes.wanted_since is not None:
             notes.wanted |= Selection(since=notes.wanted_since).of(run.local)
             # What is asked for may still lie in a location that is silent.
             notes.wanted_since = notes.wanted_since if found.silent else None
             self._journal.changed()
-        if wishes:
+        if requests:
             self._journal.changed()
         run.silent = bool(found.silent)
         if found.silent:
@@ -202,7 +202,9 @@ class Runner:
         await self._answer_settled(run)
 
     async def _answer_settled(self, run: Run) -> None:
-        await self.answer(run, [wish for wish in run.wishes if run.settled(wish.selection)])
+        await self.answer(
+            run, [request for request in run.requests if run.settled(request.selection)]
+        )
 
     async def _prune_between(self, run: Run) -> None:
         """Delete what retention deletes in any case: then more may fit. A backlog that grows all
@@ -211,7 +213,7 @@ class Runner:
         before = self._folder.backups
         run.pruned = run.arrived
         try:
-            await self._keeper.apply_retention()
+            await self._pruner.apply_retention()
         except Exception as err:  # noqa: BLE001  (tried again, and told, when the run ends)
             _LOGGER.info("Old backups could not be deleted, it is tried again: %s", text_of(err))
         if self._folder.backups != before:

@@ -8,21 +8,21 @@ from homeassistant.util import dt as dt_util
 
 from ..dropbox_api.client import DropboxClient
 from ..dropbox_api.errors import CorruptError, DropboxError
-from ..dropbox_api.upload import Source
-from .account import ask_space
-from .gate import Gate
-from .handed_out import upload_whole
-from .journal import Journal
-from .local import LocalBackups
-from .manners import Asker
-from .models import BackupId, LocalBackup, Missed, RemoteBackup, id_of, made_at
-from .problems import no_room, problem_of, text_of
+from ..dropbox_api.upload.upload import Source
+from .decide.models import BackupId, LocalBackup, Missed, RemoteBackup, id_of, made_at
+from .decide.upload_window import Origin
+from .local.backups import LocalBackups
+from .local.handed_out import upload_whole
+from .local.stream_source import OpenStream
 from .publisher import BackupEvent, EventKind, Publisher
-from .remote import BackupFolder
-from .state import Status
-from .stream_source import OpenStream
-from .transfers import Transfers
-from .upload_notes import DeletedMeanwhileError, Transfer
+from .remote.account import ask_space
+from .remote.folder import BackupFolder
+from .report.problems import no_room, problem_of, text_of
+from .report.state import Status
+from .storage.journal import Journal
+from .upload.gate import Gate
+from .upload.transfers import Transfers
+from .upload.upload_notes import DeletedMeanwhileError, Transfer
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -80,13 +80,13 @@ class Uploader:
         Its data then need not wait for Dropbox's answer.
         """
         newest = self._publisher.state.newest
-        limits = self._gate.limits_of(Asker.WORKER)
+        limits = self._gate.limits_of(Origin.WORKER)
         small = newest is not None and newest.file.size <= limits.chunk_size
         if self._gate.policy.upload_automatically and self._gate.hold is None and not small:
             await limits.prepare(self._client)
 
     async def upload(
-        self, one: LocalBackup, asker: Asker, patience: float, free: int | None
+        self, one: LocalBackup, origin: Origin, patience: float, free: int | None
     ) -> RemoteBackup:
         """Upload a local backup, unless it is there by now.
 
@@ -101,7 +101,7 @@ class Uploader:
             _check_room(backup.size, free)
             self._publisher.publish(working=Status.UPLOADING)
         remote = await self._transfers.upload(
-            backup, source, limits=self._gate.limits_of(asker), patience=patience
+            backup, source, limits=self._gate.limits_of(origin), patience=patience
         )
         there = known is not None and known.file == remote.file
         self._publisher.tell(EventKind.VERIFIED if there else EventKind.UPLOADED, remote)
@@ -141,7 +141,7 @@ class Uploader:
             return await self._transfers.upload(
                 backup,
                 source,
-                limits=self._gate.limits_of(Asker.HOME_ASSISTANT),
+                limits=self._gate.limits_of(Origin.HOME_ASSISTANT),
                 patience=_PATIENCE_FOR_HOME_ASSISTANT,
                 on_progress=on_progress,
             )

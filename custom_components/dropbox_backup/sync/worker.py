@@ -7,19 +7,19 @@ from homeassistant.core import callback
 from homeassistant.util import dt as dt_util
 
 from ..dropbox_api.errors import DropboxError
-from .gate import Gate
 from .inbox import Inbox
-from .journal import Journal
-from .local import LocalBackups
-from .problems import problem_of
+from .local.backups import LocalBackups
 from .publisher import Publisher
-from .remote import BackupFolder
+from .remote.folder import BackupFolder
+from .report.problems import problem_of
+from .report.state import Problem, ProblemKind, Status
+from .requests import Run
 from .runner import Runner
 from .schedule import Schedule
-from .state import Problem, ProblemKind, Status
+from .storage.journal import Journal
 from .unexpected import UnexpectedErrors
+from .upload.gate import Gate
 from .uploader import Uploader
-from .wishes import Run
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -95,17 +95,17 @@ class Worker:
             if run.stopped_by is not None:
                 self._uploader.failed(*run.stopped_by)
         except asyncio.CancelledError:
-            self._inbox.interrupt(run.wishes)
+            self._inbox.interrupt(run.requests)
             raise
         except Exception:
             # The worker must outlive its own bugs: what it left undone is tried again.
             _LOGGER.exception("Unexpected error while checking the backups")
             run.problem = Problem(ProblemKind.UPLOAD_FAILED, "unexpected error, see the log")
         try:
-            await self._runner.answer(run, run.wishes)
+            await self._runner.answer(run, run.requests)
             self._finish(run)
         except Exception:
-            self._inbox.interrupt(run.wishes)
+            self._inbox.interrupt(run.requests)
             raise
 
     def _finish(self, run: Run) -> None:

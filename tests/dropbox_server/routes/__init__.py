@@ -7,8 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from ..calls import Call
-from . import account, download, files, listing, search, upload
+from tests.dropbox_server.calls import Call
+from tests.dropbox_server.routes import account, download, files, listing, search, upload
 
 # The argument and the result are Stone objects; see schema.py.
 Handler = Callable[[Call, Any], Awaitable[Any]]

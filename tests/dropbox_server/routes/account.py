@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..accounts import DropboxAccount
-from ..calls import Call
-from ..schema import common, team_common, users, users_common
+from tests.dropbox_server.accounts import DropboxAccount
+from tests.dropbox_server.calls import Call
+from tests.dropbox_server.schema import common, team_common, users, users_common
 
 
 def root_info(account: DropboxAccount) -> Any:

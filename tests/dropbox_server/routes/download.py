@@ -13,14 +13,14 @@ from typing import Any
 
 from aiohttp import web
 
-from .. import answers, errors, schema
-from ..calls import RESET_DELAY, Call, ConnectionGoneError, abort
-from ..entries import StoredFile
-from ..faults import FaultKind
-from ..paths import PathRefusedError
-from ..schema import files
-from ..storage import NotFoundError
-from ..targets import Target, resolve
+from tests.dropbox_server import answers, errors, schema
+from tests.dropbox_server.calls import RESET_DELAY, Call, ConnectionGoneError, abort
+from tests.dropbox_server.entries import StoredFile
+from tests.dropbox_server.faults import FaultKind
+from tests.dropbox_server.paths import PathRefusedError
+from tests.dropbox_server.schema import files
+from tests.dropbox_server.storage import NotFoundError
+from tests.dropbox_server.targets import Target, resolve
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _READ_SIZE = 256 * 1024

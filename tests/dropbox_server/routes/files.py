@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import answers, errors, paths
-from ..calls import Call
-from ..entries import Entry, StoredFile, Tombstone
-from ..paths import PathRefusedError
-from ..schema import files
-from ..storage import ConflictError, FileTree, NestedPathsError, NotFoundError
-from ..targets import resolve
+from tests.dropbox_server import answers, errors, paths
+from tests.dropbox_server.calls import Call
+from tests.dropbox_server.entries import Entry, StoredFile, Tombstone
+from tests.dropbox_server.paths import PathRefusedError
+from tests.dropbox_server.schema import files
+from tests.dropbox_server.storage import ConflictError, FileTree, NestedPathsError, NotFoundError
+from tests.dropbox_server.targets import resolve
 
 
 async def get_metadata(call: Call, arg: Any) -> Any:

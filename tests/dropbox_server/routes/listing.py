@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from .. import answers, cursors, errors
-from ..accounts import DropboxAccount
-from ..calls import Call
-from ..cursors import Cursor, FolderGoneError, ResetError
-from ..entries import StoredFolder
-from ..faults import FaultKind
-from ..paths import PathRefusedError
-from ..schema import files
-from ..storage import FileTree, NotFoundError
-from ..targets import Target, resolve
+from tests.dropbox_server import answers, cursors, errors
+from tests.dropbox_server.accounts import DropboxAccount
+from tests.dropbox_server.calls import Call
+from tests.dropbox_server.cursors import Cursor, FolderGoneError, ResetError
+from tests.dropbox_server.entries import StoredFolder
+from tests.dropbox_server.faults import FaultKind
+from tests.dropbox_server.paths import PathRefusedError
+from tests.dropbox_server.schema import files
+from tests.dropbox_server.storage import FileTree, NotFoundError
+from tests.dropbox_server.targets import Target, resolve
 
 
 async def list_folder(call: Call, arg: Any) -> Any:

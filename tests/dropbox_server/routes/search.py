@@ -7,13 +7,13 @@ import re
 import secrets
 from typing import Any
 
-from .. import answers, errors, paths
-from ..calls import Call
-from ..entries import StoredFile, StoredFolder
-from ..paths import PathRefusedError
-from ..schema import files
-from ..storage import FileTree, NotFoundError
-from ..targets import Target, resolve
+from tests.dropbox_server import answers, errors, paths
+from tests.dropbox_server.calls import Call
+from tests.dropbox_server.entries import StoredFile, StoredFolder
+from tests.dropbox_server.paths import PathRefusedError
+from tests.dropbox_server.schema import files
+from tests.dropbox_server.storage import FileTree, NotFoundError
+from tests.dropbox_server.targets import Target, resolve
 
 # When nothing is said.
 _MOST = 100

@@ -12,15 +12,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .. import answers, errors, hashing
-from ..calls import Call
-from ..entries import Content, StoredFile
-from ..paths import PathRefusedError
-from ..receiving import Received, receive
-from ..schema import files
-from ..storage import ConflictError, FileTree, NotFoundError
-from ..targets import Target, resolve
-from ..upload_sessions import MAX_FILE_SIZE, Block, UploadSession
+from tests.dropbox_server import answers, errors, hashing
+from tests.dropbox_server.calls import Call
+from tests.dropbox_server.entries import Content, StoredFile
+from tests.dropbox_server.paths import PathRefusedError
+from tests.dropbox_server.receiving import Received, receive
+from tests.dropbox_server.schema import files
+from tests.dropbox_server.storage import ConflictError, FileTree, NotFoundError
+from tests.dropbox_server.targets import Target, resolve
+from tests.dropbox_server.upload_sessions import MAX_FILE_SIZE, Block, UploadSession
 
 
 class _CommitRefusedError(Exception):

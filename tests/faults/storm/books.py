@@ -10,14 +10,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from custom_components.dropbox_backup.dropbox_api.client import UploadCommit
-from custom_components.dropbox_backup.sync.catalog import parse_catalog
-from custom_components.dropbox_backup.sync.models import date_of
-from custom_components.dropbox_backup.sync.names import CATALOG_NAME
+from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
+from custom_components.dropbox_backup.sync.decide.models import date_of
 from custom_components.dropbox_backup.sync.publisher import BackupEvent, EventKind
+from custom_components.dropbox_backup.sync.remote.catalog import parse_catalog
 from tests.faults.memory_dropbox import StoredFile
 from tests.faults.memory_home import Made
-
-from .dropbox import StormyDropbox, caller
+from tests.faults.storm.dropbox import StormyDropbox, caller
 
 # So many deletions are carried out without asking, beside those that new backups pay for.
 _FEW = 3

@@ -12,7 +12,7 @@ from typing import Any, Protocol, override
 from custom_components.dropbox_backup.dropbox_api.client import UploadCommit
 from custom_components.dropbox_backup.dropbox_api.errors import CursorResetError, NotFoundError
 from custom_components.dropbox_backup.dropbox_api.sdk import files
-from custom_components.dropbox_backup.sync.names import CATALOG_NAME
+from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
 from tests.faults.memory_dropbox import MemoryClient, MemoryDropbox, Power, StoredFile
 
 # Who makes a request: the worker, or somebody at Home Assistant's page.

@@ -11,16 +11,15 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.dropbox_backup.backup import DropboxBackupAgent
 from custom_components.dropbox_backup.const import DOMAIN
-from custom_components.dropbox_backup.sync.journal import Journal
-from custom_components.dropbox_backup.sync.keeper import Pruning
-from custom_components.dropbox_backup.sync.listing import ListingCache
-from custom_components.dropbox_backup.sync.models import Policy
-from custom_components.dropbox_backup.sync.reconciler import Reconciler
-from custom_components.dropbox_backup.sync.remote import BackupFolder
+from custom_components.dropbox_backup.sync.decide.models import Policy
+from custom_components.dropbox_backup.sync.engine import Engine
+from custom_components.dropbox_backup.sync.pruner import Pruning
+from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
+from custom_components.dropbox_backup.sync.remote.listing import ListingCache
+from custom_components.dropbox_backup.sync.storage.journal import Journal
 from tests.faults.memory_dropbox import Power
 from tests.faults.memory_home import NOTES, DiskFile, Made, Shelf, journal_on
-
-from .dropbox import StormyClient, StormyDropbox, Watcher
+from tests.faults.storm.dropbox import StormyClient, StormyDropbox, Watcher
 
 FOLDER = "/f"
 
@@ -43,7 +42,7 @@ class Home:
         self._run: asyncio.Task[None] | None = None
         self._cache: ListingCache
         self.folder: BackupFolder
-        self.worker: Reconciler
+        self.worker: Engine
         self.agent: DropboxBackupAgent
 
     async def start(self, listen: Callable[[Any], None], pruned: Callable[[], None]) -> None:
@@ -61,7 +60,7 @@ class Home:
             client, FOLDER, self.instance_id, journal.notes.uploaded.get, cache
         )
         await self.folder.recall()
-        self.worker = Reconciler(
+        self.worker = Engine(
             hass,
             client,
             self.folder,
@@ -74,7 +73,7 @@ class Home:
             on_sign_in_needed=lambda: None,
         )
         self.worker.publisher.subscribe(listen)
-        prune = self.worker.keeper.apply_retention
+        prune = self.worker.pruner.apply_retention
 
         async def prune_and_tell(*, consent: bool = False) -> Pruning:
             try:
@@ -82,9 +81,9 @@ class Home:
             finally:
                 pruned()
 
-        self.worker.keeper.apply_retention = prune_and_tell  # type: ignore[method-assign]  # heard
+        self.worker.pruner.apply_retention = prune_and_tell  # type: ignore[method-assign]  # heard
         entry = MockConfigEntry(domain=DOMAIN, title="Dropbox", unique_id=self.instance_id)
-        entry.runtime_data = SimpleNamespace(reconciler=self.worker)
+        entry.runtime_data = SimpleNamespace(engine=self.worker)
         self.agent = DropboxBackupAgent(hass, cast("Any", entry))
 
     async def remembered(self) -> Any:

@@ -14,17 +14,16 @@ from homeassistant.components.backup import BackupAgentError, BackupNotFound
 
 from custom_components.dropbox_backup.dropbox_api.content_hash import block_digests, content_hash
 from custom_components.dropbox_backup.dropbox_api.errors import DropboxError, UnreachableError
-from custom_components.dropbox_backup.sync.models import date_of, id_of
-from custom_components.dropbox_backup.sync.names import file_name
-from custom_components.dropbox_backup.sync.notes_format import parse_notes
-from custom_components.dropbox_backup.sync.plan import DISMISSED
-from custom_components.dropbox_backup.sync.wishes import Selection
+from custom_components.dropbox_backup.sync.decide.file_names import file_name
+from custom_components.dropbox_backup.sync.decide.models import date_of, id_of
+from custom_components.dropbox_backup.sync.decide.plan import DISMISSED
+from custom_components.dropbox_backup.sync.requests import Selection
+from custom_components.dropbox_backup.sync.storage.notes_format import parse_notes
 from tests.faults.memory_dropbox import PowerCutError, StoredFile
 from tests.faults.memory_home import SMALL, Made, make
-
-from .books import Books, Truth
-from .dropbox import StormyDropbox, caller
-from .home import Home
+from tests.faults.storm.books import Books, Truth
+from tests.faults.storm.dropbox import StormyDropbox, caller
+from tests.faults.storm.home import Home
 
 US, THEM = "this house", "other house"
 _BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)

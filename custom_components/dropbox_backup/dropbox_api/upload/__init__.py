@@ -1,0 +1,1 @@
+"""Brings a file to Dropbox in chunks, and proves that it arrived."""

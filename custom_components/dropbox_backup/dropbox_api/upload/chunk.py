@@ -1,0 +1,120 @@
+"""One chunk on the line: whose turn it is, and what of it counts as sent."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Self
+
+from ..concurrency import SLOW, Duration, Stopwatch
+from ..errors import CorruptError, DropboxError, RateLimitedError, RefusedError
+from ..transport import BeforeLastBytes, OnSent, Sending
+from .limits import UploadLimits
+
+_TRIES_OF_A_CORRUPT_CHUNK = 5
+
+
+@dataclass(slots=True)
+class Sent:
+    """Bytes that left us: acknowledged ones plus those of the chunks in flight."""
+
+    report: Callable[[int], None]
+    total: int = 0
+
+    def add(self, count: int) -> None:
+        """Count bytes that were handed to the connection."""
+        self.total += count
+        self.report(self.total)
+
+
+class ChunkSlot:
+    """One chunk's turn to use the line: from its first byte until its last one has left us.
+
+    While Dropbox makes up its answer, the line is the next chunk's.
+    """
+
+    @classmethod
+    async def begin(cls, limits: UploadLimits, size: int) -> Self:
+        """Wait for the turn of a chunk of so many bytes. Raises `StoppedError`."""
+        limits.check()
+        await limits.concurrency.begin()
+        slot = cls(limits, size)
+        try:
+            limits.check()
+        except BaseException:
+            slot.end()
+            raise
+        return slot
+
+    def __init__(self, limits: UploadLimits, size: int) -> None:
+        self._limits = limits
+        self._size = size
+        self._watch = Stopwatch()
+        self._failed = False
+        self._ended = False
+
+    def sending(self, on_sent: OnSent, hold: BeforeLastBytes | None) -> Sending:
+        """Return how to send the chunk."""
+        return Sending(on_sent, self._on_failure, hold, self._limits.speed)
+
+    def _on_failure(self, err: DropboxError) -> None:
+        self._failed = True
+        if isinstance(err, RateLimitedError):
+            self._limits.concurrency.slow_down()
+
+    def all_sent(self) -> None:
+        """End the turn: the last byte has left us."""
+        took = self._watch.read()
+        # How long something took that had to be repeated tells nothing about the line, and how
+        # short a small one took neither.
+        comparable = self._size == self._limits.chunk_size or took.seconds > SLOW
+        tells = not self._failed and comparable and self._limits.was_line(took.seconds, self._size)
+        self.end(took if tells else None)
+
+    def end(self, took: Duration | None = None) -> None:
+        """End the turn, if that has not been done; `took` as in `Concurrency.end`."""
+        if not self._ended:
+            self._ended = True
+            self._limits.concurrency.end(took)
+
+
+class ChunkSend:
+    """The tries to send one chunk; it counts into the total once, however many they are."""
+
+    def __init__(
+        self, sent: Sent, size: int, slot: ChunkSlot, hold: BeforeLastBytes | None = None
+    ) -> None:
+        self._sent = sent
+        self._size = size
+        self._slot = slot
+        self._counted = 0
+        self.sending = slot.sending(self._add, hold)
+
+    async def until_undamaged[T](self, send: Callable[[], Awaitable[T]]) -> T:
+        """Return what `send` returns, which is called again when the chunk arrived damaged.
+
+        Raises `CorruptError` when it always does.
+        """
+        for last_try in (False,) * (_TRIES_OF_A_CORRUPT_CHUNK - 1) + (True,):
+            try:
+                return await send()
+            except RefusedError as err:
+                if err.reason != "content_hash_mismatch":
+                    raise
+                if last_try:
+                    raise CorruptError(
+                        "the connection damages what is sent", err.request_id
+                    ) from err
+                self._sent.add(-self._counted)
+                self._counted = 0
+        raise AssertionError("unreachable")
+
+    def complete(self) -> None:
+        """Count what was not counted yet: the chunk is there."""
+        self._add(self._size)
+
+    def _add(self, count: int) -> None:
+        # A repeated chunk starts again from its first byte: what was counted before stays counted.
+        count = min(count, self._size - self._counted)
+        self._counted += count
+        self._sent.add(count)
+        if self._counted == self._size:
+            self._slot.all_sent()

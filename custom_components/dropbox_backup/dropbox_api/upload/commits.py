@@ -1,0 +1,151 @@
+"""Making files of what has arrived, and the proof that they are the ones that were sent."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+import logging
+
+from ..calls import Retries
+from ..client import ClosedSession, DropboxClient, FileMetadata, UploadCommit
+from ..errors import (
+    CorruptError,
+    DropboxError,
+    NotFoundError,
+    RateLimitedError,
+    RefusedError,
+    UnreachableError,
+)
+
+_LOGGER = logging.getLogger(__name__)
+
+# Dropbox's own limit for one call.
+_LARGEST_BATCH = 1000
+
+
+class SessionLostError(Exception):
+    """Dropbox forgot the session, or its source changed: only a new one helps."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A closed session on its way to be a file."""
+
+    session: ClosedSession
+    result: asyncio.Future[FileMetadata] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    def take(self, result: FileMetadata | DropboxError) -> None:
+        if isinstance(result, DropboxError):
+            self.result.set_exception(result)
+            self.result.exception()  # seen: whoever waited may have been cancelled
+        else:
+            self.result.set_result(result)
+
+
+class Committer:
+    """Makes files of closed sessions: those that are ready at the same moment in one call.
+
+    Every call locks the user's Dropbox for writing and takes Dropbox's time to answer. So there is
+    one at a time, and what becomes ready meanwhile is the next.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[_Waiting] = []
+        self._lock = asyncio.Lock()
+
+    async def make_file(
+        self, client: DropboxClient, session: ClosedSession, expected: str
+    ) -> FileMetadata:
+        """Return the metadata of the verified file with the content hash `expected`.
+
+        Raises `SessionLostError`, or a `DropboxError`; what happens to others does not matter.
+        """
+        try:
+            metadata = await self._commit(client, session)
+        except (NotFoundError, RefusedError) as err:
+            # Also the case when the answer to an earlier try was lost: the session is used up and
+            # the file is there.
+            try:
+                return await already_there(client, session.commit, expected, err)
+            except (NotFoundError, RefusedError) as conflict:
+                if err.reason.startswith("lookup_failed") or "concurrent_session" in err.reason:
+                    raise SessionLostError from err
+                raise conflict from None
+        return await verified(client, session.commit, metadata, expected)
+
+    async def _commit(self, client: DropboxClient, session: ClosedSession) -> FileMetadata:
+        """Commit a session, again and again as long as the client has patience."""
+        retries = client.retries(lasting=True)
+        while True:
+            try:
+                return await self._commit_once(client.with_patience(0), session, retries)
+            except (UnreachableError, RateLimitedError) as err:
+                await retries.wait_after(err)
+
+    async def _commit_once(
+        self, client: DropboxClient, session: ClosedSession, retries: Retries
+    ) -> FileMetadata:
+        mine = _Waiting(session)
+        self._waiting.append(mine)
+        try:
+            while not mine.result.done():
+                # While Dropbox wants to rest it is nobody's turn: each has patience of its own, and
+                # who comes meanwhile shares the next call.
+                await retries.wait_for_rest(writes=True, together=True)
+                async with self._lock:
+                    if not mine.result.done() and not retries.must_rest(writes=True):
+                        await self._commit_all(client)
+        finally:
+            if mine in self._waiting:
+                self._waiting.remove(mine)
+        return await mine.result
+
+    async def _commit_all(self, client: DropboxClient) -> None:
+        """Commit everything that waits, on behalf of all."""
+        batch, self._waiting = self._waiting[:_LARGEST_BATCH], self._waiting[_LARGEST_BATCH:]
+        try:
+            results = await _finish(client, [one.session for one in batch])
+        except DropboxError as err:
+            results = [err] * len(batch)
+        except BaseException:
+            # We were interrupted, not they. What Dropbox did for them they will find.
+            self._waiting = batch + self._waiting
+            raise
+        for one, result in zip(batch, results, strict=True):
+            one.take(result)
+
+
+async def _finish(
+    client: DropboxClient, sessions: Sequence[ClosedSession]
+) -> Sequence[FileMetadata | DropboxError]:
+    if len(sessions) == 1:
+        return [await client.upload_session_finish(sessions[0])]
+    return await client.upload_session_finish_batch(sessions)
+
+
+async def already_there(
+    client: DropboxClient, commit: UploadCommit, expected: str, err: DropboxError
+) -> FileMetadata:
+    """Return the file at the commit's path if it has our content; raise the error if not."""
+    try:
+        metadata = await client.get_metadata(commit.path)
+    except NotFoundError:
+        raise err from None
+    if getattr(metadata, "content_hash", None) != expected:
+        raise err
+    return metadata
+
+
+async def verified(
+    client: DropboxClient, commit: UploadCommit, metadata: FileMetadata, expected: str
+) -> FileMetadata:
+    """Return the metadata of a file that was just made. Raises `CorruptError` if it is damaged."""
+    if metadata.content_hash == expected:
+        return metadata
+    # We just made this very revision, and it is damaged: it must not be taken for a backup.
+    try:
+        await client.delete(commit.path, metadata.rev)
+    except DropboxError as err:
+        _LOGGER.warning("A damaged file could not be removed from Dropbox: %s", err)
+    raise CorruptError("Dropbox stored something else than what was sent")

@@ -1,0 +1,1 @@
+"""What an archive of Home Assistant holds, and how it is encrypted."""

@@ -1,0 +1,195 @@
+"""The words of the product as types: see docs/architecture.md."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, tzinfo
+from enum import StrEnum
+from functools import lru_cache
+from typing import NewType
+
+from homeassistant.components.backup import AgentBackup
+from homeassistant.util import dt as dt_util
+
+from ... import untrusted
+from .upload_window import Hours
+
+BackupId = NewType("BackupId", str)
+
+# Backups are compared by date again and again, also every second during an upload.
+_DATES = 4096
+# Dropbox keeps whole seconds.
+DROPBOX_ROUNDS_BY = timedelta(seconds=1)
+
+
+def id_of(backup: AgentBackup) -> BackupId:
+    """Return the id that Home Assistant gave the backup."""
+    return BackupId(backup.backup_id)
+
+
+def date_of(backup: AgentBackup) -> datetime:
+    """Return when the backup was made. Its text may carry any offset, or, in a foreign file, be no
+    date at all.
+    """
+    return read_date(backup.date) or untrusted.EARLIEST
+
+
+def made_at(backup: AgentBackup, known_since: datetime) -> datetime:
+    """Return when the backup counts as made, for all that compares it with others or with now.
+
+    What its archive says is not trusted where it is impossible: what lay there at `known_since` was
+    not made after it. Of clocks that differ a little, that changes a date a little: no tolerance is
+    needed, and with one the order would depend on which side of it a date lies.
+    """
+    return min(date_of(backup), known_since)
+
+
+def read_date(value: object) -> datetime | None:
+    """Return the date that an archive states, None if it is none."""
+    if not isinstance(value, str):
+        return None
+    return _read_date(value, dt_util.get_default_time_zone())
+
+
+@lru_cache(_DATES)
+def _read_date(text: str, zone: tzinfo) -> datetime | None:
+    return untrusted.or_none(lambda value: untrusted.date(value, zone), text)
+
+
+def made_by(backup: AgentBackup) -> str | None:
+    """Return the id of the Home Assistant that made the backup, if the archive says so
+    (Supervisor's own don't).
+    """
+    instance = backup.extra_metadata.get("instance_id")
+    return instance if isinstance(instance, str) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the user chose. `keep` is a number of backups, 0 keeps all.
+
+    `alarm_after`: for how long no new backup may be in Dropbox; None never alarms for that.
+    `bytes_per_second`, `hours`: what uploads may take of the line, and when; None sets no limit.
+    `chunks_at_once`: how many chunks they may hold in memory; None is as many as fit well.
+    """
+
+    upload_automatically: bool = True
+    check_interval: timedelta = timedelta(hours=24)
+    keep: int = 10
+    alarm_after: timedelta | None = timedelta(days=3)
+    bytes_per_second: float | None = None
+    hours: Hours | None = None
+    chunks_at_once: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalBackup:
+    """A backup that lies on this Home Assistant, with the agent that has it. `known_since`: when
+    it was seen first, if its own date lies in the future.
+    """
+
+    backup: AgentBackup
+    agent_id: str
+    known_since: datetime = untrusted.LATEST
+
+    @property
+    def date(self) -> datetime:
+        """When it counts as made."""
+        return made_at(self.backup, self.known_since)
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A backup that Home Assistant made for Dropbox, and that it could not bring there."""
+
+    name: str
+    made: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file in the backup folder. `size` in bytes, `uploaded` is Dropbox's own time."""
+
+    name: str
+    rev: str
+    size: int
+    content_hash: str
+    uploaded: datetime
+
+
+class Protection(StrEnum):
+    """What the bytes of the inner archives are. Users' automations see these values."""
+
+    ENCRYPTED = "encrypted"
+    NOT_ENCRYPTED = "not_encrypted"
+    PARTLY = "partly"
+    UNKNOWN = "unknown"
+
+    @property
+    def as_flag(self) -> bool | None:
+        """Home Assistant's `protected`, or None if the bytes don't tell.
+
+        What is encrypted only in part needs the key to be restored whole.
+        """
+        return {
+            Protection.ENCRYPTED: True,
+            Protection.PARTLY: True,
+            Protection.NOT_ENCRYPTED: False,
+        }.get(self)
+
+    def noted_in(self, backup: AgentBackup) -> AgentBackup:
+        """Return a backup whose `protected` says so, unless the bytes don't tell."""
+        return backup if self.as_flag is None else replace(backup, protected=self.as_flag)
+
+
+class WhyNot(StrEnum):
+    """Why a file that says that it is a backup is not taken for it."""
+
+    OTHER_SIZE = "other_size"
+    OTHER_CONTENT = "other_content"
+    NOT_COMPARABLE = "not_comparable"
+    """It is encrypted and the verified one is not, or each with other keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadCopy:
+    """A file with the id of a backup that lies in Dropbox verified, and that is not that one."""
+
+    file: RemoteFile
+    why: WhyNot
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteBackup:
+    """A backup that lies in the backup folder.
+
+    `owner` is the id of the Home Assistant it belongs to, if that is proven. `verified` is when its
+    content hash in Dropbox was found equal to that of the local archive. `unknown` is what a newer
+    version of this integration noted in the catalog. `protection` is known of what we uploaded.
+    `bad_copies` have its id, and are not it.
+    """
+
+    backup: AgentBackup
+    file: RemoteFile
+    owner: str | None
+    pinned: bool = False
+    verified: datetime | None = None
+    unknown: Mapping[str, object] = field(default_factory=dict)
+    protection: Protection = Protection.UNKNOWN
+    bad_copies: tuple[BadCopy, ...] = ()
+
+    @property
+    def date(self) -> datetime:
+        """When it counts as made: it was not after Dropbox had it, by Dropbox's clock."""
+        return made_at(self.backup, self.file.uploaded + DROPBOX_ROUNDS_BY)
+
+
+def newest_first(backups: Iterable[RemoteBackup]) -> tuple[RemoteBackup, ...]:
+    """Return them by when they count as made; of one time, by what they say themselves, and by the
+    name of the file.
+    """
+    return tuple(sorted(backups, key=_age, reverse=True))
+
+
+def _age(one: RemoteBackup) -> tuple[datetime, datetime, str]:
+    return one.date, date_of(one.backup), one.file.name

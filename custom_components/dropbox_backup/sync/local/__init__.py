@@ -1,0 +1,1 @@
+"""Backups on this Home Assistant, and where their bytes come from."""

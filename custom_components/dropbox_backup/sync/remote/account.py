@@ -1,0 +1,297 @@
+"""Proves that a sign-in and a folder are good for backups, before anything relies on them."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+import logging
+import secrets
+from typing import Any
+import unicodedata
+
+from ... import untrusted
+from ...const import SCOPES
+from ...dropbox_api.client import DropboxClient, UploadCommit
+from ...dropbox_api.download import download
+from ...dropbox_api.errors import (
+    DropboxError,
+    FullError,
+    RateLimitedError,
+    RefusedError,
+    SignInError,
+    UnreachableError,
+)
+from ...dropbox_api.sdk import files
+from ...dropbox_api.upload.source import Source
+from ...dropbox_api.upload.upload import upload
+from ..decide.file_names import CATALOG_NAME
+from ..report.state import Space
+from .folder import BackupFolder
+
+_LOGGER = logging.getLogger(__name__)
+
+# In seconds: an upload waits for the answer.
+_PATIENCE_FOR_SPACE = 5.0
+# A person waits for the answer.
+_LONGEST_WAIT = 60.0
+_LONGEST_CLEAN_UP = 10.0
+_LONGEST_LOOK = 10.0
+_LONGEST_SEARCH = 5.0
+# Beside the catalogs themselves, others' conflicted copies of them are found.
+_MOST_FOUND = 100
+_MOST_OFFERED = 10
+_LONGEST_PATH = 1000
+_TEST_SIZE = 1024
+_LONGEST_NAME = 255
+# Control characters, and halves of surrogates: they can't even be sent.
+_NEVER_IN_NAMES = {"Cc", "Cs"}
+_BAD_NAME = {"malformed_path", "disallowed_name"}
+_FILE_IN_PLACE = {"path/conflict/file", "path/conflict/file_ancestor"}
+_NOT_WRITABLE = {"no_write_permission", "operation_suppressed", "team_folder"}
+
+
+class Obstacle(StrEnum):
+    """What is in the way, told apart by what the user has to do about it."""
+
+    MISSING_PERMISSIONS = "missing_permissions"
+    SIGN_IN_ENDS_SOON = "sign_in_ends_soon"
+    SIGN_IN_REFUSED = "sign_in_refused"
+    CANNOT_CONNECT = "cannot_connect"
+    RATE_LIMITED = "rate_limited"
+    FULL = "dropbox_full"
+    NAME_TOO_LONG = "folder_name_too_long"
+    NAME_ENDS_BADLY = "folder_name_ends_badly"
+    NAME_HAS_BACKSLASH = "folder_name_has_backslash"
+    NAME_HAS_CONTROL = "folder_name_has_control_character"
+    NAME_REFUSED = "folder_name_refused"
+    FILE_IN_PLACE = "file_in_place"
+    NOT_WRITABLE = "folder_not_writable"
+    UNEXPECTED = "unexpected"
+
+
+class ObstacleError(Exception):
+    """A sign-in or a folder is not good for backups.
+
+    `reason` is Dropbox's own, or a short English text; `permissions` are those that are missing.
+    """
+
+    def __init__(
+        self, obstacle: Obstacle, reason: str = "", permissions: tuple[str, ...] = ()
+    ) -> None:
+        """Keep what is in the way."""
+        super().__init__(reason or obstacle.value)
+        self.obstacle = obstacle
+        self.reason = reason
+        self.permissions = permissions
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whose Dropbox it is. `name` may be empty."""
+
+    account_id: str
+    name: str
+
+
+def missing_permissions(token: Mapping[str, Any]) -> tuple[str, ...]:  # Any: JSON from Dropbox
+    """Return the permissions that we need and a token lacks."""
+    granted = str(token.get("scope") or "").split()
+    return tuple(scope for scope in SCOPES if scope not in granted)
+
+
+async def check_sign_in(client: DropboxClient, token: Mapping[str, Any]) -> Account:
+    """Return whose account a new token is for. Raises `ObstacleError` if it is not good enough."""
+    if missing := missing_permissions(token):
+        raise ObstacleError(Obstacle.MISSING_PERMISSIONS, permissions=missing)
+    if not token.get("refresh_token"):
+        raise ObstacleError(Obstacle.SIGN_IN_ENDS_SOON)
+    async with _explained():
+        account = await client.get_current_account()
+    name = untrusted.presentable(str(account.name.display_name)).strip()
+    return Account(str(account.account_id), name[:_LONGEST_NAME])
+
+
+def folder_path(text: str) -> str:
+    """Return what a person typed as the path of a folder: `/a/b`, or the empty string for the root.
+
+    Raises `ObstacleError` for a name that Dropbox refuses, or that can't be synced to a computer;
+    its reason is that name. Which names Dropbox keeps for itself, it tells by itself.
+    """
+    names = [name for name in text.strip().split("/") if name]
+    for name in names:
+        if (obstacle := _wrong_with(name)) is not None:
+            raise ObstacleError(obstacle, name)
+    return "".join(f"/{name}" for name in names)
+
+
+def _wrong_with(name: str) -> Obstacle | None:
+    if any(unicodedata.category(char) in _NEVER_IN_NAMES for char in name):
+        return Obstacle.NAME_HAS_CONTROL
+    if len(name) > _LONGEST_NAME:
+        return Obstacle.NAME_TOO_LONG
+    if "\\" in name:
+        return Obstacle.NAME_HAS_BACKSLASH
+    if name.endswith((".", " ")):
+        return Obstacle.NAME_ENDS_BADLY
+    return None
+
+
+async def prove_writable(client: DropboxClient, folder: str) -> None:
+    """Make the folder if need be; write a file into it, read it back and delete it.
+
+    `folder` is a path as `folder_path` returns it. Raises `ObstacleError`.
+    """
+    path = f"{folder}/Dropbox Backup test {secrets.token_hex(8)}.bin"
+    async with _explained():
+        if folder:  # the root is always there
+            await client.create_folder(folder)
+        file = await upload(client, _TestData(), UploadCommit(path))
+        try:
+            # Compares as well: the content hash was found to be ours when it was uploaded.
+            async for _ in download(client, file.rev, file.size, file.content_hash):
+                pass
+        finally:
+            async with asyncio.timeout(_LONGEST_CLEAN_UP):
+                await client.delete(path, file.rev)
+
+
+async def folders_with_backups(client: DropboxClient) -> list[str]:
+    """Return folders that a Home Assistant has backups in, the latest first, as `folder_path` does.
+
+    Only to be offered: Dropbox finds them as of a while ago, and none if it does not say in time.
+    """
+    try:
+        async with asyncio.timeout(_LONGEST_SEARCH):
+            found = await client.with_patience(0).search_names(CATALOG_NAME, _MOST_FOUND)
+    except (DropboxError, TimeoutError) as err:
+        _LOGGER.debug("Dropbox does not say which folders have backups: %s", err)
+        return []
+    folders = untrusted.readable(_folder_of_catalog, found.matches, _MOST_FOUND)
+    return list(dict.fromkeys(folders))[:_MOST_OFFERED]
+
+
+def _folder_of_catalog(match: Any) -> str:
+    """Return the folder of a catalog that was found. Raises `UntrustedError` for what is none."""
+    file = match.metadata.get_metadata() if match.metadata.is_metadata() else None
+    if not isinstance(file, files.FileMetadata):
+        raise untrusted.UntrustedError("expected a file")
+    folder, slash, name = untrusted.exact(file.path_display, _LONGEST_PATH).rpartition("/")
+    if not slash or name != CATALOG_NAME:
+        raise untrusted.UntrustedError("expected a catalog")
+    try:
+        path = folder_path(folder)
+    except ObstacleError as err:
+        raise untrusted.UntrustedError("expected a folder for backups") from err
+    if path != folder:
+        raise untrusted.UntrustedError("expected the path of a folder")
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What lies in a folder: backups of this Home Assistant and of others, with their sizes in
+    bytes, and archives of which nothing is known yet.
+    """
+
+    own: int
+    own_size: int
+    others: int
+    others_size: int
+    unknown: int
+
+
+async def look_into(client: DropboxClient, folder: str, instance_id: str) -> Contents | None:
+    """Return what lies in a folder, None if Dropbox does not say: it is only to be told."""
+    there = BackupFolder(client, folder, instance_id, lambda _: None)
+    try:
+        async with asyncio.timeout(_LONGEST_LOOK):
+            await there.refresh(_LONGEST_LOOK, adopt=False)
+    except (DropboxError, TimeoutError) as err:
+        _LOGGER.debug("Dropbox does not say what lies in the folder: %s", err)
+        return None
+    own = [one.file.size for one in there.backups if one.owner == instance_id]
+    others = [one.file.size for one in there.backups if one.owner != instance_id]
+    return Contents(len(own), sum(own), len(others), sum(others), there.unknown_archives)
+
+
+class _TestData(Source):
+    """The content of the test file: different each time, so that nobody answers from a cache."""
+
+    size = _TEST_SIZE
+
+    def __init__(self) -> None:
+        self._data = secrets.token_bytes(_TEST_SIZE)
+
+    async def read(self) -> AsyncGenerator[bytes]:
+        """Yield all of it."""
+        yield self._data
+
+
+@asynccontextmanager
+async def _explained() -> AsyncGenerator[None]:
+    """Turn what Dropbox answers, or that it does not, into an `ObstacleError`."""
+    try:
+        async with asyncio.timeout(_LONGEST_WAIT):
+            yield
+    except TimeoutError as err:
+        raise ObstacleError(Obstacle.CANNOT_CONNECT, "no answer in time") from err
+    except DropboxError as err:
+        raise _obstacle_error(err) from err
+
+
+def _obstacle_error(err: DropboxError) -> ObstacleError:
+    if isinstance(err, SignInError) and (scope := err.missing_scope) is not None:
+        return ObstacleError(Obstacle.MISSING_PERMISSIONS, err.reason, (scope,))
+    return ObstacleError(_obstacle_of(err), err.reason)
+
+
+def _obstacle_of(err: DropboxError) -> Obstacle:
+    match err:
+        case SignInError():
+            return Obstacle.SIGN_IN_REFUSED
+        case UnreachableError():
+            return Obstacle.CANNOT_CONNECT
+        case RateLimitedError():
+            return Obstacle.RATE_LIMITED
+        case FullError():
+            return Obstacle.FULL
+        case RefusedError():
+            return _obstacle_named(err.reason)
+        case _:
+            return Obstacle.UNEXPECTED
+
+
+def _obstacle_named(reason: str) -> Obstacle:
+    """Return what Dropbox's refusal, a path of tags, is about."""
+    tags = set(reason.split("/"))
+    if tags & _BAD_NAME:
+        return Obstacle.NAME_REFUSED
+    if reason in _FILE_IN_PLACE:
+        return Obstacle.FILE_IN_PLACE
+    if tags & _NOT_WRITABLE:
+        return Obstacle.NOT_WRITABLE
+    return Obstacle.UNEXPECTED
+
+
+async def ask_space(client: DropboxClient) -> Space | None:
+    """Return how much room the account has: its own, or its team's; None if it can't be told.
+
+    It only informs: nothing waits for long for it, and nothing fails because of it.
+    """
+    try:
+        async with asyncio.timeout(_PATIENCE_FOR_SPACE):
+            usage = await client.get_space_usage()
+    except (DropboxError, TimeoutError) as err:
+        _LOGGER.debug("How much room there is, Dropbox does not say: %s", err)
+        return None
+    allocation = usage.allocation
+    if allocation.is_individual():
+        space = Space(usage.used, allocation.get_individual().allocated)
+    elif allocation.is_team():
+        team = allocation.get_team()
+        space = Space(team.used, team.allocated)
+    else:
+        return None
+    # A team without a limit has an allocation of 0.
+    return space if space.total else None

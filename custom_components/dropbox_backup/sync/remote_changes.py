@@ -1,0 +1,70 @@
+"""Sees within moments what others change in the backup folder, over one open connection."""
+
+import asyncio
+import logging
+import time
+
+from ..dropbox_api.client import DropboxClient
+from ..dropbox_api.errors import CursorResetError, DropboxError
+from ..dropbox_api.rate_limit import capped
+from .decide.models import id_of
+from .engine import Engine
+from .unexpected import UnexpectedErrors
+
+_LOGGER = logging.getLogger(__name__)
+
+# Dropbox keeps the call open for so many seconds: the longest it allows.
+_LONGPOLL = 480
+# Nobody is in a hurry: the worker looks by itself from time to time.
+_AFTER_TROUBLE = 60.0
+# Changes come in crowds, and Dropbox may need a moment to show them.
+_AFTER_CHANGE = 2.0
+
+
+async def watch_dropbox(client: DropboxClient, engine: Engine) -> None:
+    """Keep the listing up to date until cancelled; have the worker look if backups came or went."""
+    unexpected = UnexpectedErrors("watching the backup folder")
+    reset_at = float("-inf")
+    while True:
+        try:
+            await _watch(client, engine)
+        except CursorResetError:
+            # The next look begins anew at once, but not again and again.
+            engine.folder.forget_cursor()
+            if time.monotonic() - reset_at < _AFTER_TROUBLE:
+                await asyncio.sleep(_AFTER_TROUBLE)
+            reset_at = time.monotonic()
+        except DropboxError as err:
+            _LOGGER.debug("Watching the backup folder was interrupted: %s", err)
+            await asyncio.sleep(_AFTER_TROUBLE)
+        except Exception as err:  # noqa: BLE001  (the watch outlives its own bugs)
+            unexpected.tell(err)
+            await asyncio.sleep(_AFTER_TROUBLE)
+
+
+async def _watch(client: DropboxClient, engine: Engine) -> None:
+    await _wait_for_change(client, engine)
+    await asyncio.sleep(_AFTER_CHANGE)
+    before = _backups(engine)
+    await engine.refresh()
+    # What the worker uploads and deletes itself is known before it is seen here.
+    if _backups(engine) != before:
+        engine.request("the backup folder was changed by somebody else")
+
+
+async def _wait_for_change(client: DropboxClient, engine: Engine) -> None:
+    while True:
+        cursor = engine.folder.cursor
+        if cursor is None:  # the listing starts anew
+            return
+        result = await client.list_folder_longpoll(cursor, _LONGPOLL)
+        if result.backoff:
+            # Asked of longpolls only: nothing else waits for it.
+            await asyncio.sleep(capped(result.backoff))
+        # The worker may have seen the change before us.
+        if result.changes and cursor == engine.folder.cursor:
+            return
+
+
+def _backups(engine: Engine) -> set[str]:
+    return {id_of(one.backup) for one in engine.folder.backups}

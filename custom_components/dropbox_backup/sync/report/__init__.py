@@ -1,0 +1,1 @@
+"""What people are told: the state, problems and alarms."""

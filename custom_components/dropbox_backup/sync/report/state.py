@@ -1,0 +1,198 @@
+"""What the worker knows, for everybody who shows it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from ..decide.backup_settings import BackupSettings
+from ..decide.models import LocalBackup, RemoteBackup
+from ..decide.plan import Plan, Skipped
+from ..decide.upload_window import HoldReason
+
+
+class Status(StrEnum):
+    """What the worker is doing, or waiting for."""
+
+    UP_TO_DATE = "up_to_date"
+    NO_BACKUPS = "no_backups"
+    CHECKING = "checking"
+    UPLOADING = "uploading"
+    PAUSING = "pausing"
+    PAUSED = "paused"
+    WAITING_FOR_HOURS = "waiting_for_hours"
+    RETRYING = "retrying"
+    NEEDS_ATTENTION = "needs_attention"
+
+
+class ProblemKind(StrEnum):
+    """What is wrong, told apart by what the user has to do."""
+
+    SIGN_IN = "sign_in"
+    FULL = "dropbox_full"
+    NOT_WRITABLE = "folder_not_writable"
+    UNREACHABLE = "unreachable"
+    LOCATION_UNREACHABLE = "location_unreachable"
+    UPLOAD_FAILED = "upload_failed"
+    VERIFICATION_FAILED = "verification_failed"
+    REFUSED = "backup_refused"
+    OVERDUE = "upload_overdue"
+    PAUSED_TOO_LONG = "uploads_paused"
+    NO_BACKUP = "no_recent_backup"
+    AUTOMATIC_OFF = "automatic_upload_off"
+    ALMOST_FULL = "dropbox_almost_full"
+    DISK = "disk_not_writable"
+    CONFIRM_RETENTION = "confirm_retention"
+    NOT_ENCRYPTED = "not_encrypted"
+
+
+# A network or a share that is not there now will be back.
+AWAY = {ProblemKind.UNREACHABLE, ProblemKind.LOCATION_UNREACHABLE}
+# Listing the folder succeeds all the same.
+_SHOWN_BY_UPLOADS = {
+    ProblemKind.FULL,
+    ProblemKind.NOT_WRITABLE,
+    ProblemKind.UPLOAD_FAILED,
+    ProblemKind.VERIFICATION_FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that keeps backups from being uploaded. `detail` is for people."""
+
+    kind: ProblemKind
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Bytes used and in all in the Dropbox account."""
+
+    used: int
+    total: int
+
+    @property
+    def free(self) -> int:
+        """Bytes that are left."""
+        return max(0, self.total - self.used)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Uploads taken together, in bytes. `speed` is in bytes a second, None if that is not known."""
+
+    names: tuple[str, ...]
+    size: int
+    sent: int
+    speed: float | None = None
+
+    @property
+    def percent(self) -> float:
+        """How much of it has been sent."""
+        return 100.0 if self.size == 0 else min(100.0, 100.0 * self.sent / self.size)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the rest takes at this speed."""
+        return (self.size - self.sent) / self.speed if self.speed else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """A snapshot.
+
+    `working`: what the worker does now, None if nothing. `problem` is what stopped the last check,
+    `alarm` what a person must know now. `waiting` are the local backups that are still to be
+    uploaded, `refused` those that can't be. `unconfirmed` would be deleted by the rules, which the
+    user has yet to confirm: they are many.
+    `listed`: it is known what lies in the backup folder, if Dropbox is away from before the start.
+    `folder_was_missing`: the backup folder had vanished and was made again. `backups` are all in
+    the backup folder, newest first; those of the Home Assistant with `instance_id` are ours.
+    `hold`: why nothing is uploaded by itself now. `progress`: of the uploads that are under way;
+    `begun`: of those that were begun, and wait now. `newest`: the newest backup in Dropbox, leaving
+    out those that are another Home Assistant's; while several are uploaded it stays the same.
+    `settings`: Home Assistant's own for Dropbox. `beaten`: by these it deletes what is to be kept
+    here, and nobody has said that this is right.
+    """
+
+    instance_id: str
+    working: Status | None = None
+    hold: HoldReason | None = None
+    problem: Problem | None = None
+    alarm: Problem | None = None
+    listed: bool = False
+    backups: tuple[RemoteBackup, ...] = ()
+    waiting: tuple[LocalBackup, ...] = ()
+    refused: tuple[Skipped, ...] = ()
+    unconfirmed: tuple[RemoteBackup, ...] = ()
+    newest: RemoteBackup | None = None
+    progress: Progress | None = None
+    begun: Progress | None = None
+    space: Space | None = None
+    plan: Plan | None = None
+    last_attempt: datetime | None = None
+    last_check: datetime | None = None
+    last_upload: datetime | None = None
+    next_check: datetime | None = None
+    folder_was_missing: bool = False
+    settings: BackupSettings | None = None
+    beaten: bool = False
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the worker does nothing."""
+        return self.working is None
+
+    @property
+    def status(self) -> Status:
+        """What is being done, or waited for."""
+        if self.working is Status.UPLOADING and self.hold is HoldReason.PAUSED:
+            return Status.PAUSING
+        if self.working is not None:
+            return self.working
+        # By Home Assistant itself.
+        return Status.UPLOADING if self.progress is not None else self._waits_for
+
+    @property
+    def ours(self) -> Iterator[RemoteBackup]:
+        """The backups in Dropbox, leaving out those that are another Home Assistant's."""
+        return (one for one in self.backups if one.owner in {None, self.instance_id})
+
+    @property
+    def unsolved(self) -> Problem | None:
+        """The problem, if only an upload could show that it is gone, and that is held back."""
+        if self.problem is None or self.problem.kind not in _SHOWN_BY_UPLOADS:
+            return None
+        return self.problem if self.hold and self.waiting else None
+
+    @property
+    def _waits_for(self) -> Status:
+        away = self.problem is not None and self.problem.kind in AWAY
+        troubles = {one.kind for one in (self.problem, self.alarm) if one is not None}
+        if troubles - AWAY - {ProblemKind.NOT_ENCRYPTED} or self.unconfirmed or self.refused:
+            return Status.NEEDS_ATTENTION
+        if self.hold is HoldReason.PAUSED:
+            return Status.PAUSED
+        if away:
+            return Status.RETRYING
+        if not self.waiting:
+            # Backups arrive all the same: what holds them back is told before.
+            if ProblemKind.NOT_ENCRYPTED in troubles:
+                return Status.NEEDS_ATTENTION
+            return Status.UP_TO_DATE if self._has_backups else Status.NO_BACKUPS
+        # What may go is about to go.
+        return Status.WAITING_FOR_HOURS if self.hold else Status.CHECKING
+
+    @property
+    def _has_backups(self) -> bool:
+        """Whether a good backup of this Home Assistant is in Dropbox."""
+        return any(map(self._is_good, self.backups))
+
+    @property
+    def good(self) -> int:
+        """How many good backups of this Home Assistant are in Dropbox."""
+        return sum(map(self._is_good, self.backups))
+
+    def _is_good(self, one: RemoteBackup) -> bool:
+        return one.owner == self.instance_id and one.verified is not None

@@ -1,0 +1,1 @@
+"""Brings backups to Dropbox, under the rules that hold now."""

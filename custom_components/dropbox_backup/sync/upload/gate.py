@@ -1,0 +1,124 @@
+"""Lets uploads through or holds them back, as the user's manners want it."""
+
+from collections.abc import Callable
+from copy import copy
+from datetime import datetime
+
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.helpers.event import async_track_time_change
+from homeassistant.util import dt as dt_util
+from homeassistant.util.hass_dict import HassKey
+
+from ...const import DOMAIN
+from ...dropbox_api.bandwidth import BandwidthLimit
+from ...dropbox_api.upload.limits import UploadLimits
+from ..decide.models import Policy
+from ..decide.upload_window import HoldReason, Origin, hold_of, next_change
+from ..storage.journal import Journal
+
+_SPEEDS: HassKey[dict[str, BandwidthLimit]] = HassKey(f"{DOMAIN}_speeds")
+
+
+class Gate:
+    """Stands between the uploads of one account and the line.
+
+    Whoever asks has limits of their own, so that each can be stopped alone. All of them share one
+    speed and one bound for memory.
+    """
+
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        journal: Journal,
+        policy: Policy,
+        account: str,
+        on_change: Callable[[HoldReason | None], None],
+    ) -> None:
+        """Hold back from the first moment what is to be held back.
+
+        `on_change` is told when the worker's uploads are held back, or may go on.
+        """
+        self._hass = hass
+        self._journal = journal
+        self._policy = policy
+        self._on_change = on_change
+        shared = UploadLimits(parallel=policy.chunks_at_once)
+        # An upload of Home Assistant's own outlives us when the entry is reloaded: the speed that
+        # somebody chooses then is its speed, too.
+        shared.speed = hass.data.setdefault(_SPEEDS, {}).setdefault(account, shared.speed)
+        shared.speed.bytes_per_second = policy.bytes_per_second
+        # Copies: the slots, the speed and what was learned of the line are the same objects.
+        self._limits = {origin: copy(shared) for origin in Origin}
+        self._holds: dict[Origin, HoldReason | None] = {}
+        self._look(dt_util.now())
+
+    @property
+    def policy(self) -> Policy:
+        """The rules that hold now."""
+        return self._policy
+
+    @callback
+    def apply(self, policy: Policy) -> None:
+        """Let other rules hold from now on, for what is under way as well."""
+        before, self._policy = self._policy, policy
+        shared = self._limits[Origin.WORKER]
+        shared.speed.bytes_per_second = policy.bytes_per_second
+        if policy.chunks_at_once != before.chunks_at_once:
+            shared.resize(policy.chunks_at_once)
+        self._look(dt_util.now())
+
+    @property
+    def hold(self) -> HoldReason | None:
+        """Why what the worker uploads by itself is held back, None if it may go."""
+        return self._holds[Origin.WORKER]
+
+    @property
+    def paused(self) -> bool:
+        """Whether the user has paused the uploads."""
+        return self._journal.notes.paused
+
+    @property
+    def opens_at(self) -> datetime | None:
+        """When uploads that wait for the hours may go on."""
+        if self.hold is not HoldReason.OUTSIDE_HOURS or self.policy.hours is None:
+            return None
+        return next_change(dt_util.now(), self.policy.hours)
+
+    def hold_of(self, origin: Origin) -> HoldReason | None:
+        """Return why an upload is held back, None if it may go."""
+        return self._holds[origin]
+
+    def limits_of(self, origin: Origin) -> UploadLimits:
+        """Return what an upload must keep to. It stops gently as soon as it is to be held back."""
+        return self._limits[origin]
+
+    @callback
+    def pause(self, *, paused: bool) -> None:
+        """Hold all uploads back but Home Assistant's own, also after a restart; or let them go."""
+        self._journal.notes.paused = paused
+        self._journal.changed()
+        self._look(dt_util.now())
+
+    @callback
+    def watch(self) -> CALLBACK_TYPE:
+        """Look at the clock from now on; return how to stop that."""
+
+        @callback
+        def time_passed(now: datetime) -> None:
+            self._look(now)
+
+        self._look(dt_util.now())
+        # The wall clock itself, every minute: whatever is put forward, back or right in between
+        # does not matter.
+        return async_track_time_change(self._hass, time_passed, second=0)
+
+    @callback
+    def _look(self, now: datetime) -> None:
+        before = self._holds
+        self._holds = {
+            origin: hold_of(origin, now, self.policy.hours, paused=self.paused) for origin in Origin
+        }
+        for origin, limits in self._limits.items():
+            limits.stopped = self._holds[origin] is not None
+        if before and before[Origin.WORKER] != self.hold:
+            self._on_change(self.hold)
