@@ -1,6 +1,8 @@
 """What Home Assistant uploads itself arrives whole, and unreadable if a key is set."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
 import io
 import json
 from pathlib import Path
@@ -10,7 +12,9 @@ from homeassistant.components.backup import async_get_manager
 from homeassistant.components.backup.config import AgentParametersDict
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import issue_registry as ir
+from homeassistant.setup import async_setup_component
 import pytest
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.dropbox_backup.const import CONF_CHUNKS_AT_ONCE, DOMAIN
 from custom_components.dropbox_backup.sync.archive.contents import examine
@@ -19,10 +23,15 @@ from custom_components.dropbox_backup.sync.report.state import ProblemKind
 from tests.backup_page import OpenPage, last_result, own_agents
 from tests.dropbox_server import DropboxServer, Line
 from tests.supervisor import CLOUD, Contents, Fault, Supervisor, archives as making, parts
+from tests.test_repairs import choose, fix
 from tests.world import (
     APPEND,
+    MANUAL,
     MIB,
     archives,
+    entity,
+    local_backups,
+    put_local,
     set_up_entry,
     shut_down,
     start_again,
@@ -156,6 +165,82 @@ async def test_what_is_encrypted_passes_as_it_is(
     await wait_until_idle(hass, entry)
 
     assert the_archive(dropbox_server) == archive
+
+
+def broken_in_the_middle(archive: bytes) -> bytes:
+    """Return what begins like an archive, goes on like none, and holds the archive once more."""
+    return archive.rstrip(b"\0").ljust(-(-len(archive.rstrip(b"\0")) // 512) * 512, b"\0") + (
+        b"no header".ljust(512, b"!") + archive
+    )
+
+
+async def test_what_can_not_be_examined_arrives_and_is_told_until_the_user_knows(
+    hass: HomeAssistant,
+    hass_client: ClientSessionGenerator,
+    open_page: OpenPage,
+    dropbox_server: DropboxServer,
+    tmp_path: Path,
+) -> None:
+    """There may be no other copy. But what follows may be readable, and a key is set."""
+    await async_setup_component(hass, "repairs", {})
+    entry = await set_up_entry(hass, dropbox_server)
+    use_key(hass, PASSWORD)
+    page = await open_page()
+    archive = broken_in_the_middle(made(tmp_path / "made.tar", password=PASSWORD))
+
+    await page.upload(archive, *own_agents(hass))
+    await wait_until_idle(hass, entry)
+
+    assert the_archive(dropbox_server) == archive
+    assert entity(hass, entry, "sensor", "last_backup").attributes["encrypted"] == "unknown"
+    await shut_down(hass, entry)
+    await start_again(hass, entry)
+    problem = entity(hass, entry, "binary_sensor", "problem")
+    assert (problem.state, problem.attributes["kind"]) == ("on", ProblemKind.NOT_ENCRYPTED)
+    assert "Nightly" in problem.attributes["detail"]
+    assert entity(hass, entry, "sensor", "status").state == "needs_attention"
+    issue_id = f"{ProblemKind.NOT_ENCRYPTED}_{entry.entry_id}"
+    issue = ir.async_get(hass).async_get_issue(DOMAIN, issue_id)
+    assert issue is not None
+    assert issue.translation_key == "unexamined"
+    menu = await fix(hass_client, issue_id)
+    assert "Nightly" in menu["description_placeholders"]["backups"]
+    assert (await choose(hass_client, menu, "leave_readable"))["type"] == "create_entry"
+    assert entity(hass, entry, "binary_sensor", "problem").state == "off"
+    await shut_down(hass, entry)
+    await start_again(hass, entry)
+    assert entity(hass, entry, "binary_sensor", "problem").state == "off"
+
+
+async def test_what_can_not_be_examined_is_not_sent_if_a_good_copy_lies_here(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    tmp_path: Path,
+) -> None:
+    assert await async_setup_component(hass, "backup", {})
+    await hass.async_block_till_done()
+    archive = made(tmp_path / "made.tar", password=PASSWORD)
+    put_local(hass, archive)
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
+    use_key(hass, PASSWORD)
+    agent = async_get_manager(hass).backup_agents[own_agents(hass)[0]]
+    [backup] = await local_backups(hass)
+    handed_out = broken_in_the_middle(archive)
+    backup = replace(backup, size=len(handed_out))
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield handed_out
+
+    async def open_stream() -> AsyncIterator[bytes]:
+        return stream()
+
+    await agent.async_upload_backup(
+        open_stream=open_stream, backup=backup, on_progress=lambda **_: None
+    )
+    await wait_until_idle(hass, entry)
+    assert the_archive(dropbox_server) == archive
+    assert entity(hass, entry, "sensor", "last_backup").attributes["encrypted"] == "encrypted"
+    assert entity(hass, entry, "binary_sensor", "problem").state == "off"
 
 
 # Home Assistant 2026.10 leaves the timer with which it tells progress behind when an upload fails.

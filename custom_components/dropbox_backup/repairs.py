@@ -110,6 +110,21 @@ def _has_key(state: State) -> bool:
     return state.settings is not None and state.settings.encryption is not Encryption.NO_KEY
 
 
+def _encryption_text(state: State) -> str:
+    if state.settings is not None and state.settings.encryption is Encryption.ON:
+        return "unexamined"
+    return "encryption_off" if _has_key(state) else "not_encrypted"
+
+
+def _encryption_choices(state: State) -> list[str]:
+    cures = {"unexamined": [], "encryption_off": ["encrypt"], "not_encrypted": ["check"]}
+    return [*cures[_encryption_text(state)], "leave_readable"]
+
+
+def _unexamined(state: State) -> Placeholders:
+    return _listed((one.backup, one.file.size) for one in state.unexamined)
+
+
 def _limits(state: State) -> Placeholders:
     if (settings := state.settings) is None:
         return {}
@@ -157,8 +172,9 @@ ISSUES = (
         kind=ProblemKind.NOT_ENCRYPTED.value,
         severity=ir.IssueSeverity.WARNING,
         cause=_has(ProblemKind.NOT_ENCRYPTED),
-        text=lambda state: "encryption_off" if _has_key(state) else "not_encrypted",
-        choices=lambda state: ["encrypt" if _has_key(state) else "check", "leave_readable"],
+        about=_unexamined,
+        text=_encryption_text,
+        choices=_encryption_choices,
     ),
     Issue(
         kind="home_assistant_retention",

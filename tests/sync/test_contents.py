@@ -175,6 +175,67 @@ def test_archives_of_supervisor(
     assert [one.name for one in found.inner] == [f"{part}{ending}" for part in made.parts()]
 
 
+def with_holes(form: str, name: str = "holes.bin") -> bytes:
+    """Return a file with holes and its headers as GNU tar writes them: see its manual, "Sparse
+    Formats".
+    """
+    data = bytes(range(256)) * 5
+    member = tarfile.TarInfo(name)
+    if form == "GNU":
+        member.size, member.type = len(data), tarfile.GNUTYPE_SPARSE
+        header = bytearray(member.tobuf(tarfile.GNU_FORMAT))
+        header[482] = 1  # two more blocks about its holes follow
+        header[148:156] = b"%06o\0 " % (sum(header[:148]) + 8 * 32 + sum(header[156:512]))
+        blocks = bytes(504) + b"\1" + bytes(7) + bytes(512)
+    else:
+        map_of_holes = b"1\n0\n1280\n".ljust(512, b"\0")
+        member.name = "GNUSparseFile.1/x"
+        member.size = len(map_of_holes) + len(data)
+        member.pax_headers = {
+            "GNU.sparse.major": "1",
+            "GNU.sparse.minor": "0",
+            "GNU.sparse.name": name,
+            "GNU.sparse.realsize": "9000000",
+        }
+        header, blocks = bytearray(member.tobuf(tarfile.PAX_FORMAT)), map_of_holes
+    return bytes(header) + blocks + data.ljust(1536, b"\0")
+
+
+@pytest.mark.parametrize("form", ["GNU", "PAX"])
+def test_what_comes_after_a_file_with_holes_is_told(form: str) -> None:
+    archive = with_holes(form) + archive_of(
+        [("ssl.tar.gz", Protection.NOT_ENCRYPTED, 0)], tarfile.GNU_FORMAT, last=True
+    )
+    found = examine(io.BytesIO(archive))
+    assert [one.name for one in found.inner] == ["ssl.tar.gz"]
+    assert found.protection is Protection.NOT_ENCRYPTED
+    watch = Watch()
+    watch.passed(archive)
+    assert watch.ended() == found
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        assert tar.getnames()[0] == "holes.bin", "it is as others read it"
+        assert found.members == len(tar.getmembers())
+
+
+@pytest.mark.parametrize("form", ["GNU", "PAX"])
+def test_a_part_with_holes_can_not_be_told(form: str) -> None:
+    with pytest.raises(ArchiveError, match="has holes"):
+        examine(io.BytesIO(with_holes(form, "homeassistant.tar")))
+
+
+def test_a_stream_of_very_many_files_is_followed_to_its_end() -> None:
+    watch = Watch()
+    for number in range(25_000):
+        watch.passed(tarfile.TarInfo(f"{number}").tobuf())
+    assert not watch.lost
+    watch.passed(
+        archive_of([("ssl.tar.gz", Protection.NOT_ENCRYPTED, 0)], tarfile.GNU_FORMAT, last=True)
+    )
+    contents = watch.ended()
+    assert contents is not None
+    assert contents.protection is Protection.NOT_ENCRYPTED
+
+
 def test_noise_is_unknown() -> None:
     """SecureTar 1 begins with a random number."""
     assert protection_of(random.Random(1).randbytes(512)) is Protection.UNKNOWN

@@ -67,6 +67,7 @@ any_notes = st.builds(
     everything_wanted=st.booleans(),
     wanted_since=dates,
     acknowledged=st.sets(words, max_size=4),
+    unexamined=st.sets(ids, max_size=4),
     folder=st.none() | words,
 )
 

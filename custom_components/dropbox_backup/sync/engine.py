@@ -256,7 +256,8 @@ class Engine:
 
     @callback
     def leave_readable(self) -> None:
-        """Take note that backups may go to Dropbox readable."""
+        """Take note that backups may go to Dropbox readable, or lie there so."""
+        self._journal.notes.unexamined.clear()
         self._acknowledge(NOT_ENCRYPTED)
 
     @callback

@@ -195,6 +195,7 @@ class Publisher:
         state = replace(
             self.state,
             backups=self._folder.backups,
+            unexamined=self._unexamined(settings),
             listed=self._folder.known,
             hold=self._gate.hold,
             progress=self._progress(),
@@ -213,6 +214,13 @@ class Publisher:
             begun=self._begun(state),
         )
         self._on_change(self.state)
+
+    def _unexamined(self, settings: BackupSettings) -> tuple[RemoteBackup, ...]:
+        noted = self._journal.notes.unexamined
+        if not noted or settings.encryption is not Encryption.ON:
+            return ()
+        there = (one for one in self._folder.backups if id_of(one.backup) in noted)
+        return tuple(one for one in there if one.protection is Protection.UNKNOWN)
 
     def _progress(self) -> Progress | None:
         if not self._active:
@@ -282,6 +290,7 @@ class Publisher:
             hours=self._gate.policy.hours,
             space=state.space,
             readable=self._readable(state),
+            unexamined=state.unexamined,
         )
 
     def _readable(self, state: State) -> Encryption | None:

@@ -146,10 +146,15 @@ class Uploader:
                 on_progress=on_progress,
             )
 
+        def take_note() -> None:
+            self._journal.notes.unexamined.add(id_of(backup))
+
         password = self._local.password_for(self._agent_id)
         try:
             _check_room(backup.size, await self.ask_space())
-            remote = await upload_whole(self._local, backup, open_stream, password, upload)
+            remote = await upload_whole(
+                self._local, backup, open_stream, password, upload, take_note
+            )
         except DeletedMeanwhileError:
             raise
         except DropboxError as err:

@@ -23,9 +23,13 @@ _METADATA_NAME = PurePath("backup.json")
 _LARGEST_METADATA = 1024 * 1024
 _LARGEST_HEADER = 1024 * 1024
 _LONGEST_LENGTH = len(f"{_LARGEST_HEADER} ")
-_MOST_MEMBERS = 20_000
+# Of one that passes nothing is kept but what is said of its parts.
+MOST_MEMBERS, _MOST_PASSING = 20_000, 1_000_000
 _EXTENDED = frozenset({tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE})
 _LONG = frozenset({tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK})
+# Where it says that another block about the holes of a file follows: in the file's header, and in
+# each of these blocks (`isextended` in the structs of GNU tar's tar.h).
+_MORE_HOLES_IN_HEADER, _MORE_HOLES_IN_BLOCK = 482, 504
 
 
 def protection_of(beginning: bytes) -> Protection:
@@ -112,16 +116,16 @@ type Walk = Generator[tuple[int, int], bytes, Contents]
 """
 
 
-def walk(inner: list[InnerArchive]) -> Walk:
+def walk(inner: list[InnerArchive], most: int = MOST_MEMBERS) -> Walk:
     """Go through an archive, and add to `inner` what is found on the way. Raises `ArchiveError` if
-    it is none, or not like a backup.
+    it is none, or not like a backup: of `most` members, for example.
     """
     offset = members = growth = 0
     header = yield from _next_header(offset)
     while header is not None:
         member, start = header
         members += 1
-        if members > _MOST_MEMBERS:
+        if members > most or len(inner) > MOST_MEMBERS:
             raise ArchiveError("it holds far more files than a backup does")
         if is_inner_archive(member):
             beginning = yield start, min(BLOCK, member.size)
@@ -159,13 +163,33 @@ def _next_header(
             extended = _extended(text)
         elif member.type == tarfile.GNUTYPE_LONGNAME:
             long_name = text.rstrip(b"\0").decode(errors="surrogateescape")
-    if member.type == tarfile.GNUTYPE_SPARSE or any("GNU.sparse" in key for key in extended):
-        raise ArchiveError("it holds a file with holes")
     member.name = extended.get("path", long_name or member.name)
+    if any("GNU.sparse" in key for key in extended):
+        _check_name(extended.get("GNU.sparse.name", member.name))
+    elif member.type == tarfile.GNUTYPE_SPARSE:
+        _check_name(member.name)
+        offset = yield from _behind_holes(block, offset)
     if (size := extended.get("size")) is not None:
         # Files of more than 8 GiB have their size only here.
         member.size = _size(size)
     return member, offset
+
+
+def _check_name(of_file_with_holes: str) -> None:
+    if PurePath(of_file_with_holes).name.endswith(_SUFFIXES):
+        raise ArchiveError("a part of it has holes")
+
+
+def _behind_holes(header: bytes, offset: int) -> Generator[tuple[int, int], bytes, int]:
+    """Return where the data of a file with holes begins: without these, of the size in its header.
+    GNU tar describes them in the header, and in as many blocks after it as need be.
+    """
+    more = header[_MORE_HOLES_IN_HEADER]
+    while more:
+        block = yield offset, BLOCK
+        offset += BLOCK
+        more = block[_MORE_HOLES_IN_BLOCK] if len(block) == BLOCK else 0
+    return offset
 
 
 def _size(text: str) -> int:
@@ -230,14 +254,19 @@ class Watch:
     archive like a backup's.
     """
 
-    def __init__(self) -> None:
-        """Nothing has passed yet."""
+    def __init__(self, most: int = _MOST_PASSING) -> None:
+        """Nothing has passed yet. `most`: how many members it may have."""
         self.inner: list[InnerArchive] = []
         self.contents: Contents | None = None
-        self._steps = walk(self.inner)
+        self._steps = walk(self.inner, most)
         self._wanted: tuple[int, int] | None = next(self._steps)
         self._position = 0
         self._kept = bytearray()
+
+    @property
+    def lost(self) -> bool:
+        """Tell whether it can't be followed any further: what comes is not examined."""
+        return self._wanted is None and self.contents is None
 
     def passed(self, piece: bytes) -> None:
         """Look at the next piece."""

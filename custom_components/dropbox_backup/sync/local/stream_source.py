@@ -9,7 +9,7 @@ from typing import Any
 from homeassistant.exceptions import HomeAssistantError
 
 from ...dropbox_api.upload.source import Source
-from ..archive.contents import Contents, Watch
+from ..archive.contents import MOST_MEMBERS, Contents, Watch
 from ..archive.metadata import ArchiveError
 from ..decide.models import Protection
 from ..report.problems import LocationAwayError, silence_reason
@@ -22,6 +22,10 @@ type OpenStream = Callable[[], Coroutine[Any, Any, AsyncIterator[bytes]]]
 
 class ReadableError(Exception):
     """What is to be unreadable to others is not encrypted."""
+
+
+class UnexaminedError(Exception):
+    """It can't be told whether what is to be unreadable to others is encrypted."""
 
 
 @dataclass(slots=True)
@@ -38,17 +42,17 @@ class StreamSource(Source):
     protection: Protection = Protection.UNKNOWN
 
     async def read(self) -> AsyncGenerator[bytes]:
-        """Yield the archive. Raises `ReadableError`, before that passes."""
+        """Yield the archive. Raises `ReadableError` and `UnexaminedError`, before that passes."""
         watch = Watch()
         async with aclosing(self.read_plain()) as stream:
             async for piece in stream:
                 watch.passed(piece)
-                if self.secret and any(
-                    one.protection is Protection.NOT_ENCRYPTED for one in watch.inner
-                ):
-                    raise ReadableError
+                if self.secret:
+                    _check_secret(watch)
                 yield piece
         contents = watch.ended()
+        if self.secret:
+            _check_secret(watch)
         self.protection = Protection.UNKNOWN if contents is None else contents.protection
 
     def read_plain(self) -> AsyncGenerator[bytes]:
@@ -60,9 +64,16 @@ class StreamSource(Source):
         return await contents_of(self.read_plain())
 
 
+def _check_secret(watch: Watch) -> None:
+    if any(one.protection is Protection.NOT_ENCRYPTED for one in watch.inner):
+        raise ReadableError
+    if watch.lost:
+        raise UnexaminedError
+
+
 async def contents_of(reading: AsyncGenerator[bytes]) -> Contents:
     """Read an archive and tell what it holds. Raises `ArchiveError`, and what reading raises."""
-    watch = Watch()
+    watch = Watch(MOST_MEMBERS)
     async with aclosing(reading) as stream:
         async for piece in stream:
             watch.passed(piece)

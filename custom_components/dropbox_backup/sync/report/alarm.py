@@ -34,7 +34,8 @@ class AlarmInput:
     check has succeeded. `moved`: when bytes were sent last. `moving_since`: when they were sent
     first since a backup arrived. `writable`: what is to survive a restart can be written. `paused`:
     the user has paused the uploads. `hours`: when they may run. `readable`: why backups go to
-    Dropbox readable, None if they don't, or if the user wants it so.
+    Dropbox readable, None if they don't, or if the user wants it so. `unexamined` lie there, and
+    nobody could tell whether they are encrypted.
     """
 
     now: datetime
@@ -55,6 +56,7 @@ class AlarmInput:
     hours: Hours | None
     space: Space | None
     readable: Encryption | None = None
+    unexamined: Collection[RemoteBackup] = ()
 
 
 def alarm(given: AlarmInput) -> Problem | None:
@@ -177,12 +179,22 @@ def _almost_full(at: AlarmInput) -> Problem | None:
 def _readable(at: AlarmInput) -> Problem | None:
     """Return that whoever gets into this Dropbox can read the backups."""
     if at.readable is None:
-        return None
+        return _unexamined(at)
     why = {
         Encryption.NO_KEY: "Home Assistant has no encryption key",
         Encryption.OFF: "encryption is off for this location",
     }[at.readable]
     return Problem(ProblemKind.NOT_ENCRYPTED, f"Backups go to Dropbox readable: {why}")
+
+
+def _unexamined(at: AlarmInput) -> Problem | None:
+    """Return that whoever gets into this Dropbox can perhaps read a backup."""
+    if not at.unexamined:
+        return None
+    names = ", ".join(one.backup.name for one in at.unexamined)
+    return Problem(
+        ProblemKind.NOT_ENCRYPTED, f"It could not be examined whether this is encrypted: {names}"
+    )
 
 
 def size_text(size: int) -> str:

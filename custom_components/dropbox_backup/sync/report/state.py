@@ -112,6 +112,7 @@ class State:
     `hold`: why nothing is uploaded by itself now. `progress`: of the uploads that are under way;
     `begun`: of those that were begun, and wait now. `newest`: the newest backup in Dropbox, leaving
     out those that are another Home Assistant's; while several are uploaded it stays the same.
+    `unexamined`: nobody could tell whether these are encrypted, and they are to be.
     `settings`: Home Assistant's own for Dropbox. `beaten`: by these it deletes what is to be kept
     here, and nobody has said that this is right.
     """
@@ -126,6 +127,7 @@ class State:
     waiting: tuple[LocalBackup, ...] = ()
     refused: tuple[Skipped, ...] = ()
     unconfirmed: tuple[RemoteBackup, ...] = ()
+    unexamined: tuple[RemoteBackup, ...] = ()
     newest: RemoteBackup | None = None
     progress: Progress | None = None
     begun: Progress | None = None

@@ -68,6 +68,8 @@ class Notes:
     it is not known yet which they are.
     `acknowledged`: which of Home Assistant's settings a person leaves as they are though they were
     told what these do to backups in Dropbox.
+    `unexamined`: backups that Home Assistant handed out although there is a key, and of which
+    nobody could tell whether they are encrypted.
     `folder`: where the backups go, to suggest it if the account is removed and added again.
     """
 
@@ -89,6 +91,7 @@ class Notes:
     everything_wanted: bool = False
     wanted_since: datetime | None = None
     acknowledged: set[str] = field(default_factory=set)
+    unexamined: set[BackupId] = field(default_factory=set)
     folder: str | None = None
 
     def is_wanted(self, backup_id: BackupId) -> bool:
@@ -145,6 +148,7 @@ class Notes:
         for backup_id in self.uploaded.keys() - here - there:
             del self.uploaded[backup_id]
         self.newly_verified &= here | there
+        self.unexamined &= there | self.commits.keys()
         for backup_id in self.first_seen.keys() - here:
             del self.first_seen[backup_id]
         for backup_id in self.sessions.keys() - (here - there):

@@ -205,5 +205,6 @@ _NOTES = {
     "everything_wanted": _FLAG,
     "wanted_since": _DATE,
     "acknowledged": _IDS,
+    "unexamined": _IDS,
     "folder": _Form(partial(untrusted.exact, longest=_LONGEST_PATH)),
 }
