@@ -21,7 +21,8 @@ async def folder_with_us(job: Job, figures: Figures) -> None:
     listing together with the plan: that is what happens without a pause for anybody else.
     """
     from benchmarks.seed import OWNER, backups
-    from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
+    from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
+    from custom_components.dropbox_backup.dropbox_api.types import UploadCommit
     from custom_components.dropbox_backup.dropbox_api.upload.source import FileSource
     from custom_components.dropbox_backup.dropbox_api.upload.upload import upload
     from custom_components.dropbox_backup.sync.decide.models import (

@@ -18,7 +18,8 @@ from benchmarks.measure import Figures, measured
 async def many_with_us(job: Job, figures: Figures) -> None:
     """Upload each file of the folder `job.file` on its own, and write it into the catalog."""
     from benchmarks.seed import OWNER, backups
-    from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
+    from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
+    from custom_components.dropbox_backup.dropbox_api.types import UploadCommit
     from custom_components.dropbox_backup.dropbox_api.upload.source import FileSource
     from custom_components.dropbox_backup.dropbox_api.upload.upload import upload
     from custom_components.dropbox_backup.sync.decide.models import RemoteBackup

@@ -93,7 +93,8 @@ def _use_of(frame: FrameType) -> str:
 
 
 async def _upload(job: Job, path: str) -> None:
-    from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
+    from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
+    from custom_components.dropbox_backup.dropbox_api.types import UploadCommit
     from custom_components.dropbox_backup.dropbox_api.upload.source import FileSource
     from custom_components.dropbox_backup.dropbox_api.upload.upload import upload
 

@@ -18,7 +18,8 @@ from benchmarks.pi import as_on_a_pi
 
 async def upload_with_us(job: Job, figures: Figures) -> None:
     """Upload as this integration does."""
-    from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
+    from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
+    from custom_components.dropbox_backup.dropbox_api.types import UploadCommit
     from custom_components.dropbox_backup.dropbox_api.upload.source import FileSource
     from custom_components.dropbox_backup.dropbox_api.upload.upload import UploadLimits, upload
 

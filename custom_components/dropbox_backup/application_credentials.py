@@ -27,7 +27,7 @@ from homeassistant.helpers.http import current_request
 from homeassistant.helpers.network import NoURLAvailableError, get_url
 
 from .const import CONF_IMPLEMENTATION, DOMAIN, SCOPES
-from .dropbox_api.sdk import session as sdk_session
+from .dropbox_api import hosts
 from .texts import common_texts
 
 _LOGGER = logging.getLogger(__name__)
@@ -56,8 +56,8 @@ class DropboxImplementation(LocalOAuth2ImplementationWithPkce):
             hass,
             auth_domain,
             credential.client_id,
-            f"https://{sdk_session.WEB_HOST}/oauth2/authorize",
-            f"https://{sdk_session.API_HOST}/oauth2/token",
+            f"https://{hosts.web()}/oauth2/authorize",
+            f"https://{hosts.api()}/oauth2/token",
             credential.client_secret,
         )
         self._name = credential.name or credential.client_id
@@ -182,7 +182,7 @@ def _items_of(hass: HomeAssistant, implementation: str) -> list[dict[str, str]]:
 
 def console_url() -> str:
     """Return where Dropbox lists the user's apps."""
-    return f"https://{sdk_session.WEB_HOST}/developers/apps"
+    return f"https://{hosts.web()}/developers/apps"
 
 
 async def async_get_description_placeholders(hass: HomeAssistant) -> dict[str, str]:

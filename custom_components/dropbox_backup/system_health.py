@@ -6,7 +6,7 @@ from homeassistant.components import system_health
 from homeassistant.core import HomeAssistant, callback
 
 from .const import DOMAIN
-from .dropbox_api.sdk import session
+from .dropbox_api import hosts
 
 
 @callback
@@ -23,9 +23,9 @@ async def system_health_info(
         "accounts": len(hass.config_entries.async_entries(DOMAIN)),
         "accounts_loaded": len(hass.config_entries.async_loaded_entries(DOMAIN)),
         "can_reach_dropbox": system_health.async_check_can_reach_url(
-            hass, f"https://{session.API_HOST}"
+            hass, f"https://{hosts.api()}"
         ),
         "can_reach_dropbox_files": system_health.async_check_can_reach_url(
-            hass, f"https://{session.API_CONTENT_HOST}"
+            hass, f"https://{hosts.content()}"
         ),
     }

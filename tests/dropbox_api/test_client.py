@@ -1,12 +1,12 @@
 """Calls, retries and errors, against the local Dropbox."""
 
 import asyncio
-from datetime import datetime
+from datetime import UTC, datetime
 
 import aiohttp
 import pytest
 
-from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
+from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.content_hash import block_digests, content_hash
 from custom_components.dropbox_backup.dropbox_api.errors import (
     DropboxError,
@@ -17,6 +17,7 @@ from custom_components.dropbox_backup.dropbox_api.errors import (
     SignInError,
     UnreachableError,
 )
+from custom_components.dropbox_backup.dropbox_api.types import File, Space, UploadCommit
 from tests.dropbox_api.conftest import FOLDER, Tokens
 from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
 
@@ -26,16 +27,22 @@ async def put(client: DropboxClient, path: str, data: bytes = b"hello") -> str:
     return str(metadata.rev)
 
 
+async def file_at(client: DropboxClient, path: str) -> File:
+    entry = await client.get_metadata(path)
+    assert isinstance(entry, File)
+    return entry
+
+
 async def test_account_and_space(client: DropboxClient, account: DropboxAccount) -> None:
     me = await client.get_current_account()
     assert me.account_id == account.account_id
-    assert (await client.get_space_usage()).allocation.get_individual().allocated == account.quota
+    assert await client.get_space_usage() == Space(0, account.quota)
 
 
 async def test_making_a_folder_twice_is_fine(client: DropboxClient) -> None:
     await client.create_folder(FOLDER)
     await client.create_folder(FOLDER)
-    assert (await client.list_folder(FOLDER)).entries == []
+    assert (await client.list_folder(FOLDER)).entries == ()
 
 
 async def test_a_file_in_the_place_of_the_folder_is_refused(client: DropboxClient) -> None:
@@ -47,11 +54,11 @@ async def test_a_file_in_the_place_of_the_folder_is_refused(client: DropboxClien
 async def test_names_of_any_script_survive(client: DropboxClient) -> None:
     path = "/Häuschen ünter\u007f 家 🏠.tar".replace("\u007f", "")
     await put(client, path)
-    assert (await client.get_metadata(path)).path_display == path
+    assert (await file_at(client, path)).path_display == path
 
 
 async def test_the_date_of_the_backup_is_shown_in_dropbox(client: DropboxClient) -> None:
-    commit = UploadCommit("/dated", client_modified=datetime(2026, 1, 2, 3, 4, 5))  # noqa: DTZ001  (the SDK's form)
+    commit = UploadCommit("/dated", client_modified=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
     metadata = await client.upload(b"x", commit, content_hash(block_digests(b"x")))
     assert metadata.client_modified == commit.client_modified
 
@@ -73,7 +80,7 @@ async def test_a_file_that_changed_is_not_deleted(client: DropboxClient) -> None
     await client.upload(b"two", UploadCommit("/x", replaces=rev), digest)
     with pytest.raises(RefusedError):
         await client.delete("/x", rev)
-    assert (await client.get_metadata("/x")).size == 3
+    assert (await file_at(client, "/x")).size == 3
 
 
 async def test_deleting_what_is_gone_says_so(client: DropboxClient) -> None:
@@ -113,7 +120,7 @@ async def test_a_passing_trouble_is_not_noticed(
 ) -> None:
     await client.create_folder(FOLDER)
     dropbox_server.faults.add(fault)
-    assert (await client.list_folder(FOLDER)).entries == []
+    assert (await client.list_folder(FOLDER)).entries == ()
     assert dropbox_server.log.count("files/list_folder") == 2
 
 

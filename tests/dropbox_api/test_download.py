@@ -10,11 +10,7 @@ from unittest.mock import patch
 import pytest
 
 from custom_components.dropbox_backup.dropbox_api import concurrency
-from custom_components.dropbox_backup.dropbox_api.client import (
-    DropboxClient,
-    FileMetadata,
-    UploadCommit,
-)
+from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.download import (
     _Range,
     _Ranges,
@@ -26,6 +22,7 @@ from custom_components.dropbox_backup.dropbox_api.errors import (
     RefusedError,
     UnreachableError,
 )
+from custom_components.dropbox_backup.dropbox_api.types import File, UploadCommit
 from custom_components.dropbox_backup.dropbox_api.upload.upload import upload
 from tests.dropbox_api.conftest import MIB, Bytes, some_bytes
 from tests.dropbox_server import DropboxServer, Fault, FaultKind, Line, Rules
@@ -34,22 +31,22 @@ DATA = some_bytes(5 * MIB + 11)
 
 
 @pytest.fixture
-async def metadata(client: DropboxClient) -> FileMetadata:
+async def metadata(client: DropboxClient) -> File:
     return await upload(client, Bytes(DATA), UploadCommit("/backup.tar"))
 
 
-async def received(client: DropboxClient, metadata: FileMetadata) -> bytes:
+async def received(client: DropboxClient, metadata: File) -> bytes:
     stream = download(client, metadata.rev, metadata.size, metadata.content_hash)
     return b"".join([piece async for piece in stream])
 
 
-async def test_the_bytes_come_back(client: DropboxClient, metadata: FileMetadata) -> None:
+async def test_the_bytes_come_back(client: DropboxClient, metadata: File) -> None:
     assert await received(client, metadata) == DATA
 
 
 @pytest.mark.parametrize("skip", [0, 3])
 async def test_a_proxy_that_strips_ranges_makes_it_one_stream(
-    client: DropboxClient, dropbox_server: DropboxServer, metadata: FileMetadata, skip: int
+    client: DropboxClient, dropbox_server: DropboxServer, metadata: File, skip: int
 ) -> None:
     dropbox_server.faults.add(
         Fault(FaultKind.IGNORE_RANGE, "files/download", skip=skip, times=None),
@@ -59,7 +56,7 @@ async def test_a_proxy_that_strips_ranges_makes_it_one_stream(
 
 
 async def test_a_small_range_is_found_also_where_ranges_are_stripped(
-    client: DropboxClient, dropbox_server: DropboxServer, metadata: FileMetadata
+    client: DropboxClient, dropbox_server: DropboxServer, metadata: File
 ) -> None:
     dropbox_server.faults.add(Fault(FaultKind.IGNORE_RANGE, "files/download", times=None))
     for start, end in ((0, 10), (3 * MIB, 3 * MIB + 7), (len(DATA) - 5, len(DATA))):
@@ -69,7 +66,7 @@ async def test_a_small_range_is_found_also_where_ranges_are_stripped(
 
 
 async def test_a_small_range_whose_answer_breaks_off_is_asked_for_again(
-    client: DropboxClient, dropbox_server: DropboxServer, metadata: FileMetadata
+    client: DropboxClient, dropbox_server: DropboxServer, metadata: File
 ) -> None:
     broken = Fault(FaultKind.RESET_IN_RESPONSE, "files/download", after_bytes=3)
     dropbox_server.faults.add(broken)
@@ -78,7 +75,7 @@ async def test_a_small_range_whose_answer_breaks_off_is_asked_for_again(
 
 
 async def test_an_answer_that_is_longer_than_its_range_costs_nothing_but_another_one(
-    client: DropboxClient, metadata: FileMetadata
+    client: DropboxClient, metadata: File
 ) -> None:
     longer = iter([100])
 
@@ -92,7 +89,7 @@ async def test_an_answer_that_is_longer_than_its_range_costs_nothing_but_another
 async def test_a_restore_waits_as_long_as_dropbox_asks_and_goes_on(
     client: DropboxClient,
     dropbox_server: DropboxServer,
-    metadata: FileMetadata,
+    metadata: File,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO", "custom_components.dropbox_backup")
@@ -115,7 +112,7 @@ async def test_a_restore_waits_as_long_as_dropbox_asks_and_goes_on(
     ids=lambda fault: f"{fault.kind}-{fault.status}",
 )
 async def test_a_broken_connection_is_taken_up_where_it_broke(
-    client: DropboxClient, dropbox_server: DropboxServer, metadata: FileMetadata, fault: Fault
+    client: DropboxClient, dropbox_server: DropboxServer, metadata: File, fault: Fault
 ) -> None:
     fault.route = "files/download"
     dropbox_server.faults.add(fault)
@@ -125,7 +122,7 @@ async def test_a_broken_connection_is_taken_up_where_it_broke(
 
 
 async def test_a_damaged_download_fails_at_its_end(
-    client: DropboxClient, dropbox_server: DropboxServer, metadata: FileMetadata
+    client: DropboxClient, dropbox_server: DropboxServer, metadata: File
 ) -> None:
     dropbox_server.faults.add(
         Fault(FaultKind.CORRUPT_DOWNLOAD, route="files/download", after_bytes=1000)
@@ -135,7 +132,7 @@ async def test_a_damaged_download_fails_at_its_end(
 
 
 async def test_a_line_that_never_brings_a_byte_is_given_up(
-    client: DropboxClient, dropbox_server: DropboxServer, metadata: FileMetadata
+    client: DropboxClient, dropbox_server: DropboxServer, metadata: File
 ) -> None:
     dropbox_server.faults.add(
         Fault(FaultKind.RESET_IN_RESPONSE, route="files/download", after_bytes=0, times=None)
@@ -145,7 +142,7 @@ async def test_a_line_that_never_brings_a_byte_is_given_up(
 
 
 async def test_a_file_that_was_replaced_does_not_mix_in(
-    client: DropboxClient, dropbox_server: DropboxServer, metadata: FileMetadata
+    client: DropboxClient, dropbox_server: DropboxServer, metadata: File
 ) -> None:
     stream = download(client, metadata.rev, metadata.size, metadata.content_hash)
     first = await anext(stream)
@@ -156,14 +153,14 @@ async def test_a_file_that_was_replaced_does_not_mix_in(
     assert first + rest == DATA
 
 
-async def test_ranges(client: DropboxClient, metadata: FileMetadata) -> None:
+async def test_ranges(client: DropboxClient, metadata: File) -> None:
     assert await read_range(client, metadata.rev, 10, 20) == DATA[10:20]
     assert await read_range(client, metadata.rev, 5, 5) == b""
 
 
 @pytest.mark.parametrize("status", [416, 409])
 async def test_a_range_behind_the_end_is_refused_at_once(
-    client: DropboxClient, dropbox_server: DropboxServer, metadata: FileMetadata, status: int
+    client: DropboxClient, dropbox_server: DropboxServer, metadata: File, status: int
 ) -> None:
     dropbox_server.rules = Rules(range_error_status=status)
     with pytest.raises(RefusedError):

@@ -10,9 +10,10 @@ from weakref import ref
 
 import pytest
 
-from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
+from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.content_hash import BLOCK_SIZE
 from custom_components.dropbox_backup.dropbox_api.errors import DropboxError, StoppedError
+from custom_components.dropbox_backup.dropbox_api.types import UploadCommit
 from custom_components.dropbox_backup.dropbox_api.upload import limits as limits_module
 from custom_components.dropbox_backup.dropbox_api.upload.limits import (
     UploadLimits,

@@ -6,13 +6,14 @@ from copy import deepcopy
 
 import pytest
 
-from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
+from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.errors import (
     FullError,
     RateLimitedError,
     RefusedError,
     UnreachableError,
 )
+from custom_components.dropbox_backup.dropbox_api.types import UploadCommit
 from custom_components.dropbox_backup.dropbox_api.upload.upload import (
     UploadLimits,
     UploadSession,

@@ -9,7 +9,8 @@ import pytest
 
 from custom_components.dropbox_backup.dropbox_api import transport
 from custom_components.dropbox_backup.dropbox_api.bandwidth import BandwidthLimit
-from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
+from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
+from custom_components.dropbox_backup.dropbox_api.types import UploadCommit
 from custom_components.dropbox_backup.dropbox_api.upload.upload import UploadLimits, upload
 from tests.dropbox_api.conftest import MIB, Bytes, some_bytes
 from tests.dropbox_server import DropboxAccount, DropboxServer

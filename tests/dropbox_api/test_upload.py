@@ -9,7 +9,7 @@ import tracemalloc
 from hypothesis import given, settings, strategies as st
 import pytest
 
-from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
+from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.content_hash import (
     BLOCK_SIZE,
     block_digests,
@@ -22,6 +22,7 @@ from custom_components.dropbox_backup.dropbox_api.errors import (
     UnreachableError,
 )
 from custom_components.dropbox_backup.dropbox_api.sdk import content_hash as sdk_content_hash
+from custom_components.dropbox_backup.dropbox_api.types import UploadCommit
 from custom_components.dropbox_backup.dropbox_api.upload.resumable_hash import ResumableHash
 from custom_components.dropbox_backup.dropbox_api.upload.source import Source
 from custom_components.dropbox_backup.dropbox_api.upload.upload import (

@@ -6,7 +6,7 @@ that behaves as Dropbox does.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,19 +14,23 @@ from pathlib import PurePosixPath
 from typing import Any, Self, override
 
 from custom_components.dropbox_backup.dropbox_api.calls import Retries
-from custom_components.dropbox_backup.dropbox_api.client import (
-    ClosedSession,
-    DropboxClient,
-    UploadCommit,
-)
+from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.content_hash import block_digests, content_hash
 from custom_components.dropbox_backup.dropbox_api.errors import (
     DropboxError,
     NotFoundError,
     RefusedError,
 )
-from custom_components.dropbox_backup.dropbox_api.sdk import files, users
 from custom_components.dropbox_backup.dropbox_api.transport import Sending
+from custom_components.dropbox_backup.dropbox_api.types import (
+    ClosedSession,
+    Entry,
+    File,
+    NoFile,
+    Page,
+    Space,
+    UploadCommit,
+)
 
 _TOTAL = 1 << 40
 
@@ -46,17 +50,16 @@ class StoredFile:
     uploaded: datetime
     modified: datetime | None = None
 
-    def metadata(self) -> Any:
+    def metadata(self) -> File:
         """Return it as Dropbox describes it."""
-        now = self.uploaded.astimezone(UTC).replace(tzinfo=None)
-        return files.FileMetadata(
+        return File(
             name=self.name,
-            id=f"id:{self.rev}",
-            client_modified=self.modified or now,
-            server_modified=now,
+            path_display="",
             rev=self.rev,
             size=len(self.data),
             content_hash=self.content_hash,
+            client_modified=self.modified or self.uploaded,
+            server_modified=self.uploaded,
         )
 
 
@@ -154,12 +157,9 @@ class MemoryClient(DropboxClient):
         return self
 
     @override
-    async def get_space_usage(self) -> Any:
+    async def get_space_usage(self) -> Space:
         with self._power.call():
-            allocation = users.IndividualSpaceAllocation(allocated=self._dropbox.room)
-            return users.SpaceUsage(
-                self._dropbox.used, users.SpaceAllocation.individual(allocation)
-            )
+            return Space(self._dropbox.used, self._dropbox.room)
 
     @override
     async def create_folder(self, path: str) -> None:
@@ -167,29 +167,25 @@ class MemoryClient(DropboxClient):
             return
 
     @override
-    async def list_folder(self, path: str) -> Any:
+    async def list_folder(self, path: str) -> Page:
         with self._power.call():
             entries = [file.metadata() for file in self._dropbox.files.values()]
             return self._page(entries)
 
     @override
-    async def list_folder_continue(self, cursor: str) -> Any:
+    async def list_folder_continue(self, cursor: str) -> Page:
         with self._power.call():
             changed = dict.fromkeys(self._dropbox.changes[int(cursor) :])
             found = {name: self._dropbox.files.get(name.lower()) for name in changed}
             return self._page(
-                [
-                    file.metadata() if file else files.DeletedMetadata(name=name)
-                    for name, file in found.items()
-                ]
+                [file.metadata() if file else NoFile(name) for name, file in found.items()]
             )
 
-    def _page(self, entries: list[Any]) -> Any:
-        cursor = str(len(self._dropbox.changes))
-        return files.ListFolderResult(entries=entries, cursor=cursor, has_more=False)
+    def _page(self, entries: Iterable[Entry]) -> Page:
+        return Page(tuple(entries), str(len(self._dropbox.changes)), has_more=False)
 
     @override
-    async def get_metadata(self, path: str) -> Any:
+    async def get_metadata(self, path: str) -> File:
         with self._power.call():
             file = self._dropbox.files.get(_name(path).lower())
             if file is None:
@@ -214,7 +210,7 @@ class MemoryClient(DropboxClient):
         commit: UploadCommit,
         content_hash: str,
         sending: Sending | None = None,
-    ) -> Any:
+    ) -> File:
         with self._power.call():
             return self._commit(bytes(data), commit)
 
@@ -247,14 +243,16 @@ class MemoryClient(DropboxClient):
             self._parts_of(session_id)[offset] = bytes(data)
 
     @override
-    async def upload_session_finish(self, session: ClosedSession) -> Any:
+    async def upload_session_finish(self, session: ClosedSession) -> File:
         with self._power.call():
             return self._finish(session)
 
     @override
-    async def upload_session_finish_batch(self, sessions: Sequence[ClosedSession]) -> list[Any]:
+    async def upload_session_finish_batch(
+        self, sessions: Sequence[ClosedSession]
+    ) -> list[File | DropboxError]:
         with self._power.call():
-            results: list[Any] = []
+            results: list[File | DropboxError] = []
             for session in sessions:
                 try:
                     results.append(self._finish(session))
@@ -262,7 +260,7 @@ class MemoryClient(DropboxClient):
                     results.append(err)
             return results
 
-    def _finish(self, session: ClosedSession) -> Any:
+    def _finish(self, session: ClosedSession) -> File:
         parts = self._parts_of(session.session_id)
         data = b"".join(parts[offset] for offset in sorted(parts))
         if len(data) != session.size:
@@ -276,7 +274,7 @@ class MemoryClient(DropboxClient):
             raise NotFoundError("lookup_failed/not_found")
         return self._dropbox.sessions[session_id]
 
-    def _commit(self, data: bytes, commit: UploadCommit) -> Any:
+    def _commit(self, data: bytes, commit: UploadCommit) -> File:
         name = _name(commit.path)
         there = self._dropbox.files.get(name.lower())
         if (there.rev if there else None) != commit.replaces:
@@ -289,7 +287,7 @@ class MemoryClient(DropboxClient):
     @asynccontextmanager
     async def download(
         self, path: str, start: int = 0, end: int | None = None
-    ) -> AsyncIterator[tuple[Any, Any]]:
+    ) -> AsyncIterator[tuple[File, Any]]:
         with self._power.call():
             file = self._dropbox.revisions.get(path.removeprefix("rev:"))
             if file is None:

@@ -7,10 +7,11 @@ import json
 from hypothesis import HealthCheck, given, settings, strategies as st
 import pytest
 
-from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
+from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.content_hash import block_digests, content_hash
 from custom_components.dropbox_backup.dropbox_api.download import download, read_range
 from custom_components.dropbox_backup.dropbox_api.errors import DropboxError, UnreachableError
+from custom_components.dropbox_backup.dropbox_api.types import UploadCommit
 from custom_components.dropbox_backup.dropbox_api.upload.upload import upload
 from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
 from tests.dropbox_api.conftest import Bytes, account, client, some_bytes, tokens

@@ -11,8 +11,9 @@ import aiohttp
 from homeassistant.components.backup import AgentBackup
 
 from custom_components.dropbox_backup.const import DEFAULT_FOLDER
-from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
+from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.errors import DropboxError
+from custom_components.dropbox_backup.dropbox_api.types import UploadCommit
 from custom_components.dropbox_backup.dropbox_api.upload.source import Source
 from custom_components.dropbox_backup.dropbox_api.upload.upload import upload
 from custom_components.dropbox_backup.sync.archive.metadata import backup_from_json

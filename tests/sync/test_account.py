@@ -7,6 +7,7 @@ import pytest
 
 from custom_components.dropbox_backup.const import SCOPES
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
+from custom_components.dropbox_backup.dropbox_api.types import Space
 from custom_components.dropbox_backup.sync.remote.account import (
     Obstacle,
     ObstacleError,
@@ -14,7 +15,6 @@ from custom_components.dropbox_backup.sync.remote.account import (
     folder_path,
     missing_permissions,
 )
-from custom_components.dropbox_backup.sync.report.state import Space
 from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind, paths
 
 TYPED = st.lists(

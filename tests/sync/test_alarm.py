@@ -6,11 +6,12 @@ from datetime import datetime, time, timedelta
 from hypothesis import given, strategies as st
 import pytest
 
+from custom_components.dropbox_backup.dropbox_api.types import Space
 from custom_components.dropbox_backup.sync.decide.models import Missed, RemoteBackup
 from custom_components.dropbox_backup.sync.decide.plan import Skipped
 from custom_components.dropbox_backup.sync.decide.upload_window import Hours
 from custom_components.dropbox_backup.sync.report.alarm import AlarmInput, alarm, size_text
-from custom_components.dropbox_backup.sync.report.state import AWAY, Problem, ProblemKind, Space
+from custom_components.dropbox_backup.sync.report.state import AWAY, Problem, ProblemKind
 from tests.sync.backups import FIRST_DAY, local, remote
 
 DAY = timedelta(days=1)

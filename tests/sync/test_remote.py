@@ -9,7 +9,7 @@ from homeassistant.components.backup import AgentBackup
 import pytest
 
 from custom_components.dropbox_backup.dropbox_api import client as dropbox_client
-from custom_components.dropbox_backup.dropbox_api.client import DropboxClient, UploadCommit
+from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.content_hash import block_digests, content_hash
 from custom_components.dropbox_backup.dropbox_api.errors import (
     FullError,
@@ -17,6 +17,7 @@ from custom_components.dropbox_backup.dropbox_api.errors import (
     RefusedError,
     UnreachableError,
 )
+from custom_components.dropbox_backup.dropbox_api.types import File, UploadCommit
 from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.decide.models import RemoteBackup, id_of
 from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
@@ -249,6 +250,7 @@ async def test_a_catalog_that_somebody_deleted_is_written_again(
 ) -> None:
     await store(client, folder, backup(1))
     catalog = await client.get_metadata(f"{FOLDER}/{CATALOG_NAME}")
+    assert isinstance(catalog, File)
     await client.delete(f"{FOLDER}/{CATALOG_NAME}", catalog.rev)
     await store(client, folder, backup(2))
     again = open_folder(client)

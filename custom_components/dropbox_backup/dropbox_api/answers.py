@@ -4,6 +4,7 @@ https://www.dropbox.com/developers/documentation/http/documentation#error-handli
 """
 
 import asyncio
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 import json
 import math
@@ -55,12 +56,14 @@ def request_id_of(response: aiohttp.ClientResponse) -> str | None:
     )
 
 
-def decode(route: Route, text: str, response: aiohttp.ClientResponse) -> Any:
-    """Return the route's result. Anything that is not one is somebody else's answer, such as a
-    captive portal's.
+def decode[T](
+    route: Route, text: str, response: aiohttp.ClientResponse, convert: Callable[[Any], T]
+) -> T:
+    """Return what `convert` makes of the route's result. Anything that is not one is somebody
+    else's answer, such as a captive portal's.
     """
     try:
-        return json_decode(route.result_type, whole_characters(text), strict=False)
+        return convert(json_decode(route.result_type, whole_characters(text), strict=False))
     except Exception as err:
         raise UnreachableError(NOT_DROPBOXS, request_id_of(response)) from err
 

@@ -11,10 +11,11 @@ from typing import Any, Literal, Self
 
 import aiohttp
 
+from . import hosts
 from .answers import Route, decode, read
 from .errors import DropboxError, RateLimitedError, SignInError, UnreachableError
 from .rate_limit import RateLimit
-from .sdk import json_encode, session as sdk_session
+from .sdk import json_encode
 from .threads import in_thread
 from .transport import Body, OnFailure, Sending, request
 
@@ -25,11 +26,7 @@ type GetToken = Callable[[str | None], Awaitable[str]]
 
 type Sleep = Callable[[float], Awaitable[None]]
 
-_HOSTS = {
-    "api": lambda: sdk_session.API_HOST,
-    "content": lambda: sdk_session.API_CONTENT_HOST,
-    "notify": lambda: sdk_session.API_NOTIFICATION_HOST,
-}
+_HOSTS = {"api": hosts.api, "content": hosts.content, "notify": hosts.notify}
 # Characters of JSON that the event loop decodes in a few milliseconds, also on a small board. A
 # page of a thousand files is ten times as large.
 _LARGE_ANSWER = 32 * 1024
@@ -100,19 +97,21 @@ class Caller:
             lasting=lasting,
         )
 
-    async def _call(
+    async def _call[T](
         self,
         namespace: Literal["files", "users"],
         route: Route,
         arg: Any,
+        convert: Callable[[Any], T],
         *,
         data: bytes | memoryview | None = None,
         sending: Sending = _PLAINLY,
         writes: bool = False,
         answer_timeout: float | None = None,
         failures: list[DropboxError] | None = None,
-    ) -> Any:
-        """Call a route until it answers or patience ends; return its decoded result.
+    ) -> T:
+        """Call a route until it answers or patience ends; return what `convert` makes of its
+        result.
 
         `writes`: whether it locks the user's Dropbox. `failures` collects the errors of the tries
         that were repeated.
@@ -137,8 +136,8 @@ class Caller:
                     async with asyncio.timeout(_LONGEST_ANSWER):
                         text = (await read(response, _LARGEST_ANSWER)).decode("utf-8", "replace")
                     if len(text) < _LARGE_ANSWER:
-                        return decode(route, text, response)
-                    return await in_thread(decode, route, text, response)
+                        return decode(route, text, response, convert)
+                    return await in_thread(decode, route, text, response, convert)
             except (UnreachableError, RateLimitedError) as err:
                 await retries.wait_after(err)
 

@@ -2,13 +2,11 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from http import HTTPStatus
-from typing import Any
 
 import aiohttp
 
+from . import convert
 from .answers import NOT_DROPBOXS, decode
 from .calls import Caller
 from .errors import (
@@ -17,14 +15,19 @@ from .errors import (
     RangeIgnoredError,
     RefusedError,
     UnreachableError,
-    refusal,
 )
 from .sdk import files, users
 from .transport import Sending
-
-# The SDK's results are generated code without types.
-type FileMetadata = Any
-type Metadata = Any
+from .types import (
+    Account,
+    ClosedSession,
+    Entry,
+    File,
+    Longpoll,
+    Page,
+    Space,
+    UploadCommit,
+)
 
 # Longpoll answers within the asked time plus up to 90 s of jitter.
 _LONGPOLL_JITTER = 90.0 + 30.0
@@ -35,107 +38,70 @@ _BATCH_TIMEOUT = 300.0
 _PLAINLY = Sending()
 
 
-@dataclass(frozen=True, slots=True)
-class UploadCommit:
-    """What a finished upload becomes: a new file at `path`, or a new revision of the one with
-    revision `replaces`.
-
-    Never renamed and never overwriting anything else: a conflict is a `RefusedError`.
-    """
-
-    path: str
-    client_modified: datetime | None = None
-    replaces: str | None = None
-
-    def argument(self) -> Any:
-        """Return Dropbox's own form of it."""
-        mode = files.WriteMode.update(self.replaces) if self.replaces else files.WriteMode.add
-        return files.CommitInfo(
-            path=self.path,
-            mode=mode,
-            autorename=False,
-            client_modified=self.client_modified,
-            mute=True,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class ClosedSession:
-    """An upload session that has everything: `size` bytes, to become what `commit` says."""
-
-    session_id: str
-    size: int
-    commit: UploadCommit
-
-    def argument(self) -> Any:
-        """Return Dropbox's own form of it."""
-        return files.UploadSessionFinishArg(
-            cursor=files.UploadSessionCursor(session_id=self.session_id, offset=self.size),
-            commit=self.commit.argument(),
-        )
-
-
 class DropboxClient(Caller):
     """Dropbox for one account, over a session that is shared with others and never closed here."""
 
     # Account
 
-    async def get_current_account(self) -> Any:
-        """Return `users.FullAccount`."""
-        return await self._call("users", users.get_current_account, None)
+    async def get_current_account(self) -> Account:
+        """Return whose Dropbox it is."""
+        return await self._call("users", users.get_current_account, None, convert.account)
 
-    async def get_space_usage(self) -> Any:
-        """Return `users.SpaceUsage`, in bytes."""
-        return await self._call("users", users.get_space_usage, None)
+    async def get_space_usage(self) -> Space | None:
+        """Return the room of the account, or of its team; None if there is no limit that we
+        understand.
+        """
+        return await self._call("users", users.get_space_usage, None, convert.space)
 
     # Folders and files
 
-    async def list_folder(self, path: str) -> Any:
-        """Return the first page, `files.ListFolderResult`. Raises `NotFoundError` for a missing
-        folder.
-        """
+    async def list_folder(self, path: str) -> Page:
+        """Return the first page. Raises `NotFoundError` for a missing folder."""
         arg = files.ListFolderArg(path=path, limit=_LARGEST_PAGE)
-        return await self._call("files", files.list_folder, arg)
+        return await self._call("files", files.list_folder, arg, convert.page)
 
-    async def list_folder_continue(self, cursor: str) -> Any:
+    async def list_folder_continue(self, cursor: str) -> Page:
         """Return what changed since the cursor. Raises `CursorResetError` when the listing must
         start again, `NotFoundError` when the folder is gone.
         """
-        return await self._call(
-            "files", files.list_folder_continue, files.ListFolderContinueArg(cursor=cursor)
-        )
+        arg = files.ListFolderContinueArg(cursor=cursor)
+        return await self._call("files", files.list_folder_continue, arg, convert.page)
 
-    async def list_folder_longpoll(self, cursor: str, seconds: int) -> Any:
-        """Return `files.ListFolderLongpollResult` after a change, or after so many seconds (30 to
-        480): Dropbox waits, not we. Raises `CursorResetError` when the listing must start again.
+    async def list_folder_longpoll(self, cursor: str, seconds: int) -> Longpoll:
+        """Return after a change, or after so many seconds (30 to 480): Dropbox waits, not we.
+        Raises `CursorResetError` when the listing must start again.
         """
         arg = files.ListFolderLongpollArg(cursor=cursor, timeout=seconds)
         return await self._call(
-            "files", files.list_folder_longpoll, arg, answer_timeout=seconds + _LONGPOLL_JITTER
+            "files",
+            files.list_folder_longpoll,
+            arg,
+            convert.longpoll,
+            answer_timeout=seconds + _LONGPOLL_JITTER,
         )
 
-    async def get_metadata(self, path: str) -> Metadata:
-        """Return `files.FileMetadata` or `files.FolderMetadata`."""
-        return await self._call("files", files.get_metadata, files.GetMetadataArg(path=path))
+    async def get_metadata(self, path: str) -> Entry:
+        """Return what is at a path now. Raises `NotFoundError`."""
+        arg = files.GetMetadataArg(path=path)
+        return await self._call("files", files.get_metadata, arg, convert.entry)
 
-    async def search_names(self, name: str, most: int) -> Any:
-        """Return what is called like this, somewhere in Dropbox, as `files.SearchV2Result`: at most
-        so many (1,000), the newest first. It is as of a while ago, and may lack some.
+    async def search_names(self, name: str, most: int) -> list[File]:
+        """Return the files that are called like this, somewhere in Dropbox: at most so many
+        (1,000), the newest first. It is as of a while ago, and may lack some.
         """
         options = files.SearchOptions(
             max_results=most,
             order_by=files.SearchOrderBy.last_modified_time,
             filename_only=True,
         )
-        return await self._call(
-            "files", files.search_v2, files.SearchV2Arg(query=name, options=options)
-        )
+        arg = files.SearchV2Arg(query=name, options=options)
+        return await self._call("files", files.search_v2, arg, convert.found)
 
     async def create_folder(self, path: str) -> None:
         """Make a folder and its parents. A folder that is there already is fine."""
         arg = files.CreateFolderArg(path=path, autorename=False)
         try:
-            await self._call("files", files.create_folder_v2, arg, writes=True)
+            await self._call("files", files.create_folder_v2, arg, convert.nothing, writes=True)
         except RefusedError as err:
             if err.reason != "path/conflict/folder":
                 raise
@@ -151,6 +117,7 @@ class DropboxClient(Caller):
                 "files",
                 files.delete_v2,
                 files.DeleteArg(path=path, parent_rev=rev),
+                convert.nothing,
                 writes=True,
                 failures=tried,
             )
@@ -167,9 +134,9 @@ class DropboxClient(Caller):
         commit: UploadCommit,
         content_hash: str,
         sending: Sending = _PLAINLY,
-    ) -> FileMetadata:
-        """Upload a small file (at most 150 MiB) in one call; return its `files.FileMetadata`."""
-        info = commit.argument()
+    ) -> File:
+        """Upload a small file (at most 150 MiB) in one call."""
+        info = convert.commit_info(commit)
         arg = files.UploadArg(
             path=info.path,
             mode=info.mode,
@@ -178,14 +145,17 @@ class DropboxClient(Caller):
             mute=info.mute,
             content_hash=content_hash,
         )
-        return await self._call("files", files.upload, arg, data=data, sending=sending, writes=True)
+        return await self._call(
+            "files", files.upload, arg, convert.file, data=data, sending=sending, writes=True
+        )
 
     async def upload_session_start(self) -> str:
         """Open a concurrent upload session; return its id. Dropbox forgets it after 7 days."""
         # Dropbox allows no data in the call that starts a concurrent session.
         arg = files.UploadSessionStartArg(session_type=files.UploadSessionType.concurrent)
-        result = await self._call("files", files.upload_session_start, arg, data=b"")
-        return str(result.session_id)
+        return await self._call(
+            "files", files.upload_session_start, arg, convert.session_id, data=b""
+        )
 
     async def upload_session_start_whole(
         self, data: bytes | memoryview, content_hash: str, sending: Sending = _PLAINLY
@@ -195,10 +165,14 @@ class DropboxClient(Caller):
         Unlike `upload` this does not lock the user's Dropbox.
         """
         arg = files.UploadSessionStartArg(close=True, content_hash=content_hash)
-        result = await self._call(
-            "files", files.upload_session_start, arg, data=data, sending=sending
+        return await self._call(
+            "files",
+            files.upload_session_start,
+            arg,
+            convert.session_id,
+            data=data,
+            sending=sending,
         )
-        return str(result.session_id)
 
     async def upload_session_append(
         self,
@@ -226,6 +200,7 @@ class DropboxClient(Caller):
                 "files",
                 files.upload_session_append_v2,
                 arg,
+                convert.nothing,
                 data=data,
                 sending=sending,
                 failures=tried,
@@ -238,39 +213,37 @@ class DropboxClient(Caller):
             if not (lost and err.reason in had_arrived):
                 raise
 
-    async def upload_session_finish(self, session: ClosedSession) -> FileMetadata:
-        """Make a closed session a file; return its `files.FileMetadata`."""
+    async def upload_session_finish(self, session: ClosedSession) -> File:
+        """Make a closed session a file."""
+        arg = convert.finish_arg(session)
         return await self._call(
-            "files", files.upload_session_finish, session.argument(), data=b"", writes=True
+            "files", files.upload_session_finish, arg, convert.file, data=b"", writes=True
         )
 
     async def upload_session_finish_batch(
         self, sessions: Sequence[ClosedSession]
-    ) -> list[FileMetadata | DropboxError]:
+    ) -> list[File | DropboxError]:
         """Make closed sessions (at most 1,000) files in one call; return for each of them, in the
-        same order, its `files.FileMetadata` or why there is no file.
+        same order, the file or why there is none.
         """
-        arg = files.UploadSessionFinishBatchArg([session.argument() for session in sessions])
-        result = await self._call(
+        arg = files.UploadSessionFinishBatchArg([convert.finish_arg(one) for one in sessions])
+        results = await self._call(
             "files",
             files.upload_session_finish_batch_v2,
             arg,
+            convert.finished,
             writes=True,
             answer_timeout=_BATCH_TIMEOUT,
         )
-        if len(result.entries) != len(sessions):
+        if len(results) != len(sessions):
             raise UnreachableError(NOT_DROPBOXS)
-        return [
-            entry.get_success() if entry.is_success() else refusal(_tags(entry), None)
-            for entry in result.entries
-        ]
+        return results
 
     @asynccontextmanager
     async def download(
         self, path: str, start: int = 0, end: int | None = None
-    ) -> AsyncIterator[tuple[FileMetadata, aiohttp.StreamReader]]:
-        """Open a file, or its bytes from `start` up to but without `end`, as (`files.FileMetadata`,
-        stream).
+    ) -> AsyncIterator[tuple[File, aiohttp.StreamReader]]:
+        """Open a file, or its bytes from `start` up to but without `end`, as (file, stream).
 
         `path` may also be `rev:<revision>`. Tries again until the answer begins; what breaks while
         the caller reads is raised as `UnreachableError`. Raises `RangeIgnoredError`.
@@ -283,12 +256,4 @@ class DropboxClient(Caller):
             if headers and response.status != HTTPStatus.PARTIAL_CONTENT:
                 raise RangeIgnoredError("the range was ignored")
             result = response.headers.get("Dropbox-API-Result", "")
-            yield decode(files.download, result, response), response.content
-
-
-def _tags(union: Any) -> list[str]:
-    """Return what a failed entry says as a path of tags, without its first one (`failure`)."""
-    tags = []
-    while isinstance(tag := getattr(union := getattr(union, "_value", None), "_tag", None), str):
-        tags.append(tag)
-    return tags or ["other"]
+            yield decode(files.download, result, response, convert.file), response.content

@@ -11,7 +11,7 @@ import time
 
 import aiohttp
 
-from .client import DropboxClient, FileMetadata
+from .client import DropboxClient
 from .concurrency import Concurrency, Stopwatch
 from .errors import (
     CorruptError,
@@ -24,6 +24,7 @@ from .errors import (
 )
 from .sdk import content_hash
 from .threads import in_thread
+from .types import File
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -176,7 +177,7 @@ def _check_end(position: int, end: int) -> None:
         raise UnreachableError("the answer ended before its time")
 
 
-def _check_same(metadata: FileMetadata, size: int) -> None:
+def _check_same(metadata: File, size: int) -> None:
     if metadata.size != size:
         raise NotFoundError("another file is in its place")
 

@@ -6,7 +6,6 @@ import time
 
 from ..dropbox_api.client import DropboxClient
 from ..dropbox_api.errors import CursorResetError, DropboxError
-from ..dropbox_api.rate_limit import capped
 from .decide.models import id_of
 from .engine import Engine
 from .unexpected import UnexpectedErrors
@@ -60,7 +59,7 @@ async def _wait_for_change(client: DropboxClient, engine: Engine) -> None:
         result = await client.list_folder_longpoll(cursor, _LONGPOLL)
         if result.backoff:
             # Asked of longpolls only: nothing else waits for it.
-            await asyncio.sleep(capped(result.backoff))
+            await asyncio.sleep(result.backoff)
         # The worker may have seen the change before us.
         if result.changes and cursor == engine.folder.cursor:
             return

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from custom_components.dropbox_backup.dropbox_api.client import UploadCommit
+from custom_components.dropbox_backup.dropbox_api.types import UploadCommit
 from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.decide.models import date_of
 from custom_components.dropbox_backup.sync.publisher import BackupEvent, EventKind

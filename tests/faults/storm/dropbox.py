@@ -9,9 +9,14 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, Protocol, override
 
-from custom_components.dropbox_backup.dropbox_api.client import UploadCommit
 from custom_components.dropbox_backup.dropbox_api.errors import CursorResetError, NotFoundError
-from custom_components.dropbox_backup.dropbox_api.sdk import files
+from custom_components.dropbox_backup.dropbox_api.types import (
+    Entry,
+    File,
+    NoFile,
+    Page,
+    UploadCommit,
+)
 from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
 from tests.faults.memory_dropbox import MemoryClient, MemoryDropbox, Power, StoredFile
 
@@ -79,23 +84,21 @@ class StormyDropbox(MemoryDropbox):
         self.files.clear()
         self.there = False
 
-    def page_after(self, known: dict[str, str]) -> Any:
+    def page_after(self, known: dict[str, str]) -> Page:
         """Return what is to be told to who knows these revisions, by lower-case name."""
         now = {name: file.rev for name, file in self.files.items()}
         news = [name for name in sorted(known | now) if known.get(name) != now.get(name)]
         known = dict(known)
-        entries: list[Any] = []
+        entries: list[Entry] = []
         for name in news[: self.page]:
             if name in now:
                 entries.append(self.files[name].metadata())
                 known[name] = now[name]
             else:
-                entries.append(files.DeletedMetadata(name=name))
+                entries.append(NoFile(name))
                 del known[name]
         self.cursors.append(known)
-        return files.ListFolderResult(
-            entries=entries, cursor=str(len(self.cursors) - 1), has_more=len(news) > self.page
-        )
+        return Page(tuple(entries), str(len(self.cursors) - 1), has_more=len(news) > self.page)
 
 
 class StormyClient(MemoryClient):
@@ -131,13 +134,13 @@ class StormyClient(MemoryClient):
         self._stormy.there = True
 
     @override
-    async def list_folder(self, path: str) -> Any:
+    async def list_folder(self, path: str) -> Page:
         if not self._stormy.there:
             raise NotFoundError("path/not_found")
         return self._stormy.page_after({})
 
     @override
-    async def list_folder_continue(self, cursor: str) -> Any:
+    async def list_folder_continue(self, cursor: str) -> Page:
         if self._stormy.reset:
             self._stormy.reset = False
             raise CursorResetError("reset")
@@ -153,7 +156,7 @@ class StormyClient(MemoryClient):
         await super().delete(path, rev)
 
     @override
-    def _commit(self, data: bytes, commit: UploadCommit) -> Any:
+    def _commit(self, data: bytes, commit: UploadCommit) -> File:
         made = super()._commit(self.watcher.stores(data, commit), commit)
         self.watcher.committed(self._stormy.revisions[made.rev])
         return made
@@ -162,7 +165,7 @@ class StormyClient(MemoryClient):
     @asynccontextmanager
     async def download(
         self, path: str, start: int = 0, end: int | None = None
-    ) -> AsyncIterator[tuple[Any, Any]]:
+    ) -> AsyncIterator[tuple[File, Any]]:
         await self.watcher.moment()
         async with super().download(path, start, end) as opened:
             await self.watcher.moment()

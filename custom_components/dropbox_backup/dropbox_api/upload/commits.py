@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import logging
 
 from ..calls import Retries
-from ..client import ClosedSession, DropboxClient, FileMetadata, UploadCommit
+from ..client import DropboxClient
 from ..errors import (
     CorruptError,
     DropboxError,
@@ -15,6 +15,7 @@ from ..errors import (
     RefusedError,
     UnreachableError,
 )
+from ..types import ClosedSession, File, UploadCommit
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -31,11 +32,11 @@ class _Waiting:
     """A closed session on its way to be a file."""
 
     session: ClosedSession
-    result: asyncio.Future[FileMetadata] = field(
+    result: asyncio.Future[File] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
-    def take(self, result: FileMetadata | DropboxError) -> None:
+    def take(self, result: File | DropboxError) -> None:
         if isinstance(result, DropboxError):
             self.result.set_exception(result)
             self.result.exception()  # seen: whoever waited may have been cancelled
@@ -54,9 +55,7 @@ class Committer:
         self._waiting: list[_Waiting] = []
         self._lock = asyncio.Lock()
 
-    async def make_file(
-        self, client: DropboxClient, session: ClosedSession, expected: str
-    ) -> FileMetadata:
+    async def make_file(self, client: DropboxClient, session: ClosedSession, expected: str) -> File:
         """Return the metadata of the verified file with the content hash `expected`.
 
         Raises `SessionLostError`, or a `DropboxError`; what happens to others does not matter.
@@ -74,7 +73,7 @@ class Committer:
                 raise conflict from None
         return await verified(client, session.commit, metadata, expected)
 
-    async def _commit(self, client: DropboxClient, session: ClosedSession) -> FileMetadata:
+    async def _commit(self, client: DropboxClient, session: ClosedSession) -> File:
         """Commit a session, again and again as long as the client has patience."""
         retries = client.retries(lasting=True)
         while True:
@@ -85,7 +84,7 @@ class Committer:
 
     async def _commit_once(
         self, client: DropboxClient, session: ClosedSession, retries: Retries
-    ) -> FileMetadata:
+    ) -> File:
         mine = _Waiting(session)
         self._waiting.append(mine)
         try:
@@ -118,7 +117,7 @@ class Committer:
 
 async def _finish(
     client: DropboxClient, sessions: Sequence[ClosedSession]
-) -> Sequence[FileMetadata | DropboxError]:
+) -> Sequence[File | DropboxError]:
     if len(sessions) == 1:
         return [await client.upload_session_finish(sessions[0])]
     return await client.upload_session_finish_batch(sessions)
@@ -126,20 +125,20 @@ async def _finish(
 
 async def already_there(
     client: DropboxClient, commit: UploadCommit, expected: str, err: DropboxError
-) -> FileMetadata:
+) -> File:
     """Return the file at the commit's path if it has our content; raise the error if not."""
     try:
         metadata = await client.get_metadata(commit.path)
     except NotFoundError:
         raise err from None
-    if getattr(metadata, "content_hash", None) != expected:
+    if not isinstance(metadata, File) or metadata.content_hash != expected:
         raise err
     return metadata
 
 
 async def verified(
-    client: DropboxClient, commit: UploadCommit, metadata: FileMetadata, expected: str
-) -> FileMetadata:
+    client: DropboxClient, commit: UploadCommit, metadata: File, expected: str
+) -> File:
     """Return the metadata of a file that was just made. Raises `CorruptError` if it is damaged."""
     if metadata.content_hash == expected:
         return metadata

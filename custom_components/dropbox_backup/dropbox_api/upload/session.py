@@ -10,10 +10,11 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from ..client import ClosedSession, DropboxClient, FileMetadata, UploadCommit
+from ..client import DropboxClient
 from ..content_hash import content_hash
 from ..errors import NotFoundError, RefusedError, StoppedError
 from ..transport import BeforeLastBytes
+from ..types import ClosedSession, File, UploadCommit
 from .chunk import ChunkSend, ChunkSlot, Sent
 from .commits import SessionLostError
 from .limits import UploadLimits
@@ -133,7 +134,7 @@ class SessionUpload:
         if self._preparing is not None:
             self._preparing.cancel()
 
-    async def finish(self, commit: UploadCommit, expected: str) -> FileMetadata:
+    async def finish(self, commit: UploadCommit, expected: str) -> File:
         """Make the session a file and verify it."""
         closed = ClosedSession(self._session.session_id, self._session.size, commit)
         return await self._limits.committer.make_file(self._client, closed, expected)

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from ..client import ClosedSession, DropboxClient, FileMetadata, UploadCommit
+from ..client import DropboxClient
 from ..content_hash import content_hash
 from ..errors import CorruptError, RefusedError
+from ..types import ClosedSession, File, UploadCommit
 from .chunk import ChunkSend, ChunkSlot, Sent
 from .commits import SessionLostError, already_there, verified
 from .limits import UploadLimits
@@ -34,8 +35,8 @@ async def upload(
     on_progress: Callable[[int], None] = lambda _: None,
     on_session: OnSession | None = None,
     on_expected: OnExpected | None = None,
-) -> FileMetadata:
-    """Upload everything that `source` yields; return the `files.FileMetadata` of the verified file.
+) -> File:
+    """Upload everything that `source` yields; return the verified file.
 
     `session` continues an earlier upload. `on_session` is told whenever the session changed, and
     `None` when it is of no further use; no further chunk is sent in the place of one that it has
@@ -82,7 +83,7 @@ class _Job:
     on_session: OnSession
     on_expected: OnExpected
 
-    async def upload_large(self, session: UploadSession | None) -> FileMetadata:
+    async def upload_large(self, session: UploadSession | None) -> File:
         run = SessionUpload(
             self.client, self.source, self.limits, session, self.on_progress, self.on_session
         )
@@ -101,7 +102,7 @@ class _Job:
         await self.on_session(None)
         return metadata
 
-    async def upload_small(self, session: UploadSession | None) -> FileMetadata:
+    async def upload_small(self, session: UploadSession | None) -> File:
         """Upload what fits one chunk: alone in one request, else so that it can become a file
         together with others.
         """
@@ -131,9 +132,7 @@ class _Job:
         await self.on_session(None)
         return metadata
 
-    async def _in_one_request(
-        self, data: memoryview, expected: str, slot: ChunkSlot
-    ) -> FileMetadata:
+    async def _in_one_request(self, data: memoryview, expected: str, slot: ChunkSlot) -> File:
         send = ChunkSend(Sent(self.on_progress), len(data), slot)
         try:
             metadata = await send.until_undamaged(

@@ -12,7 +12,7 @@ import unicodedata
 
 from ... import untrusted
 from ...const import SCOPES
-from ...dropbox_api.client import DropboxClient, UploadCommit
+from ...dropbox_api.client import DropboxClient
 from ...dropbox_api.download import download
 from ...dropbox_api.errors import (
     DropboxError,
@@ -22,11 +22,10 @@ from ...dropbox_api.errors import (
     SignInError,
     UnreachableError,
 )
-from ...dropbox_api.sdk import files
+from ...dropbox_api.types import Account, File, Space, UploadCommit
 from ...dropbox_api.upload.source import Source
 from ...dropbox_api.upload.upload import upload
 from ..decide.file_names import CATALOG_NAME
-from ..report.state import Space
 from .folder import BackupFolder
 
 _LOGGER = logging.getLogger(__name__)
@@ -86,14 +85,6 @@ class ObstacleError(Exception):
         self.permissions = permissions
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Whose Dropbox it is. `name` may be empty."""
-
-    account_id: str
-    name: str
-
-
 def missing_permissions(token: Mapping[str, Any]) -> tuple[str, ...]:  # Any: JSON from Dropbox
     """Return the permissions that we need and a token lacks."""
     granted = str(token.get("scope") or "").split()
@@ -107,9 +98,7 @@ async def check_sign_in(client: DropboxClient, token: Mapping[str, Any]) -> Acco
     if not token.get("refresh_token"):
         raise ObstacleError(Obstacle.SIGN_IN_ENDS_SOON)
     async with _explained():
-        account = await client.get_current_account()
-    name = untrusted.presentable(str(account.name.display_name)).strip()
-    return Account(str(account.account_id), name[:_LONGEST_NAME])
+        return await client.get_current_account()
 
 
 def folder_path(text: str) -> str:
@@ -167,15 +156,12 @@ async def folders_with_backups(client: DropboxClient) -> list[str]:
     except (DropboxError, TimeoutError) as err:
         _LOGGER.debug("Dropbox does not say which folders have backups: %s", err)
         return []
-    folders = untrusted.readable(_folder_of_catalog, found.matches, _MOST_FOUND)
+    folders = untrusted.readable(_folder_of_catalog, found, _MOST_FOUND)
     return list(dict.fromkeys(folders))[:_MOST_OFFERED]
 
 
-def _folder_of_catalog(match: Any) -> str:
+def _folder_of_catalog(file: File) -> str:
     """Return the folder of a catalog that was found. Raises `UntrustedError` for what is none."""
-    file = match.metadata.get_metadata() if match.metadata.is_metadata() else None
-    if not isinstance(file, files.FileMetadata):
-        raise untrusted.UntrustedError("expected a file")
     folder, slash, name = untrusted.exact(file.path_display, _LONGEST_PATH).rpartition("/")
     if not slash or name != CATALOG_NAME:
         raise untrusted.UntrustedError("expected a catalog")
@@ -275,23 +261,13 @@ def _obstacle_named(reason: str) -> Obstacle:
 
 
 async def ask_space(client: DropboxClient) -> Space | None:
-    """Return how much room the account has: its own, or its team's; None if it can't be told.
+    """Return how much room there is; None if it can't be told.
 
     It only informs: nothing waits for long for it, and nothing fails because of it.
     """
     try:
         async with asyncio.timeout(_PATIENCE_FOR_SPACE):
-            usage = await client.get_space_usage()
+            return await client.get_space_usage()
     except (DropboxError, TimeoutError) as err:
         _LOGGER.debug("How much room there is, Dropbox does not say: %s", err)
         return None
-    allocation = usage.allocation
-    if allocation.is_individual():
-        space = Space(usage.used, allocation.get_individual().allocated)
-    elif allocation.is_team():
-        team = allocation.get_team()
-        space = Space(team.used, team.allocated)
-    else:
-        return None
-    # A team without a limit has an allocation of 0.
-    return space if space.total else None

@@ -5,11 +5,12 @@ here.
 from collections.abc import Awaitable, Callable
 import logging
 
-from ...dropbox_api.client import DropboxClient, UploadCommit
+from ...dropbox_api.client import DropboxClient
 from ...dropbox_api.content_hash import block_digests, content_hash
 from ...dropbox_api.download import read_range
 from ...dropbox_api.errors import DropboxError, NotFoundError, RefusedError
 from ...dropbox_api.threads import in_thread
+from ...dropbox_api.types import UploadCommit
 from ..decide.file_names import CATALOG_NAME
 from ..decide.models import RemoteFile
 from .catalog import (
@@ -162,12 +163,12 @@ class CatalogStore:
         )
         commit = UploadCommit(self._files.path_of(CATALOG_NAME), replaces=self.rev)
         try:
-            metadata = await self._client.upload(data, commit, expected)
+            file = await self._client.upload(data, commit, expected)
         except RefusedError as err:
             if must or "conflict" not in err.reason:
                 raise
             return False
-        self.rev = metadata.rev
+        self.rev = file.rev
         self.entries = self._entries_of_files()
         return True
 

@@ -8,9 +8,10 @@ import logging
 
 from homeassistant.components.backup import AgentBackup
 
-from ...dropbox_api.client import DropboxClient, FileMetadata
+from ...dropbox_api.client import DropboxClient
 from ...dropbox_api.errors import NotFoundError, RefusedError
 from ...dropbox_api.threads import in_thread
+from ...dropbox_api.types import File
 from ..decide.file_names import file_name, file_names
 from ..decide.models import BackupId, Protection, RemoteBackup, RemoteFile
 from .archive_reader import ArchiveReader
@@ -184,9 +185,9 @@ class BackupFolder:
         """
         return await self._files.ask(self._client.with_patience(patience), file)
 
-    async def look(self, name: str, patience: float = 60.0) -> FileMetadata | None:
-        """Ask Dropbox which file is under a name now, take note of it, and return its
-        `files.FileMetadata`; None if there is none. Raises `DropboxError`.
+    async def look(self, name: str, patience: float = 60.0) -> File | None:
+        """Ask Dropbox which file is under a name now, take note of it, and return it; None if there
+        is none. Raises `DropboxError`.
         """
         return await self._files.look(self._client.with_patience(patience), name)
 

@@ -4,7 +4,6 @@ opens also while Dropbox is away, and that the next listing costs one request.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
 from functools import partial
 from typing import Any
 
@@ -12,8 +11,7 @@ from homeassistant.core import HomeAssistant
 import voluptuous as vol
 
 from ... import untrusted
-from ...dropbox_api.client import FileMetadata, Metadata
-from ...dropbox_api.sdk import files
+from ...dropbox_api.types import Entry, File
 from ..decide.models import RemoteFile
 from ..storage.account_notes import listing_name
 from ..storage.file import StorageFile
@@ -104,31 +102,21 @@ class Listing:
         return self.unlisted.get(name, -1) < self.looks or (file is not None and self.has(file))
 
 
-def changes_of(entries: Iterable[Metadata]) -> dict[str, RemoteFile | None]:
+def changes_of(entries: Iterable[Entry]) -> dict[str, RemoteFile | None]:
     """Return what a page of a listing says of files, by lower-case name; None: it is gone, or a
     folder took its place. Blocking for large pages.
     """
     return {entry.name.lower(): file_of(entry) for entry in entries}
 
 
-def file_of(metadata: Metadata | None) -> RemoteFile | None:
-    """Return the file that Dropbox tells of, None for a folder, for what is gone, and for what
-    can't be shown.
-    """
-    if not isinstance(metadata, files.FileMetadata):
-        return None
-    return untrusted.or_none(remote_file, metadata)
+def file_of(entry: Entry) -> RemoteFile | None:
+    """Return the file that Dropbox tells of, None if it tells of none."""
+    return remote_file(entry) if isinstance(entry, File) else None
 
 
-def remote_file(metadata: FileMetadata) -> RemoteFile:
-    """Return what we keep of Dropbox's metadata of a file. Raises `UntrustedError`."""
-    return RemoteFile(
-        name=untrusted.exact(metadata.name),
-        rev=untrusted.exact(metadata.rev),
-        size=untrusted.size(metadata.size),
-        content_hash=metadata.content_hash or "",
-        uploaded=untrusted.within_calendar(metadata.server_modified.replace(tzinfo=UTC)),
-    )
+def remote_file(file: File) -> RemoteFile:
+    """Return what we keep of a file."""
+    return RemoteFile(file.name, file.rev, file.size, file.content_hash, file.server_modified)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,11 @@
 """The files in the backup folder, as Dropbox tells of them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from ...dropbox_api.client import DropboxClient, FileMetadata, Metadata
+from ...dropbox_api.client import DropboxClient
 from ...dropbox_api.errors import CursorResetError, NotFoundError, RefusedError, UnreachableError
 from ...dropbox_api.threads import in_thread
+from ...dropbox_api.types import Entry, File, NoFile, Page
 from ..decide.models import RemoteFile
 from .listing import Listing, changes_of, file_of
 
@@ -101,23 +101,23 @@ class RemoteFiles:
         self._changed()  # a listing that did not come to its end may have known
         return False
 
-    async def look(self, client: DropboxClient, name: str) -> FileMetadata | None:
-        """Ask Dropbox which file is under a name now, take note of it, and return its
-        `files.FileMetadata`; None if there is none. Raises `DropboxError`.
+    async def look(self, client: DropboxClient, name: str) -> File | None:
+        """Ask Dropbox which file is under a name now, take note of it, and return it; None if there
+        is none. Raises `DropboxError`.
         """
         before = self.get(name)
         try:
-            metadata = await client.get_metadata(self.path_of(name))
+            entry = await client.get_metadata(self.path_of(name))
         except NotFoundError:
-            metadata = None
-        found = file_of(metadata)
+            entry = NoFile(name)
+        found = file_of(entry)
         # What we put there ourselves meanwhile, or deleted, is newer than this answer.
         if self._listing is not None and self.get(name) == before:
             if before is not None and (found is None or found.rev != before.rev):
                 self.remove(before)
             if found is not None and not self._listing.has(found):
                 self.insert(found)
-        return metadata if found is not None else None
+        return entry if isinstance(entry, File) else None
 
     # Listing
 
@@ -144,8 +144,8 @@ class RemoteFiles:
         if self._cursor_is_dead:
             return False
         try:
-            result = await client.list_folder_continue(listing.cursor)
-            await _take_pages(client, listing, result)
+            page = await client.list_folder_continue(listing.cursor)
+            await _take_pages(client, listing, page)
         except CursorResetError, NotFoundError, RefusedError:
             # Dropbox asks to start again, at any page, or the folder is gone: listing it will tell.
             self.forget_cursor()
@@ -160,12 +160,12 @@ class RemoteFiles:
         for _ in range(_TRIES_OF_LISTING):
             listing = Listing(cursor="", looks=self._listing.looks if self._listing else 0)
             try:
-                result = await client.list_folder(self.path)
+                page = await client.list_folder(self.path)
             except NotFoundError as err:
                 self._forget_all()
                 raise FolderMissingError(err.reason, err.request_id) from err
             try:
-                await _take_pages(client, listing, result)
+                await _take_pages(client, listing, page)
             except CursorResetError, NotFoundError:
                 continue
             return listing
@@ -179,19 +179,19 @@ class RemoteFiles:
         self._changed()
 
 
-async def _take_pages(client: DropboxClient, listing: Listing, result: Any) -> None:
-    """Take a page of a listing, and all that follow. `result`: a `files.ListFolderResult`."""
+async def _take_pages(client: DropboxClient, listing: Listing, page: Page) -> None:
+    """Take a page of a listing, and all that follow."""
     while True:
-        listing.take(await _changes(result.entries))
-        if result.has_more and result.cursor == listing.cursor:
+        listing.take(await _changes(page.entries))
+        if page.has_more and page.cursor == listing.cursor:
             raise UnreachableError("the listing does not end")
-        listing.cursor = result.cursor
-        if not result.has_more:
+        listing.cursor = page.cursor
+        if not page.has_more:
             return
-        result = await client.list_folder_continue(listing.cursor)
+        page = await client.list_folder_continue(listing.cursor)
 
 
-async def _changes(entries: Sequence[Metadata]) -> dict[str, RemoteFile | None]:
+async def _changes(entries: Sequence[Entry]) -> dict[str, RemoteFile | None]:
     # Without a pause for what can be done in a moment: nothing can come in between then.
     if len(entries) < _SHORT_PAGE:
         return changes_of(entries)

@@ -8,11 +8,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from ...dropbox_api.types import Space
 from ..decide.backup_settings import Encryption
 from ..decide.models import LocalBackup, Missed, RemoteBackup
 from ..decide.plan import Skipped
 from ..decide.upload_window import Hours
-from .state import AWAY, Problem, ProblemKind, Space
+from .state import AWAY, Problem, ProblemKind
 
 # A network that is away for less is everyday life.
 _UNREACHABLE_FOR = timedelta(hours=1)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from ...dropbox_api.types import Space
 from ..decide.backup_settings import BackupSettings
 from ..decide.models import LocalBackup, RemoteBackup
 from ..decide.plan import Plan, Skipped
@@ -63,19 +64,6 @@ class Problem:
 
     kind: ProblemKind
     detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Space:
-    """Bytes used and in all in the Dropbox account."""
-
-    used: int
-    total: int
-
-    @property
-    def free(self) -> int:
-        """Bytes that are left."""
-        return max(0, self.total - self.used)
 
 
 @dataclass(frozen=True, slots=True)

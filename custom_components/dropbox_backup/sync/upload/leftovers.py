@@ -7,8 +7,8 @@ import logging
 
 from homeassistant.util import dt as dt_util
 
-from ...dropbox_api.client import FileMetadata
 from ...dropbox_api.errors import DropboxError
+from ...dropbox_api.types import File
 from ..decide.models import BackupId
 from ..remote.folder import BackupFolder
 from ..remote.listing import remote_file
@@ -55,10 +55,10 @@ class Leftovers:
             return False
 
     async def _remove(self, backup_id: BackupId, commit: Commit) -> bool:
-        metadata = await self._folder.look(commit.name)
-        ours = metadata is not None and _is_ours(metadata, commit)
-        if ours:
-            await self._folder.delete_file(remote_file(metadata))
+        file = await self._folder.look(commit.name)
+        ours = file is not None and _is_ours(file, commit)
+        if file is not None and ours:
+            await self._folder.delete_file(remote_file(file))
         self._forget(backup_id)
         return ours
 
@@ -67,9 +67,8 @@ class Leftovers:
         self._journal.changed()
 
 
-def _is_ours(metadata: FileMetadata, commit: Commit) -> bool:
+def _is_ours(file: File, commit: Commit) -> bool:
     """Tell whether a file is what we made under that name: nobody else gives it the size of the
     upload and the very second of the backup.
     """
-    modified = metadata.client_modified.replace(tzinfo=dt_util.UTC)
-    return bool(metadata.size == commit.size and modified == commit.modified)
+    return file.size == commit.size and file.client_modified == commit.modified

@@ -12,9 +12,10 @@ from weakref import WeakValueDictionary
 from homeassistant.components.backup import AgentBackup
 from homeassistant.util import dt as dt_util
 
-from ...dropbox_api.client import DropboxClient, FileMetadata, UploadCommit
+from ...dropbox_api.client import DropboxClient
 from ...dropbox_api.content_hash import content_hash
 from ...dropbox_api.errors import DropboxError, NotFoundError, RefusedError
+from ...dropbox_api.types import File, UploadCommit
 from ...dropbox_api.upload.source import digests_of
 from ...dropbox_api.upload.upload import Source, UploadLimits, upload
 from ..decide.models import BackupId, RemoteBackup, date_of, id_of
@@ -251,8 +252,8 @@ class Transfers:
         self._active[backup_id] = transfer
         try:
             self._on_change(self.active)
-            metadata = await self._upload(transfer, source, limits, patience, progressed)
-            return await self._take_in(transfer, source, metadata)
+            file = await self._upload(transfer, source, limits, patience, progressed)
+            return await self._take_in(transfer, source, file)
         finally:
             del self._active[backup_id]
             self._on_change(self.active)
@@ -264,7 +265,7 @@ class Transfers:
         limits: UploadLimits,
         patience: float,
         on_progress: Callable[[int], None],
-    ) -> FileMetadata:
+    ) -> File:
         """Upload a backup under the best name that is free."""
         backup_id = id_of(transfer.backup)
         await self._leftovers.remove(backup_id)
@@ -277,11 +278,7 @@ class Transfers:
                 return await upload(
                     self._client.with_patience(patience),
                     source,
-                    UploadCommit(
-                        self._folder.path_of(name),
-                        # Dropbox keeps whole seconds, in UTC.
-                        client_modified=notes.modified.replace(tzinfo=None),
-                    ),
+                    UploadCommit(self._folder.path_of(name), client_modified=notes.modified),
                     limits=limits,
                     session=notes.session,
                     on_progress=on_progress,
@@ -298,15 +295,13 @@ class Transfers:
                 taken.add(name)
             transfer.committing = False
 
-    async def _take_in(
-        self, transfer: Transfer, source: Source, metadata: FileMetadata
-    ) -> RemoteBackup:
+    async def _take_in(self, transfer: Transfer, source: Source, file: File) -> RemoteBackup:
         """Take note of the file that an upload has become, unless it is not wanted any more."""
         backup, protection = arrived(transfer.backup, source)
         backup_id = id_of(backup)
         remote = RemoteBackup(
-            backup=replace(backup, size=metadata.size),
-            file=remote_file(metadata),
+            backup=replace(backup, size=file.size),
+            file=remote_file(file),
             owner=owner_of(backup, self._instance_id),
             verified=dt_util.utcnow(),
             protection=protection,
