@@ -691,6 +691,12 @@ TROUBLES: Final[dict[str, tuple[str, dict[str, Any], str, str]]] = {
         CONF_FOLDER,
         Obstacle.NOT_WRITABLE,
     ),
+    "access is restricted": (
+        "files/upload",
+        {"kind": "status", "status": 409, "error": refused("access_restricted")},
+        CONF_FOLDER,
+        Obstacle.NOT_WRITABLE,
+    ),
     "team folder": (
         "files/create_folder_v2",
         {"kind": "status", "status": 409, "error": refused("team_folder")},

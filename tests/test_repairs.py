@@ -126,11 +126,22 @@ async def test_a_full_dropbox_with_backups_from_elsewhere_is_set_up_all_the_same
     assert not issues(hass)
 
 
+@pytest.mark.parametrize(
+    "why",
+    [
+        {".tag": "no_write_permission"},
+        {".tag": "access_restricted"},
+        {".tag": "operation_suppressed"},
+        {".tag": "team_folder"},
+        {".tag": "conflict", "conflict": {".tag": "file_ancestor"}},
+    ],
+    ids=lambda why: str(why[".tag"]),
+)
 async def test_a_folder_that_may_not_be_written_is_an_issue(
-    hass: HomeAssistant, dropbox_server: DropboxServer
+    hass: HomeAssistant, dropbox_server: DropboxServer, why: dict[str, Any]
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    refused = {".tag": "path", "reason": {".tag": "no_write_permission"}, "upload_session_id": ""}
+    refused = {".tag": "path", "reason": why, "upload_session_id": ""}
     dropbox_server.faults.add(
         Fault(FaultKind.STATUS, "files/upload", status=409, error=refused, times=None)
     )

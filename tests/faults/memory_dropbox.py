@@ -18,8 +18,7 @@ from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.content_hash import block_digests, content_hash
 from custom_components.dropbox_backup.dropbox_api.errors import (
     DropboxError,
-    NotFoundError,
-    RefusedError,
+    refusal,
 )
 from custom_components.dropbox_backup.dropbox_api.transport import Sending
 from custom_components.dropbox_backup.dropbox_api.types import (
@@ -189,7 +188,7 @@ class MemoryClient(DropboxClient):
         with self._power.call():
             file = self._dropbox.files.get(_name(path).lower())
             if file is None:
-                raise NotFoundError("path/not_found")
+                raise refusal(["path", "not_found"])
             return file.metadata()
 
     @override
@@ -197,9 +196,9 @@ class MemoryClient(DropboxClient):
         with self._power.call():
             file = self._dropbox.files.get(_name(path).lower())
             if file is None:
-                raise NotFoundError("path_lookup/not_found")
+                raise refusal(["path_lookup", "not_found"])
             if file.rev != rev:
-                raise RefusedError("path_write/conflict/file")
+                raise refusal(["path_write", "conflict", "file"])
             self._dropbox.on_delete(file)
             self._dropbox.remove(file.name)
 
@@ -264,21 +263,21 @@ class MemoryClient(DropboxClient):
         parts = self._parts_of(session.session_id)
         data = b"".join(parts[offset] for offset in sorted(parts))
         if len(data) != session.size:
-            raise RefusedError("concurrent_session_missing_data")
+            raise refusal(["concurrent_session_missing_data"])
         result = self._commit(data, session.commit)
         del self._dropbox.sessions[session.session_id]
         return result
 
     def _parts_of(self, session_id: str) -> dict[int, bytes]:
         if session_id not in self._dropbox.sessions:
-            raise NotFoundError("lookup_failed/not_found")
+            raise refusal(["lookup_failed", "not_found"])
         return self._dropbox.sessions[session_id]
 
     def _commit(self, data: bytes, commit: UploadCommit) -> File:
         name = _name(commit.path)
         there = self._dropbox.files.get(name.lower())
         if (there.rev if there else None) != commit.replaces:
-            raise RefusedError("path/conflict/file")
+            raise refusal(["path", "conflict", "file"])
         file = self._dropbox.put(name, data, commit.client_modified)
         self._dropbox.on_upload(file)
         return file.metadata()
@@ -291,7 +290,7 @@ class MemoryClient(DropboxClient):
         with self._power.call():
             file = self._dropbox.revisions.get(path.removeprefix("rev:"))
             if file is None:
-                raise NotFoundError("path/not_found")
+                raise refusal(["path", "not_found"])
         yield file.metadata(), _Stream(file.data[start:end])
 
 

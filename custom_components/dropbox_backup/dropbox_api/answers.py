@@ -89,25 +89,25 @@ def _judge(response: aiohttp.ClientResponse, text: str) -> DropboxError:
         case 401 | 403 if not reason and request_id is None:
             return UnreachableError(f"unexpected answer with status {response.status}")
         case 401:
-            return SignInError(reason or "the sign-in was refused", request_id)
+            return SignInError(reason or "the sign-in was refused", request_id, tags=tags)
         case 403:
-            return RefusedError(reason or "access denied", request_id)
+            return RefusedError(reason or "access denied", request_id, tags=tags)
         case 409 if reason:
             return refusal(tags, request_id)
         case 416:
             return RefusedError("range/not_satisfiable", request_id)
         case 422:
-            return RefusedError(f"path_root/{reason}", request_id)
+            return RefusedError(f"path_root/{reason}", request_id, tags=tags)
         case 429:
-            return RateLimitedError(
-                reason or "too_many_requests", request_id, _retry_after(response, answer)
-            )
+            wait = _retry_after(response, answer)
+            return RateLimitedError(reason or "too_many_requests", request_id, wait, tags=tags)
         # Dropbox tells in plain text what is wrong with the request. A page of somebody's proxy is
         # not Dropbox's.
         case 400 if request_id is not None:
             # An app that lost a permission is told so in plain text only.
             if scope := _REQUIRED_SCOPE.search(text):
-                return SignInError(f"missing_scope/{scope[1]}", request_id)
+                tags = ["missing_scope", scope[1]]
+                return SignInError("/".join(tags), request_id, tags=tags)
             return RefusedError(_one_line(text) or "bad request", request_id)
         case status:
             return UnreachableError(f"unexpected answer with status {status}", request_id)

@@ -188,8 +188,7 @@ class Caller:
                     yield response
                     return
             except SignInError as err:
-                expired = err.reason in {"expired_access_token", "invalid_access_token"}
-                if not (expired and renewals_left) or token == refused:
+                if not (err.is_token_expired and renewals_left) or token == refused:
                     raise
                 refused = token
 

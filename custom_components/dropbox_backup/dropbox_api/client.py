@@ -10,6 +10,7 @@ from . import convert
 from .answers import NOT_DROPBOXS, decode
 from .calls import Caller
 from .errors import (
+    ConflictError,
     DropboxError,
     NotFoundError,
     RangeIgnoredError,
@@ -102,8 +103,8 @@ class DropboxClient(Caller):
         arg = files.CreateFolderArg(path=path, autorename=False)
         try:
             await self._call("files", files.create_folder_v2, arg, convert.nothing, writes=True)
-        except RefusedError as err:
-            if err.reason != "path/conflict/folder":
+        except ConflictError as err:
+            if not err.has("folder"):
                 raise
 
     async def delete(self, path: str, rev: str) -> None:
@@ -208,9 +209,9 @@ class DropboxClient(Caller):
         except RefusedError as err:
             # The answer to an earlier try was lost: that one brought the chunk. Should it not have,
             # the commit fails on the hole (`concurrent_session_missing_data`).
-            had_arrived = {"closed", "incorrect_offset", "concurrent_session_invalid_offset"}
+            had_arrived = err.has("closed", "incorrect_offset", "concurrent_session_invalid_offset")
             lost = any(isinstance(failure, UnreachableError) for failure in tried)
-            if not (lost and err.reason in had_arrived):
+            if not (lost and had_arrived):
                 raise
 
     async def upload_session_finish(self, session: ClosedSession) -> File:

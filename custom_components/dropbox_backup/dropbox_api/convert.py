@@ -136,7 +136,7 @@ def finished(result: Sdk) -> list[File | DropboxError]:
 
 def _finished(one: Sdk) -> File | DropboxError:
     if not one.is_success():
-        return refusal(_tags(one), None)
+        return refusal(_tags(one))
     return untrusted.or_none(file, one.get_success()) or UnreachableError(NOT_DROPBOXS)
 
 

@@ -13,16 +13,24 @@ class DropboxError(Exception):
     """Base of all errors of this package. Never carries a token, an account id or an e-mail
     address.
 
-    `reason` is Dropbox's own error as a path of tags (`path/insufficient_space`) or a short English
-    text; `request_id` is what Dropbox's support asks for.
+    `tags` is Dropbox's own error, from the outermost to the innermost: `path`, `conflict`, `file`.
+    `reason` is the same, or a short English text where Dropbox gave no tags: to be shown, not to be
+    searched. `request_id` is what Dropbox's support asks for.
     """
 
-    def __init__(self, reason: str, request_id: str | None = None) -> None:
+    def __init__(
+        self, reason: str, request_id: str | None = None, *, tags: Sequence[str] = ()
+    ) -> None:
         """Keep Dropbox's reason and the id of the request."""
         reason = presentable(reason[:_LONGEST_REASON])
         super().__init__(reason)
         self.reason = reason
+        self.tags = tuple(tags)
         self.request_id = presentable(request_id[:_LONGEST_REASON]) if request_id else None
+
+    def has(self, *tags: str) -> bool:
+        """Tell whether any of these is among Dropbox's tags."""
+        return not set(tags).isdisjoint(self.tags)
 
     @override
     def __str__(self) -> str:
@@ -37,8 +45,15 @@ class SignInError(DropboxError):
     @property
     def missing_scope(self) -> str | None:
         """The permission that is missing, such as `files.content.write`, if that is the trouble."""
-        kind, _, scope = self.reason.partition("/")
-        return scope if kind == "missing_scope" else None
+        match self.tags:
+            case ("missing_scope", scope, *_):
+                return scope
+        return None
+
+    @property
+    def is_token_expired(self) -> bool:
+        """Whether a new access token may help."""
+        return self.has("expired_access_token", "invalid_access_token")
 
 
 class NotFoundError(DropboxError):
@@ -59,16 +74,21 @@ class RateLimitedError(DropboxError):
     """
 
     def __init__(
-        self, reason: str, request_id: str | None = None, retry_after: float | None = None
+        self,
+        reason: str,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        *,
+        tags: Sequence[str] = (),
     ) -> None:
         """Keep the seconds to wait as well."""
-        super().__init__(reason, request_id)
+        super().__init__(reason, request_id, tags=tags)
         self.retry_after = retry_after
 
     @property
     def concerns_writes(self) -> bool:
         """Whether others were writing at the same time: reading is allowed."""
-        return self.reason.endswith("too_many_write_operations")
+        return self.has(_TOO_MANY_WRITES)
 
 
 class UnreachableError(DropboxError):
@@ -82,9 +102,25 @@ class RangeIgnoredError(UnreachableError):
 
 
 class RefusedError(DropboxError):
-    """Dropbox refuses this request and will go on refusing it: a conflict, a bad path, no write
-    permission.
+    """Dropbox refuses this request and will go on refusing it: see also the kinds of it."""
+
+
+class ConflictError(RefusedError):
+    """Something else lies at that path, or another revision of the file."""
+
+
+class BadNameError(RefusedError):
+    """Dropbox allows no such name."""
+
+
+class NotWritableError(RefusedError):
+    """Nothing can be written there: no permission, somebody else's folder, or what only looks like
+    one.
     """
+
+
+class FileAsFolderError(NotWritableError):
+    """A file lies where a folder of the path should be."""
 
 
 class CorruptError(DropboxError):
@@ -101,15 +137,34 @@ class StoppedError(Exception):
         super().__init__("uploads are stopped")
 
 
-def refusal(tags: Sequence[str], request_id: str | None) -> DropboxError:
+_TOO_MANY_WRITES = "too_many_write_operations"
+# What a route refuses, by a tag anywhere in its error. The first that fits counts:
+# https://www.dropbox.com/developers/documentation/http/documentation#files-upload (`WriteError`)
+_KINDS: tuple[tuple[type[DropboxError], frozenset[str]], ...] = (
+    (RateLimitedError, frozenset({_TOO_MANY_WRITES})),
+    (CursorResetError, frozenset({"reset"})),
+    (NotFoundError, frozenset({"not_found"})),
+    (
+        FullError,
+        frozenset(
+            f"{whose}{what}"
+            for whose in ("", "team_folder_", "member_folder_")
+            for what in ("insufficient_space", "insufficient_quota")
+        ),
+    ),
+    (BadNameError, frozenset({"malformed_path", "disallowed_name"})),
+    (FileAsFolderError, frozenset({"file_ancestor"})),
+    (ConflictError, frozenset({"conflict"})),
+    (
+        NotWritableError,
+        frozenset(
+            {"no_write_permission", "access_restricted", "operation_suppressed", "team_folder"}
+        ),
+    ),
+)
+
+
+def refusal(tags: Sequence[str], request_id: str | None = None) -> DropboxError:
     """Return the error for what a route refused, from Dropbox's tags (`path`, `not_found`)."""
-    reason = "/".join(tags)
-    if tags[-1] == "too_many_write_operations":
-        return RateLimitedError(reason, request_id)
-    if tags[-1] == "reset":
-        return CursorResetError(reason, request_id)
-    if tags[-1] == "not_found":
-        return NotFoundError(reason, request_id)
-    if tags[-1].endswith(("insufficient_space", "insufficient_quota")):
-        return FullError(reason, request_id)
-    return RefusedError(reason, request_id)
+    kind = next((kind for kind, names in _KINDS if not names.isdisjoint(tags)), RefusedError)
+    return kind("/".join(tags), request_id, tags=tags)

@@ -80,7 +80,7 @@ class UploadCommit:
     """What a finished upload becomes: a new file at `path`, or a new revision of the one with
     revision `replaces`. `client_modified` is the date to be shown; Dropbox keeps whole seconds.
 
-    Never renamed and never overwriting anything else: a conflict is a `RefusedError`.
+    Never renamed and never overwriting anything else: a conflict is a `ConflictError`.
     """
 
     path: str

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 import logging
 
-from ..dropbox_api.errors import RefusedError
+from ..dropbox_api.errors import ConflictError, RefusedError
 from ..dropbox_api.threads import in_thread
 from .decide.consent import Answer, Revision, decide, revision_of
 from .decide.file_names import is_our_name
@@ -215,9 +215,7 @@ class Pruner:
                     continue
                 try:
                     await self._delete(one, reason)
-                except RefusedError as err:
-                    if "conflict" not in err.reason:
-                        raise
+                except ConflictError as err:
                     # Another file has taken its place since the listing: judged next time.
                     _LOGGER.info("%s was replaced, and is not deleted: %s", one.file.name, err)
                 else:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, Protocol, override
 
-from custom_components.dropbox_backup.dropbox_api.errors import CursorResetError, NotFoundError
+from custom_components.dropbox_backup.dropbox_api.errors import refusal
 from custom_components.dropbox_backup.dropbox_api.types import (
     Entry,
     File,
@@ -136,16 +136,16 @@ class StormyClient(MemoryClient):
     @override
     async def list_folder(self, path: str) -> Page:
         if not self._stormy.there:
-            raise NotFoundError("path/not_found")
+            raise refusal(["path", "not_found"])
         return self._stormy.page_after({})
 
     @override
     async def list_folder_continue(self, cursor: str) -> Page:
         if self._stormy.reset:
             self._stormy.reset = False
-            raise CursorResetError("reset")
+            raise refusal(["reset"])
         if not self._stormy.there:
-            raise NotFoundError("path/not_found")
+            raise refusal(["path", "not_found"])
         return self._stormy.page_after(self._stormy.cursors[int(cursor)])
 
     @override

@@ -97,7 +97,7 @@ class ChunkSend:
             try:
                 return await send()
             except RefusedError as err:
-                if err.reason != "content_hash_mismatch":
+                if not err.has("content_hash_mismatch"):
                     raise
                 if last_try:
                     raise CorruptError(

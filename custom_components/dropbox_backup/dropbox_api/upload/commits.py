@@ -21,6 +21,17 @@ _LOGGER = logging.getLogger(__name__)
 
 # Dropbox's own limit for one call.
 _LARGEST_BATCH = 1000
+# Why a session becomes no file, as Dropbox says it when it is to be finished: it is gone, or lacks
+# something.
+# https://www.dropbox.com/developers/documentation/http/documentation#files-upload_session-finish
+_SESSION_IS_OF_NO_USE = (
+    "lookup_failed",
+    "concurrent_session_data_not_allowed",
+    "concurrent_session_invalid_data_size",
+    "concurrent_session_invalid_offset",
+    "concurrent_session_missing_data",
+    "concurrent_session_not_closed",
+)
 
 
 class SessionLostError(Exception):
@@ -68,7 +79,7 @@ class Committer:
             try:
                 return await already_there(client, session.commit, expected, err)
             except (NotFoundError, RefusedError) as conflict:
-                if err.reason.startswith("lookup_failed") or "concurrent_session" in err.reason:
+                if err.has(*_SESSION_IS_OF_NO_USE):
                     raise SessionLostError from err
                 raise conflict from None
         return await verified(client, session.commit, metadata, expected)

@@ -280,14 +280,14 @@ class SessionUpload:
 
         Raises the error, or `SessionLostError`, if not.
         """
-        if err.reason == "closed":
+        if err.has("closed"):
             # An earlier try, or an earlier run that could take no note, closed it.
             if close or self._earlier:
                 return
             # Or the closing chunk closes already when it begins: not documented.
             self._limits.closes_early = False
             raise SessionLostError from err
-        if err.reason != "concurrent_session_invalid_offset" or not self._earlier:
+        if not err.has("concurrent_session_invalid_offset") or not self._earlier:
             raise err
 
 

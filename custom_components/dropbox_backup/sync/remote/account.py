@@ -15,10 +15,13 @@ from ...const import SCOPES
 from ...dropbox_api.client import DropboxClient
 from ...dropbox_api.download import download
 from ...dropbox_api.errors import (
+    BadNameError,
+    ConflictError,
     DropboxError,
+    FileAsFolderError,
     FullError,
+    NotWritableError,
     RateLimitedError,
-    RefusedError,
     SignInError,
     UnreachableError,
 )
@@ -45,9 +48,6 @@ _TEST_SIZE = 1024
 _LONGEST_NAME = 255
 # Control characters, and halves of surrogates: they can't even be sent.
 _NEVER_IN_NAMES = {"Cc", "Cs"}
-_BAD_NAME = {"malformed_path", "disallowed_name"}
-_FILE_IN_PLACE = {"path/conflict/file", "path/conflict/file_ancestor"}
-_NOT_WRITABLE = {"no_write_permission", "operation_suppressed", "team_folder"}
 
 
 class Obstacle(StrEnum):
@@ -242,22 +242,14 @@ def _obstacle_of(err: DropboxError) -> Obstacle:
             return Obstacle.RATE_LIMITED
         case FullError():
             return Obstacle.FULL
-        case RefusedError():
-            return _obstacle_named(err.reason)
+        case BadNameError():
+            return Obstacle.NAME_REFUSED
+        case ConflictError() | FileAsFolderError():
+            return Obstacle.FILE_IN_PLACE
+        case NotWritableError():
+            return Obstacle.NOT_WRITABLE
         case _:
             return Obstacle.UNEXPECTED
-
-
-def _obstacle_named(reason: str) -> Obstacle:
-    """Return what Dropbox's refusal, a path of tags, is about."""
-    tags = set(reason.split("/"))
-    if tags & _BAD_NAME:
-        return Obstacle.NAME_REFUSED
-    if reason in _FILE_IN_PLACE:
-        return Obstacle.FILE_IN_PLACE
-    if tags & _NOT_WRITABLE:
-        return Obstacle.NOT_WRITABLE
-    return Obstacle.UNEXPECTED
 
 
 async def ask_space(client: DropboxClient) -> Space | None:

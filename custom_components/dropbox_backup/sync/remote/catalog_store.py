@@ -8,7 +8,7 @@ import logging
 from ...dropbox_api.client import DropboxClient
 from ...dropbox_api.content_hash import block_digests, content_hash
 from ...dropbox_api.download import read_range
-from ...dropbox_api.errors import DropboxError, NotFoundError, RefusedError
+from ...dropbox_api.errors import ConflictError, DropboxError, NotFoundError
 from ...dropbox_api.threads import in_thread
 from ...dropbox_api.types import UploadCommit
 from ..decide.file_names import CATALOG_NAME
@@ -164,8 +164,8 @@ class CatalogStore:
         commit = UploadCommit(self._files.path_of(CATALOG_NAME), replaces=self.rev)
         try:
             file = await self._client.upload(data, commit, expected)
-        except RefusedError as err:
-            if must or "conflict" not in err.reason:
+        except ConflictError:
+            if must:
                 raise
             return False
         self.rev = file.rev

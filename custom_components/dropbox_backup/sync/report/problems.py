@@ -8,21 +8,13 @@ from homeassistant.components.backup import BackupAgentError
 from ...dropbox_api.errors import (
     CorruptError,
     FullError,
+    NotWritableError,
     RateLimitedError,
-    RefusedError,
     SignInError,
     UnreachableError,
 )
 from .alarm import size_text
 from .state import Problem, ProblemKind
-
-# Dropbox's reasons why a folder can't be written to.
-_NOT_WRITABLE = (
-    "no_write_permission",
-    "access_restricted",
-    "team_folder",
-    "conflict/file_ancestor",
-)
 
 
 class LocationAwayError(BackupAgentError):
@@ -42,7 +34,7 @@ def problem_of(err: Exception) -> Problem:
             return Problem(ProblemKind.FULL, f"There is no room left in your Dropbox: {err}")
         case CorruptError():
             return Problem(ProblemKind.VERIFICATION_FAILED, text_of(err))
-        case RefusedError() if err.reason.endswith(_NOT_WRITABLE):
+        case NotWritableError():
             return Problem(ProblemKind.NOT_WRITABLE, f"The backup folder is not writable: {err}")
         case UnreachableError() | RateLimitedError():
             return Problem(ProblemKind.UNREACHABLE, f"Dropbox can't be reached: {err}")

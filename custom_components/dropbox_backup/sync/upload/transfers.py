@@ -14,7 +14,7 @@ from homeassistant.util import dt as dt_util
 
 from ...dropbox_api.client import DropboxClient
 from ...dropbox_api.content_hash import content_hash
-from ...dropbox_api.errors import DropboxError, NotFoundError, RefusedError
+from ...dropbox_api.errors import ConflictError, DropboxError, NotFoundError, RefusedError
 from ...dropbox_api.types import File, UploadCommit
 from ...dropbox_api.upload.source import digests_of
 from ...dropbox_api.upload.upload import Source, UploadLimits, upload
@@ -285,8 +285,8 @@ class Transfers:
                     on_session=notes.keep_session,
                     on_expected=notes.expect,
                 )
-            except RefusedError as err:
-                if not _is_taken(err) or len(taken) == _TRIES_OF_NAMES:
+            except ConflictError:
+                if len(taken) == _TRIES_OF_NAMES:
                     raise
             # Something lies there that no listing has told of.
             await self._folder.look(name, patience)
@@ -325,11 +325,6 @@ class Transfers:
         if transfer.unwanted:
             raise DeletedMeanwhileError
         return remote
-
-
-def _is_taken(err: RefusedError) -> bool:
-    """Tell whether something else lies in the place of the file."""
-    return err.reason.endswith(("conflict/file", "conflict/folder"))
 
 
 def _tell_unwritten(err: DropboxError) -> None:
