@@ -21,7 +21,7 @@ import probatio as vol
 from probatio.humanize import humanize_error
 import yaml
 
-from scripts.lib import claims, texts_in_code
+from scripts.lib import arrows, claims, texts_in_code
 from scripts.lib.schemas import (
     ACTION_KINDS,
     ENGLISH,
@@ -264,6 +264,11 @@ def brand_problems(integration: Integration) -> Problems:
             yield f"brand/{name} has {found[0]} x {found[1]} pixels, not {size} x {size}"
 
 
+def arrow_problems(integration: Integration) -> Problems:
+    """Yield imports that point the wrong way between the folders of the code."""
+    yield from arrows.problems(integration.folder)
+
+
 # Rules whose answer "done" can be proven wrong.
 CLAIMS: dict[str, Callable[[Integration], Problems]] = {
     "exception-translations": lambda one: claims.untranslated_exceptions(one.folder),
@@ -281,6 +286,7 @@ CHECKS: tuple[Callable[[Integration], Problems], ...] = (
     icon_problems,
     quality_scale_problems,
     brand_problems,
+    arrow_problems,
 )
 
 

@@ -134,6 +134,7 @@ def code(name: str, text: str) -> Callable[[Path], None]:
     """Return what adds a line to a file of the integration."""
 
     def apply(folder: Path) -> None:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         with (folder / name).open("a") as file:
             file.write(text + "\n")
 
@@ -261,6 +262,39 @@ def press():
         (
             code("services.py", 'x = f(translation_key="too_big" if big else "too_small")'),
             "no text too_small",
+        ),
+        (
+            code("dropbox_api/calls.py", "from ..sync.decide.plan import Plan"),
+            "dropbox_api/calls.py:1: dropbox_api may not import from sync.decide",
+        ),
+        (
+            code("dropbox_api/upload/source.py", "import homeassistant.core"),
+            "dropbox_api may not import homeassistant",
+        ),
+        (
+            code("sync/decide/plan.py", "from ..remote import folder"),
+            "sync.decide may not import from sync.remote",
+        ),
+        (
+            code("sync/decide/plan.py", "from pathlib import Path"),
+            "sync.decide may not import pathlib",
+        ),
+        (
+            code("sync/engine.py", "from ..sensor import DESCRIPTION"),
+            "sync may not import from the faces (sensor)",
+        ),
+        (
+            code("sync/engine.py", "from homeassistant.helpers import selector"),
+            "sync may not import homeassistant.helpers.selector",
+        ),
+        (code("untrusted.py", "from .const import DOMAIN"), "untrusted is for all"),
+        (code("sync/new/one.py", "from .other import X"), "does not say what sync.new may import"),
+        (
+            lambda folder: (
+                code("sync/one.py", "from . import two")(folder),
+                code("sync/two.py", "from .one import One")(folder),
+            ),
+            "imports in a circle: sync.one -> sync.two -> sync.one",
         ),
     ],
 )
