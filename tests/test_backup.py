@@ -22,6 +22,7 @@ from homeassistant.components.backup.manager import BackupManagerState
 from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntryState
 from homeassistant.const import MAJOR_VERSION, MINOR_VERSION
 from homeassistant.core import HomeAssistant, ServiceCall
+from homeassistant.helpers.aiohttp_client import async_get_clientsession
 from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import (
@@ -291,7 +292,7 @@ async def test_two_uploads_of_one_backup_at_once_are_one(
         async def stream() -> AsyncBytes:
             return AsyncBytes(path.read_bytes())
 
-        await engine_of(entry).uploader.upload_for_home_assistant(made, stream, lambda _: None)
+        await engine_of(entry).upload_for_home_assistant(made, stream, lambda _: None)
 
     await asyncio.gather(upload(), upload())
 
@@ -690,7 +691,7 @@ async def test_a_download_that_is_given_up_lets_go_of_dropbox(
     agent: BackupAgent = async_get_manager(hass).backup_agents[dropbox]
     stream = await agent.async_download_backup(backup_id)
     assert len(await anext(aiter(stream))) < len(the_archive(dropbox_server))
-    connections = engine_of(entry)._client._session.connector
+    connections = async_get_clientsession(hass).connector
     assert connections is not None
     assert connections._acquired
 

@@ -19,6 +19,7 @@ from tests.world import (
     entity,
     let_it_have_failed_for_an_hour,
     make_backup,
+    notes_of,
     put_backup,
     set_up_entry,
     wait_until,
@@ -158,15 +159,15 @@ async def test_an_upload_that_moves_and_never_ends_is_a_problem_in_the_end(
     entry = await set_up_entry(hass, dropbox_server)
     dropbox_server.line = Line(upload_total=4 * MIB * 8 * 2)  # two chunks a second
     await make_backup(hass, size=24 * MIB)
-    results = engine_of(entry)._journal.notes.results
+    results = notes_of(entry).results
     await wait_until(lambda: results.last_moved)
     results.watching_since = dt_util.utcnow() - timedelta(days=30)
-    engine_of(entry).publisher.publish()
+    engine_of(entry).publish()
     assert problem(hass, entry).state == "off", "it has just begun"
 
     assert results.moving_since is not None
     results.moving_since -= timedelta(days=3)
-    engine_of(entry).publisher.publish()
+    engine_of(entry).publish()
     assert problem(hass, entry).attributes["kind"] == "upload_overdue"
     assert problem(hass, entry).attributes["detail"].endswith("under way, but takes too long")
 

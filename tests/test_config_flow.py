@@ -1296,7 +1296,7 @@ async def test_speed_and_hours_are_in_force_at_once_and_can_be_taken_back(
     assert done["type"] == "create_entry"
     await hass.async_block_till_done()
     assert entry.options == {**PLAIN_OPTIONS, **MANNERS}
-    policy = entry.runtime_data.engine.gate.policy
+    policy = entry.runtime_data.engine.policy
     assert policy.bytes_per_second == 937_500
     assert policy.hours == Hours(time(23), time(6, 30))
     assert policy.chunks_at_once == 3
@@ -1308,7 +1308,7 @@ async def test_speed_and_hours_are_in_force_at_once_and_can_be_taken_back(
     manners = {"speed_limit": 0, "chunks_at_once": 10}
     await person.sets_options(form, **PLAIN_OPTIONS, speed_and_hours=manners)
     await hass.async_block_till_done()
-    policy = entry.runtime_data.engine.gate.policy
+    policy = entry.runtime_data.engine.policy
     assert policy.bytes_per_second is None
     assert policy.hours is None
     assert policy.chunks_at_once is None, "the default gives way where memory is short"

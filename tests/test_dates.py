@@ -17,6 +17,7 @@ from tests.world import (
     engine_of,
     entity,
     make_backup,
+    notes_of,
     put_backup,
     put_local,
     set_up_entry,
@@ -93,8 +94,8 @@ async def test_a_backup_of_the_future_silences_no_alarm(
     engine = engine_of(entry)
     [future] = state_of(entry).backups
     assert future.backup.date == FUTURE, "what is shown is what the archive says"
-    engine._journal.notes.results.watching_since = dt_util.utcnow() - timedelta(days=30)
-    engine.publisher.publish()
+    notes_of(entry).results.watching_since = dt_util.utcnow() - timedelta(days=30)
+    engine.publish()
 
     assert entity(hass, entry, "binary_sensor", "problem").attributes["kind"] == "no_recent_backup"
 
@@ -105,10 +106,10 @@ async def test_what_was_noted_by_a_clock_of_the_future_is_taken_back(
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
     engine = engine_of(entry)
-    results = engine._journal.notes.results
+    results = notes_of(entry).results
     setattr(results, note, datetime.fromisoformat(FUTURE))
 
-    engine.publisher.publish()
+    engine.publish()
 
     assert getattr(results, note) <= dt_util.utcnow()
 
@@ -121,11 +122,11 @@ async def test_a_backup_that_did_not_get_there_is_told_after_a_clock_was_behind(
     await make_backup(hass, "Good")
     await wait_until_idle(hass, entry)
     engine = engine_of(entry)
-    engine._journal.notes.missed = Missed("Lost", dt_util.utcnow(), "no room")
+    notes_of(entry).missed = Missed("Lost", dt_util.utcnow(), "no room")
     with monkeypatch.context() as behind:
         behind.setattr(dt_util, "utcnow", lambda: datetime.fromisoformat("2000-01-01T00:00:00Z"))
-        engine.publisher.publish()
-    engine.publisher.publish()
+        engine.publish()
+    engine.publish()
 
     problem = entity(hass, entry, "binary_sensor", "problem")
     assert problem.attributes["kind"] == "upload_failed"

@@ -18,6 +18,7 @@ from tests.world import (
     engine_of,
     entity_id,
     make_backup,
+    notes_of,
     set_up_entry,
     state_of,
     tell,
@@ -52,7 +53,7 @@ async def test_uploads_and_deletions_are_events(
     await wait_until_idle(hass, entry)
     second = await make_backup(hass, "Second")
     await wait_until_idle(hass, entry)
-    await engine_of(entry).pruner.delete([BackupId(second.backup_id)])
+    await engine_of(entry).delete([BackupId(second.backup_id)], "asked for")
     await hass.async_block_till_done()
 
     told = [(one["event_type"], one["name"], one["reason"]) for one in seen]
@@ -116,18 +117,18 @@ async def test_a_backup_that_was_already_there_is_verified(
     entry = await set_up_entry(hass, dropbox_server)
     made = await make_backup(hass, "Nightly")
     await wait_until_idle(hass, entry)
-    [remote] = engine_of(entry).folder.backups
-    path = engine_of(entry).folder.path_of(remote.file.name)
-    catalog = engine_of(entry).folder.path_of("dropbox_backup_catalog.json")
+    [remote] = state_of(entry).backups
+    path = engine_of(entry).path_of(remote.file.name)
+    catalog = engine_of(entry).path_of("dropbox_backup_catalog.json")
     dropbox_server.account.files.delete(catalog)
-    engine_of(entry)._journal.notes.uploaded.clear()
+    notes_of(entry).uploaded.clear()
     seen = listen(hass, entity_id(hass, entry, "event", "backup"))
     await hass.config_entries.async_reload(entry.entry_id)
     await wait_until_idle(hass, entry)
 
     assert dropbox_server.account.files.exists(path)
     assert "verified" in {one.get("event_type") for one in seen}
-    [remote] = engine_of(entry).folder.backups
+    [remote] = state_of(entry).backups
     assert remote.verified
     assert remote.backup.backup_id == made.backup_id
 

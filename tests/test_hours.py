@@ -8,6 +8,7 @@ from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
+from custom_components.dropbox_backup.backup import agent_id_of
 from custom_components.dropbox_backup.const import (
     CONF_CHUNKS_AT_ONCE,
     CONF_HOURS_FROM,
@@ -15,6 +16,7 @@ from custom_components.dropbox_backup.const import (
     CONF_SPEED_LIMIT,
 )
 from custom_components.dropbox_backup.sync.decide.upload_window import Origin
+from custom_components.dropbox_backup.sync.upload.gate import Gate
 from tests.dropbox_server import DropboxServer, Line
 from tests.world import (
     APPEND,
@@ -25,6 +27,7 @@ from tests.world import (
     engine_of,
     entity,
     entity_id,
+    journal_of,
     make_backup,
     set_up_entry,
     state_of,
@@ -171,7 +174,8 @@ async def test_a_speed_limit_holds_for_all_uploads_together_and_after_a_change_o
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server, options={CONF_SPEED_LIMIT: 32})
-    gate = engine_of(entry).gate
+    policy = engine_of(entry).policy
+    gate = Gate(hass, journal_of(entry), policy, agent_id_of(entry), lambda _: None)
     speed = gate.limits_of(Origin.WORKER).speed
     assert all(gate.limits_of(origin).speed is speed for origin in Origin)
     assert all(
@@ -187,4 +191,4 @@ async def test_a_speed_limit_holds_for_all_uploads_together_and_after_a_change_o
     await hass.async_block_till_done()
     await wait_until_idle(hass, entry)
     assert speed.bytes_per_second == 62_500
-    assert engine_of(entry).gate.limits_of(Origin.HOME_ASSISTANT).speed is speed
+    assert gate.limits_of(Origin.HOME_ASSISTANT).speed is speed

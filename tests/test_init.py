@@ -26,7 +26,7 @@ from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntr
 from custom_components.dropbox_backup.dropbox_api import calls
 from custom_components.dropbox_backup.sync.report.state import Status
 from custom_components.dropbox_backup.sync.storage.account_notes import notes_name
-from custom_components.dropbox_backup.sync.storage.journal import _JOURNALS
+from custom_components.dropbox_backup.sync.storage.journal import JOURNALS
 from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
 from tests.world import (
     MANUAL,
@@ -317,7 +317,7 @@ async def test_an_account_that_is_added_again_knows_what_was_deleted_on_purpose(
     await hass.config_entries.async_remove(entry.entry_id)
     await hass.async_block_till_done()
     if restarted:
-        hass.data[_JOURNALS].clear()
+        hass.data[JOURNALS].clear()
 
     again = await set_up_entry(hass, dropbox_server)
     assert archives(dropbox_server) == []

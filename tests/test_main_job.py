@@ -35,6 +35,7 @@ from tests.world import (
     archives,
     engine_of,
     entity,
+    journal_of,
     local_backups,
     local_path,
     make_backup,
@@ -158,7 +159,7 @@ async def test_what_the_user_deleted_from_dropbox_stays_deleted(
     entry = await set_up_entry(hass, dropbox_server)
     made = await make_backup(hass)
     await wait_until_idle(hass, entry)
-    await engine_of(entry).pruner.delete([BackupId(made.backup_id)])
+    await engine_of(entry).delete([BackupId(made.backup_id)], "asked for")
     await hass.config_entries.async_reload(entry.entry_id)
     await wait_until_idle(hass, entry)
     assert archives(dropbox_server) == []
@@ -384,7 +385,7 @@ async def test_an_upload_writes_nothing_into_a_storage_that_is_being_packed(
 ) -> None:
     """Home Assistant gives a backup up when a file vanishes that it has just seen."""
     entry = await set_up_entry(hass, dropbox_server)
-    journal = engine_of(entry)._journal
+    journal = journal_of(entry)
     written = storage_key(entry)
     await async_get_manager(hass).async_pre_backup_actions()
     journal.notes.dismissed.add(BackupId("x"))

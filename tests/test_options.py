@@ -223,7 +223,7 @@ async def test_a_lower_number_to_keep_deletes_at_once_but_asks_when_that_is_much
         await wait_until_idle(hass, entry)
         assert len(archives(dropbox_server)) == there
         assert state_of(entry).unconfirmed
-        shown = engine_of(entry).pruner.answer_about(state_of(entry).unconfirmed)
+        shown = engine_of(entry).unconfirmed
 
         # The question goes with the rule that it was about, also if Dropbox is away meanwhile.
         engine_of(entry).pause_uploads()
@@ -261,4 +261,4 @@ async def test_options_that_are_saved_while_the_account_is_not_loaded_hold_later
     await hass.async_block_till_done()
     assert entry.state is ConfigEntryState.NOT_LOADED
     await start_again(hass, entry)
-    assert engine_of(entry).gate.policy.check_interval == timedelta(hours=2)
+    assert engine_of(entry).policy.check_interval == timedelta(hours=2)

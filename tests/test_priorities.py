@@ -29,6 +29,7 @@ from tests.world import (
     ask,
     engine_of,
     make_backup,
+    notes_of,
     problem_of,
     set_up_entry,
     state_of,
@@ -347,7 +348,7 @@ async def test_what_was_asked_for_survives_a_reload_in_the_middle(
     dropbox_server.line = type(SLOW)()
     await wait_until(lambda: in_dropbox(entry) == {"Wanted"})
     await wait_until_idle(hass, entry)
-    notes = engine_of(entry)._journal.notes
+    notes = notes_of(entry)
     assert notes.wanted == set()
     assert not notes.everything_wanted
 

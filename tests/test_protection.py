@@ -27,6 +27,7 @@ from tests.world import (
     put_backup,
     put_local,
     set_up_entry,
+    state_of,
     the_archive,
     use_key,
     wait_until_idle,
@@ -103,7 +104,7 @@ async def test_what_is_told_is_what_the_bytes_are(
     newest = hass.states.get("sensor.dropbox_ada_example_last_backup")
     assert newest is not None
     assert newest.attributes["encrypted"] == told
-    [shown] = engine_of(entry).folder.backups
+    [shown] = state_of(entry).backups
     flag = Protection(told).as_flag
     assert shown.backup.protected == (flagged if flag is None else flag)
 
@@ -114,7 +115,7 @@ async def test_what_others_uploaded_is_unknown(
     put_backup(dropbox_server, "Theirs")
     entry = await set_up_entry(hass, dropbox_server)
     await wait_until_idle(hass, entry)
-    [shown] = engine_of(entry).folder.backups
+    [shown] = state_of(entry).backups
     assert shown.protection is Protection.UNKNOWN
 
 
@@ -147,5 +148,5 @@ async def test_what_others_uploaded_is_known_once_it_was_compared_with_what_lies
     [listed] = (await ask(hass, "list_backups"))["backups"]
     assert listed["verified"]
     assert listed["encrypted"] == told
-    [shown] = engine_of(entry).folder.backups
+    [shown] = state_of(entry).backups
     assert shown.backup.protected == Protection(told).as_flag

@@ -1,5 +1,6 @@
 """Repair issues appear when a person is needed, help, and go away by themselves."""
 
+from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
@@ -14,15 +15,18 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER, DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
+from custom_components.dropbox_backup.dropbox_api.errors import FullError
 from custom_components.dropbox_backup.sync.report.alarm import size_text
-from custom_components.dropbox_backup.sync.report.state import Problem, ProblemKind
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.world import (
+    MANUAL,
     MIB,
     archives,
     engine_of,
     entity,
+    local_path,
     make_backup,
+    notes_of,
     put_backup,
     set_up_entry,
     state_of,
@@ -271,7 +275,7 @@ async def test_what_the_user_keeps_stays_without_another_question(
     assert not issues(hass)
     names = [one.backup.name for one in state_of(entry).backups]
     assert names == ["Night 1", *(f"Old {n}" for n in range(4, -1, -1))], "nights are pruned"
-    reasons = {verdict.reason for verdict in await engine_of(entry).pruner.judge()}
+    reasons = {verdict.reason for verdict in await engine_of(entry).judge()}
     assert reasons == {"one of the newest 1", "you chose to keep it"}
 
     hass.config_entries.async_update_entry(entry, options={CONF_KEEP: 2})
@@ -323,7 +327,7 @@ async def test_the_progress_of_an_upload_does_not_touch_the_issues(
     events: list[Event[Any]] = async_capture_events(hass, "repairs_issue_registry_updated")
 
     for _ in range(10):
-        engine_of(entry).publisher.progressed(())
+        engine_of(entry).publish()
 
     assert not events
 
@@ -354,9 +358,9 @@ async def test_uploads_that_were_paused_for_too_long_go_on_when_the_user_agrees(
     await wait_until_idle(hass, entry)
     assert not issues(hass), "a short pause is nobody's business"
 
-    notes = engine._journal.notes
+    notes = notes_of(entry)
     notes.results.watching_since = dt_util.utcnow() - timedelta(days=4)
-    engine.publisher.publish()
+    engine.publish()
 
     issue_id = f"uploads_paused_{entry.entry_id}"
     assert set(issues(hass)) == {issue_id}
@@ -379,10 +383,21 @@ async def test_an_upload_that_outlives_its_entry_tells_no_old_news(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
     """Home Assistant goes on with its upload when the options change, or the entry is removed."""
-    entry = await set_up_entry(hass, dropbox_server)
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
+    made = await make_backup(hass)
+    content = local_path(hass, made).read_bytes()
     await wait_until_idle(hass, entry)
     outlived = engine_of(entry)
     await hass.config_entries.async_remove(entry.entry_id)
-    outlived.publisher.take_problem(Problem(ProblemKind.FULL, "no room"))
+    dropbox_server.account.quota = dropbox_server.account.used
+
+    async def stream() -> AsyncIterator[bytes]:
+        async def pieces() -> AsyncGenerator[bytes]:
+            yield content
+
+        return pieces()
+
+    with pytest.raises(FullError):
+        await outlived.upload_for_home_assistant(made, stream, lambda _: None)
     await hass.async_block_till_done()
     assert issues(hass) == {}

@@ -24,6 +24,7 @@ from tests.world import (
     entity,
     entity_id,
     make_backup,
+    notes_of,
     put_backup,
     set_up_entry,
     tell,
@@ -326,9 +327,9 @@ async def test_the_status_is_never_up_to_date_beside_a_problem(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    notes = engine_of(entry)._journal.notes
+    notes = notes_of(entry)
     notes.results.watching_since = dt_util.utcnow() - timedelta(days=4)
-    engine_of(entry).publisher.publish()
+    engine_of(entry).publish()
 
     problem = entity(hass, entry, "binary_sensor", "problem")
     assert problem.attributes["kind"] == "no_recent_backup"
@@ -345,9 +346,9 @@ async def test_backups_that_nobody_asked_to_upload_are_not_said_to_be_missing(
     entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
     await make_backup(hass)
     await wait_until_idle(hass, entry)
-    notes = engine_of(entry)._journal.notes
+    notes = notes_of(entry)
     notes.results.watching_since = dt_util.utcnow() - timedelta(days=4)
-    engine_of(entry).publisher.publish()
+    engine_of(entry).publish()
 
     problem = entity(hass, entry, "binary_sensor", "problem")
     assert problem.attributes["kind"] == "automatic_upload_off"

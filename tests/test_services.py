@@ -19,6 +19,7 @@ from custom_components.dropbox_backup.const import (
     DOMAIN,
 )
 from custom_components.dropbox_backup.dropbox_api import calls
+from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
 from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
 from tests.world import (
     MANUAL,
@@ -378,8 +379,12 @@ async def test_delete_refuses_pinned_backups(
     entry = await set_up_entry(hass, dropbox_server)
     backup = await make_backup(hass, "Precious")
     await wait_until_idle(hass, entry)
-    (one,) = state_of(entry).backups
-    await engine_of(entry).folder.annotate(one.file, pinned=True)
+    catalog, files = engine_of(entry).path_of(CATALOG_NAME), dropbox_server.account.files
+    noted = files.read(catalog)
+    files.put(catalog, noted.replace(b'"pinned":false', b'"pinned":true'))
+    assert files.read(catalog) != noted
+    engine_of(entry).request("test")
+    await wait_until_idle(hass, entry)
 
     with pytest.raises(ServiceValidationError, match="Pinned backups are not deleted: Precious"):
         await tell(hass, "delete", backup_ids=[backup.backup_id])

@@ -44,6 +44,7 @@ from tests.world import (
     archives,
     engine_of,
     let_it_have_failed_for_an_hour,
+    notes_of,
     problem_of,
     put_backup,
     set_up_entry,
@@ -217,7 +218,7 @@ async def stopped_in_the_middle(
     backup = await supervisor.make_backup(
         Contents(addons=("core_ssh", "core_samba"), filling=9 * MIB)
     )
-    sessions = engine_of(entry)._journal.notes.sessions
+    sessions = notes_of(entry).sessions
     await wait_until(lambda: [one.arrived for one in sessions.values()] == [4])
     await shut_down(hass, entry)
     dropbox_server.faults.clear()
@@ -432,7 +433,7 @@ async def test_a_restart_of_supervisor_in_mid_upload_is_no_alarm_and_the_upload_
     entry = await set_up_entry(hass, dropbox_server, options={CONF_CHUNKS_AT_ONCE: 2})
     use_key(hass, password)
     told: list[str] = []
-    engine_of(entry).publisher.subscribe(lambda event: told.append(event.kind))
+    engine_of(entry).subscribe(lambda event: told.append(event.kind))
     dropbox_server.line = Line(upload_total=4 * MIB * 8)  # a chunk a second
     making = asyncio.create_task(supervisor.make_backup(Contents(filling=16 * MIB)))
     await wait_until(lambda: dropbox_server.log.count(APPEND) > 1)
@@ -728,7 +729,7 @@ async def test_what_the_user_deleted_from_dropbox_stays_deleted_when_supervisor_
     entry = await set_up_entry(hass, dropbox_server)
     backup = await supervisor.make_backup(Contents())
     await wait_until_idle(hass, entry)
-    await engine_of(entry).pruner.delete([BackupId(backup.slug)])
+    await engine_of(entry).delete([BackupId(backup.slug)], "asked for")
 
     away = Fault("backups")
     supervisor.faults.append(away)
@@ -761,7 +762,7 @@ async def test_what_is_asked_for_outlives_a_supervisor_that_falls_silent_during_
     entry = await set_up_entry(hass, dropbox_server)
     wanted = await supervisor.make_backup(Contents())
     await wait_until_idle(hass, entry)
-    await engine_of(entry).pruner.delete([BackupId(wanted.slug)])
+    await engine_of(entry).delete([BackupId(wanted.slug)], "asked for")
 
     upload = dropbox_server.faults.add(
         DropboxFault(FaultKind.STALL, "files/upload", seconds=60, times=1)

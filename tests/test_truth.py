@@ -40,6 +40,7 @@ from tests.world import (
     engine_of,
     local_path,
     make_backup,
+    notes_of,
     problem_of,
     set_up_entry,
     shut_down,
@@ -407,7 +408,7 @@ async def test_a_backup_is_read_on_after_a_restart_only_if_it_is_the_same(
     dropbox_server.faults.add(Fault(FaultKind.STALL, APPEND, skip=4, seconds=60, times=None))
     entry = await set_up_entry(hass, dropbox_server, options={CONF_CHUNKS_AT_ONCE: 1})
     made = await make_backup(hass, size=6 * 4 * MIB)
-    sessions = engine_of(entry)._journal.notes.sessions
+    sessions = notes_of(entry).sessions
     await wait_until(lambda: [one.arrived for one in sessions.values()] == [4])
     await shut_down(hass, entry)
     dropbox_server.faults.clear()

@@ -45,7 +45,7 @@ async def entry(hass: HomeAssistant, dropbox_server: DropboxServer) -> DropboxBa
 
 def is_requested(entry: DropboxBackupConfigEntry) -> bool:
     """Tell whether a check is due."""
-    return engine_of(entry)._inbox.has_news
+    return engine_of(entry).requested
 
 
 async def test_backups_from_before_the_start_wait_until_home_assistant_has_started(

@@ -34,7 +34,8 @@ from custom_components.dropbox_backup.sync.decide.file_names import file_name
 from custom_components.dropbox_backup.sync.engine import Engine
 from custom_components.dropbox_backup.sync.report.state import Problem, State, Status
 from custom_components.dropbox_backup.sync.storage.account_notes import notes_name
-from custom_components.dropbox_backup.sync.storage.journal import _JOURNALS
+from custom_components.dropbox_backup.sync.storage.journal import JOURNALS, Journal
+from custom_components.dropbox_backup.sync.storage.notes import Notes
 from tests.core_archives import archive
 from tests.dropbox_server import DropboxAccount, DropboxServer, Line
 
@@ -230,7 +231,7 @@ def the_archive(server: DropboxServer) -> bytes:
 async def shut_down(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> None:
     """Unload an entry, and forget what only Home Assistant's memory holds: as before a restart."""
     await hass.config_entries.async_unload(entry.entry_id)
-    del hass.data[_JOURNALS]
+    del hass.data[JOURNALS]
 
 
 async def start_again(hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> None:
@@ -277,6 +278,17 @@ def engine_of(entry: DropboxBackupConfigEntry) -> Engine:
     return entry.runtime_data.engine
 
 
+def journal_of(entry: DropboxBackupConfigEntry) -> Journal:
+    """Return what the account keeps of what must survive a restart."""
+    assert entry.unique_id
+    return entry.runtime_data.hass.data[JOURNALS][notes_name(entry.unique_id)]
+
+
+def notes_of(entry: DropboxBackupConfigEntry) -> Notes:
+    """Return what is in it."""
+    return journal_of(entry).notes
+
+
 def state_of(entry: DropboxBackupConfigEntry) -> State:
     """Return what the worker knows."""
     return engine_of(entry).state
@@ -284,10 +296,10 @@ def state_of(entry: DropboxBackupConfigEntry) -> State:
 
 def let_it_have_failed_for_an_hour(entry: DropboxBackupConfigEntry) -> None:
     """Let the first of the checks that failed have been an hour before, and see what that means."""
-    results = engine_of(entry)._journal.notes.results
+    results = notes_of(entry).results
     assert results.failing_since is not None
     results.failing_since -= timedelta(hours=1)
-    engine_of(entry).publisher.publish()
+    engine_of(entry).publish()
 
 
 def problem_of(entry: DropboxBackupConfigEntry) -> Problem:

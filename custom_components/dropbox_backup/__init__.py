@@ -34,7 +34,6 @@ from .sync.local.backups import LocalBackups
 from .sync.remote.account import missing_permissions
 from .sync.remote.folder import BackupFolder
 from .sync.remote.listing import ListingCache
-from .sync.remote_changes import watch_dropbox
 from .sync.report.state import State
 from .sync.storage.account_notes import forget_old_notes, move_notes, notes_name
 from .sync.storage.journal import journal_of
@@ -155,30 +154,27 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
             # It worked before and will again. Until then entities and alarms must be there to say
             # that it does not.
             _LOGGER.warning("Dropbox can't be reached, it is tried again: %s", err)
-            engine.publisher.publish()
-            return await _start(hass, entry, client, coordinator)
+            engine.publish()
+            return await _start(hass, entry, coordinator)
         raise ConfigEntryNotReady(
             translation_domain=DOMAIN,
             translation_key="cannot_connect",
             translation_placeholders={"reason": err.reason},
         ) from err
 
-    return await _start(hass, entry, client, coordinator)
+    return await _start(hass, entry, coordinator)
 
 
 async def _start(
     hass: HomeAssistant,
     entry: DropboxBackupConfigEntry,
-    client: DropboxClient,
     coordinator: DropboxBackupCoordinator,
 ) -> bool:
     """Show the entities and put the worker to work."""
     engine = coordinator.engine
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     entry.async_create_background_task(hass, engine.run(), f"{DOMAIN} worker")
-    entry.async_create_background_task(
-        hass, watch_dropbox(client, engine), f"{DOMAIN} watch of the backup folder"
-    )
+    entry.async_create_background_task(hass, engine.watch(), f"{DOMAIN} watch of the backup folder")
     async_watch_backups(hass, entry, engine)
     async_notify_agents_changed(hass, entry)
     return True

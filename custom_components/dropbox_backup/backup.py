@@ -57,7 +57,7 @@ async def async_pre_backup(hass: HomeAssistant) -> None:
     for entry in entries:
         engine = entry.runtime_data.engine
         entry.async_create_background_task(
-            hass, engine.uploader.prepare(), f"{DOMAIN} preparation of an upload"
+            hass, engine.prepare_upload(), f"{DOMAIN} preparation of an upload"
         )
     await async_begin_packing(hass)
 
@@ -158,7 +158,7 @@ class DropboxBackupAgent(BackupAgent):
     ) -> None:
         """Upload a backup and verify it. Tries for long: Home Assistant may have no other copy."""
         with _in_home_assistants_words(self):
-            await self._engine.uploader.upload_for_home_assistant(
+            await self._engine.upload_for_home_assistant(
                 presentable(backup), open_stream, lambda sent: on_progress(bytes_uploaded=sent)
             )
 
@@ -167,14 +167,14 @@ class DropboxBackupAgent(BackupAgent):
         """Return the backups in Dropbox as the worker knows them: without asking."""
         with _in_home_assistants_words(self):
             await self._engine.ensure_listed()
-        return [_for_the_page(one) for one in self._engine.folder.backups]
+        return [_for_the_page(one) for one in self._engine.backups]
 
     @override
     async def async_get_backup(self, backup_id: str, **kwargs: Any) -> AgentBackup:
         """Return one backup."""
         with _in_home_assistants_words(self):
             await self._engine.ensure_listed()
-            return _for_the_page(self._engine.folder.find(BackupId(backup_id)))
+            return _for_the_page(self._engine.find(BackupId(backup_id)))
 
     @override
     async def async_download_backup(self, backup_id: str, **kwargs: Any) -> AsyncIterator[bytes]:

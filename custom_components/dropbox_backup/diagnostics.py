@@ -11,7 +11,6 @@ from .const import CONF_FOLDER
 from .coordinator import DropboxBackupConfigEntry
 from .sync.engine import Engine
 from .sync.report.state import State
-from .sync.upload.gate import Gate
 
 
 async def async_get_config_entry_diagnostics(
@@ -32,7 +31,7 @@ async def async_get_config_entry_diagnostics(
     return {
         "entry": about_entry,
         "state": _state(engine.state),
-        "manners": _manners(engine.gate),
+        "manners": _manners(engine),
         "plan": responses.uploads(engine.state.plan) if engine.state.plan else None,
         "backups": await _backups(engine),
     }
@@ -60,12 +59,12 @@ def _state(state: State) -> dict[str, Any]:  # Any: JSON
     }
 
 
-def _manners(gate: Gate) -> dict[str, Any]:  # Any: JSON
+def _manners(engine: Engine) -> dict[str, Any]:  # Any: JSON
     """Return what is in force of the line's limits: the options may have been read otherwise."""
-    policy = gate.policy
+    policy = engine.policy
     return {
-        "hold": gate.hold,
-        "opens_at": gate.opens_at,
+        "hold": engine.state.hold,
+        "opens_at": engine.opens_at,
         "hours": str(policy.hours) if policy.hours else None,
         "bytes_per_second": policy.bytes_per_second,
         "chunks_at_once": policy.chunks_at_once,
@@ -79,5 +78,5 @@ async def _backups(engine: Engine) -> list[dict[str, Any]]:  # Any: JSON
             "keep": one.keep,
             "reason": one.reason,
         }
-        for one in await engine.pruner.judge()
+        for one in await engine.judge()
     ]

@@ -33,8 +33,7 @@ class DropboxBackupEvent(DropboxBackupEntity, EventEntity):
     async def async_added_to_hass(self) -> None:
         """Listen to the worker."""
         await super().async_added_to_hass()
-        publisher = self.coordinator.engine.publisher
-        self.async_on_remove(publisher.subscribe(self._happened))
+        self.async_on_remove(self.coordinator.engine.subscribe(self._happened))
 
     @callback
     def _happened(self, event: BackupEvent) -> None:

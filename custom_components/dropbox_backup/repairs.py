@@ -293,7 +293,7 @@ class DeletionsFlow(_Flow):
         engine = entry.runtime_data.engine
         if not engine.state.unconfirmed:
             return self.async_abort(reason="nothing_waits")
-        self._shown = engine.pruner.answer_about(engine.state.unconfirmed)
+        self._shown = engine.unconfirmed
         return self.async_show_menu(
             step_id="init",
             menu_options=self._choices(engine.state),
@@ -337,7 +337,7 @@ class SettingsFlow(_Flow):
         if (entry := self._entry) is None:
             return self.async_abort(reason="not_loaded")
         engine = entry.runtime_data.engine
-        engine.publisher.publish()
+        engine.publish()
         if self._issue.cause(engine.state):
             return self.async_abort(reason="no_key_yet")
         return self.async_create_entry(data={})

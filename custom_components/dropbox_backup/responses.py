@@ -21,7 +21,7 @@ def remote_backup(one: RemoteBackup, engine: Engine) -> JsonObjectType:
     return {
         **_named(backup),
         **_sized(one.file.size),
-        "path": engine.folder.path_of(one.file.name),
+        "path": engine.path_of(one.file.name),
         "content_hash": one.file.content_hash,
         "uploaded": _local_time(one.file.uploaded).isoformat(),
         "uploaded_text": date_text(one.file.uploaded),
@@ -36,7 +36,7 @@ def remote_backup(one: RemoteBackup, engine: Engine) -> JsonObjectType:
         "addons": [addon.name or addon.slug for addon in backup.addons],
         "bad_copies": [
             {
-                "path": engine.folder.path_of(copy.file.name),
+                "path": engine.path_of(copy.file.name),
                 "size": copy.file.size,
                 "why": copy.why.value,
             }

@@ -107,14 +107,14 @@ async def _list_backups(engine: Engine, call: ServiceCall) -> ServiceResponse:
                 "keep": one.keep,
                 "reason": one.reason,
             }
-            for one in await engine.pruner.judge()
+            for one in await engine.judge()
         ]
     }
 
 
 async def _delete(engine: Engine, call: ServiceCall) -> ServiceResponse:
     ids = _ids_of(engine.look_up_in_dropbox(call.data[CONF_BACKUP_IDS]))
-    there = map(engine.folder.get, ids)
+    there = map(engine.get, ids)
     if pinned := [one.backup.name for one in there if one is not None and one.pinned]:
         raise ServiceValidationError(
             translation_domain=DOMAIN,

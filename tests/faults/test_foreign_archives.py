@@ -158,8 +158,7 @@ async def test_what_is_read_while_an_upload_runs_is_shown_afterwards(
     await make_backup(hass, "Ours")
     await wait_until(lambda: upload.applied)
     slow.take_out()
-    reader = engine_of(entry).folder._archive_reader
-    await wait_until(lambda: not reader._tasks)
+    await wait_until(lambda: any(one.processed for one in dropbox_server.log.of(DOWNLOAD)))
     upload.take_out()
     await wait_until_idle(hass, entry)
     assert {one.backup.name for one in state_of(entry).backups} == {"Ours", "Theirs"}

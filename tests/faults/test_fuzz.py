@@ -23,6 +23,7 @@ from tests.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.world import (
     ask,
     engine_of,
+    journal_of,
     make_backup,
     put_local,
     set_up_entry,
@@ -132,7 +133,7 @@ async def _still_works(
     json_bytes(await ask(hass, "list_backups"))
     json_bytes(await ask(hass, "apply_retention", dry_run=True))
     await engine_of(entry).save()
-    assert engine_of(entry)._journal.writable
+    assert journal_of(entry).writable
 
 
 async def test_archives_and_catalog_of_anybody(

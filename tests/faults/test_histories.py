@@ -80,12 +80,11 @@ class House:
             on_change=lambda _: None,
             on_sign_in_needed=lambda: pytest.fail("nobody signed out"),
         )
-        self._worker.publisher.subscribe(self._heard)
+        self._worker.subscribe(self._heard)
 
     def stop(self) -> None:
         """Leave no timer and no task behind."""
-        self._worker._schedule.cancel()
-        self._folder.stop()
+        self._worker.stop()
 
     # What can happen
 
@@ -197,7 +196,7 @@ class House:
     async def check(self) -> None:
         """Let the worker do its work, and a second pass."""
         self._deleted, self._uploaded = [], []
-        await self._worker.worker.check()
+        await self._worker.check()
         self._pass_a_second()
         self._check_run()
         self._pruned()
@@ -210,7 +209,7 @@ class House:
         self._deleted, self._uploaded = [], []
         self._power.cut_at, self._power.after = call, after
         try:
-            await self._worker.worker.check()
+            await self._worker.check()
         except PowerCutError:
             pass
         except BaseExceptionGroup as group:

@@ -87,7 +87,7 @@ def _dates_in_the_future_are_believed(patch: Patch) -> None:
 
 def _who_deletes_stops_no_upload(patch: Patch) -> None:
     async def delete(self: engine.Engine, backup_ids: Any, reason: str) -> list[RemoteBackup]:
-        return await self.pruner.delete(backup_ids, reason)
+        return await self._pruner.delete(backup_ids, reason)
 
     patch.setattr(engine.Engine, "delete", delete)
 

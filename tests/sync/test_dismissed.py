@@ -24,7 +24,7 @@ async def test_a_deleted_backup_stays_deleted_when_its_location_was_away_for_a_w
     deleted = await make_backup(hass, "On a share")
     await make_backup(hass, "Here")
     await wait_until_idle(hass, entry)
-    await engine_of(entry).pruner.delete([BackupId(deleted.backup_id)])
+    await engine_of(entry).delete([BackupId(deleted.backup_id)], "asked for")
     left = archives(dropbox_server)
 
     everything = LocalBackups.list

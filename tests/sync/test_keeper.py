@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 from homeassistant.core import HomeAssistant
@@ -21,6 +20,8 @@ from custom_components.dropbox_backup.dropbox_api.errors import UnreachableError
 from custom_components.dropbox_backup.sync import pruner as pruner_module
 from custom_components.dropbox_backup.sync.decide.models import BackupId, RemoteBackup
 from custom_components.dropbox_backup.sync.decide.retention import Verdict, judge
+from custom_components.dropbox_backup.sync.folder_refresh import FolderRefresh
+from custom_components.dropbox_backup.sync.report.state import ProblemKind
 from custom_components.dropbox_backup.sync.storage.journal import journal_of
 from custom_components.dropbox_backup.sync.storage.notes import Notes
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
@@ -29,6 +30,7 @@ from tests.world import (
     archives,
     engine_of,
     make_backup,
+    problem_of,
     put_backup,
     set_up_entry,
     start_again,
@@ -49,7 +51,7 @@ def _nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
     async def watch(*_: Any) -> None:
         return
 
-    monkeypatch.setattr("custom_components.dropbox_backup.watch_dropbox", watch)
+    monkeypatch.setattr("custom_components.dropbox_backup.sync.engine.watch_dropbox", watch)
 
 
 def names(entry: DropboxBackupConfigEntry) -> list[str]:
@@ -58,8 +60,8 @@ def names(entry: DropboxBackupConfigEntry) -> list[str]:
 
 def path_of(entry: DropboxBackupConfigEntry, name: str) -> str:
     """Return where a backup lies in Dropbox."""
-    folder = engine_of(entry).folder
-    return next(folder.path_of(one.file.name) for one in folder.backups if one.backup.name == name)
+    [file] = [one.file for one in state_of(entry).backups if one.backup.name == name]
+    return engine_of(entry).path_of(file.name)
 
 
 async def nights(hass: HomeAssistant, entry: DropboxBackupConfigEntry, *made: str) -> None:
@@ -101,14 +103,12 @@ async def test_a_backup_that_vanishes_while_the_others_are_judged_takes_none_wit
     entry = await set_up_entry(hass, dropbox_server, options={CONF_KEEP: 2})
     await nights(hass, entry, "Old", "New")
     engine = engine_of(entry)
-    pruner, folder = engine.pruner, engine.folder
-    new = folder.backups[0]
-    monkeypatch.setattr(pruner, "_policy", replace(pruner._policy, keep=1))
+    new, old = state_of(entry).backups
     loop = asyncio.get_running_loop()
 
     async def vanish() -> None:
-        dropbox_server.account.files.delete(folder.path_of(new.file.name))
-        await folder.refresh()
+        dropbox_server.account.files.delete(engine.path_of(new.file.name))
+        await engine.refresh()
 
     def slow_judge(backups: Iterable[RemoteBackup], *others: Any) -> tuple[Verdict, ...]:
         verdicts = judge(backups, *others)
@@ -117,9 +117,9 @@ async def test_a_backup_that_vanishes_while_the_others_are_judged_takes_none_wit
         return verdicts
 
     monkeypatch.setattr(pruner_module, "judge", slow_judge)
-    pruning = await pruner.apply_retention()
-    assert [verdict.keep for verdict in pruning.verdicts] == [True]
-    assert archives(dropbox_server) == [folder.path_of(folder.backups[0].file.name)]
+    await keep(hass, entry, 1)
+    assert [verdict.keep for verdict in await engine.judge()] == [True]
+    assert archives(dropbox_server) == [engine.path_of(old.file.name)]
 
 
 async def test_a_number_to_keep_that_is_raised_while_it_is_judged_saves_what_was_to_go(
@@ -198,11 +198,8 @@ async def test_each_deletion_is_judged_anew(
         for path in newest:
             dropbox_server.account.files.delete(path)
 
-    monkeypatch.setattr(
-        engine_of(entry).pruner, "_policy", replace(engine_of(entry).pruner._policy, keep=2)
-    )
     act_before_a_deletion(monkeypatch, 0, delete_the_newest)
-    await engine_of(entry).pruner.apply_retention()
+    await keep(hass, entry, 2)
 
     [left] = archives(dropbox_server)
     assert left == path_of(entry, "2"), "one had been judged before, the other is kept"
@@ -225,19 +222,27 @@ async def test_what_took_the_place_of_a_backup_before_its_deletion_stays(
 async def test_nothing_is_deleted_when_dropbox_does_not_say_what_is_there(
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    refresh = FolderRefresh.refresh
+    silent = False
+
+    async def silent_before_a_deletion(
+        self: FolderRefresh, patience: float, *, adopt: bool
+    ) -> None:
+        if silent and not adopt:
+            raise UnreachableError("nobody answers")
+        await refresh(self, patience, adopt=adopt)
+
+    monkeypatch.setattr(FolderRefresh, "refresh", silent_before_a_deletion)
     entry = await set_up_entry(hass, dropbox_server, options={CONF_KEEP: 3})
     await nights(hass, entry, "1", "2", "3")
-    pruner = engine_of(entry).pruner
-    monkeypatch.setattr(pruner, "_policy", replace(pruner._policy, keep=1))
-
-    async def silent() -> None:
-        raise UnreachableError("nobody answers")
-
-    monkeypatch.setattr(pruner, "_refresh", silent)
+    silent = True
+    await keep(hass, entry, 1)
+    assert problem_of(entry).kind is ProblemKind.UNREACHABLE
+    engine = engine_of(entry)
     with pytest.raises(UnreachableError):
-        await pruner.apply_retention()
+        await engine.apply_retention(consent=False)
     with pytest.raises(UnreachableError):
-        await pruner.delete([BackupId(state_of(entry).backups[0].backup.backup_id)])
+        await engine.delete([BackupId(state_of(entry).backups[0].backup.backup_id)], "asked for")
     assert len(archives(dropbox_server)) == 3
 
 
@@ -279,7 +284,7 @@ async def test_a_persons_own_copy_is_kept_for_ever_and_takes_no_place(
     assert copy in archives(dropbox_server)
     assert original not in archives(dropbox_server)
     assert names(entry) == ["2", "Before the renovation"]
-    verdicts = await engine_of(entry).pruner.judge()
+    verdicts = await engine_of(entry).judge()
     assert verdicts[-1].reason == "somebody's own copy, by its name"
     assert state_of(entry).waiting == ()
 
@@ -362,8 +367,7 @@ async def test_consent_survives_a_restart_before_it_is_carried_out(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
     entry = await waiting(hass, dropbox_server)
-    engine = engine_of(entry)
-    engine.pruner.approve(engine.pruner.answer_about(state_of(entry).unconfirmed))
+    engine_of(entry).confirm_retention()
     await hass.config_entries.async_reload(entry.entry_id)
     await wait_until_idle(hass, entry)
 
@@ -411,7 +415,7 @@ async def test_a_file_that_was_replaced_since_it_was_shown_is_not_covered(
 ) -> None:
     entry = await waiting(hass, dropbox_server)
     for one in state_of(entry).unconfirmed:
-        path = engine_of(entry).folder.path_of(one.file.name)
+        path = engine_of(entry).path_of(one.file.name)
         content = dropbox_server.account.files.read(path)
         dropbox_server.account.files.delete(path)
         dropbox_server.account.files.put(path, content)
@@ -429,8 +433,7 @@ async def test_consent_for_one_folder_is_none_for_another(
     entry = await waiting(hass, dropbox_server)
     elsewhere = "/Elsewhere"
     await put_old(hass, dropbox_server, 6, elsewhere)
-    engine = engine_of(entry)
-    engine.pruner.approve(engine.pruner.answer_about(state_of(entry).unconfirmed))
+    engine_of(entry).confirm_retention()
     hass.config_entries.async_update_entry(entry, data={**entry.data, CONF_FOLDER: elsewhere})
     await hass.config_entries.async_reload(entry.entry_id)
     await wait_until_idle(hass, entry)

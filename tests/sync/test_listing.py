@@ -38,6 +38,7 @@ from tests.world import (
     engine_of,
     entity,
     make_backup,
+    notes_of,
     set_up_entry,
     start_again,
     state_of,
@@ -261,9 +262,9 @@ async def test_the_backups_are_shown_while_dropbox_is_away_after_a_restart(
 
     # But nothing is deleted because of it, not even what a person wants deleted.
     with pytest.raises(DropboxError):
-        await engine_of(entry).pruner.delete([BackupId(listed.backup_id)])
+        await engine_of(entry).delete([BackupId(listed.backup_id)], "asked for")
     assert dropbox_server.log.count("files/delete_v2") == 0
-    assert engine_of(entry)._journal.notes.dismissed == set()
+    assert notes_of(entry).dismissed == set()
 
     dropbox_server.faults.clear()
     engine_of(entry).request("Dropbox is back")

@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.components.backup import AgentBackup
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.util import dt as dt_util
 
 from ..dropbox_api.client import DropboxClient
@@ -18,14 +20,17 @@ from .decide.consent import Answer
 from .decide.lookup import Meant, look_up
 from .decide.models import BackupId, Policy, RemoteBackup
 from .decide.plan import Plan
+from .decide.retention import Verdict
 from .decide.upload_window import HoldReason
 from .folder_refresh import FolderRefresh
 from .inbox import Inbox
 from .local.backups import LocalBackups
+from .local.stream_source import OpenStream
 from .planner import Planner
 from .pruner import Pruner, Pruning
-from .publisher import Publisher
+from .publisher import BackupEvent, Publisher
 from .remote.folder import BackupFolder
+from .remote_changes import watch_dropbox
 from .report.state import State
 from .requests import Outcomes, Selection
 from .runner import Runner
@@ -62,8 +67,8 @@ class Engine:
         self._journal = journal
         self._agent_id = agent_id
         self._inbox = inbox = Inbox(hass, journal)
-        self.gate = gate = Gate(hass, journal, policy, agent_id, self._held_or_let_go)
-        self.publisher = publisher = Publisher(
+        self._gate = gate = Gate(hass, journal, policy, agent_id, self._held_or_let_go)
+        self._publisher = publisher = Publisher(
             hass,
             folder,
             journal,
@@ -75,10 +80,10 @@ class Engine:
         )
         self._folder_refresh = refresh = FolderRefresh(client, folder, journal, publisher)
         before_deletion = partial(refresh.refresh, patience.BEFORE_DELETION, adopt=False)
-        self.pruner = pruner = Pruner(
+        self._pruner = pruner = Pruner(
             folder, journal, policy, publisher, instance_id, before_deletion
         )
-        self.uploader = uploader = Uploader(
+        self._uploader = uploader = Uploader(
             client,
             folder,
             local,
@@ -105,24 +110,70 @@ class Engine:
         self._schedule = Schedule(
             hass, policy.check_interval, partial(self.request, "time for a check")
         )
-        self.worker = Worker(
+        self._worker = Worker(
             folder, local, journal, inbox, gate, publisher, uploader, runner, self._schedule
         )
 
     @property
     def state(self) -> State:
         """The newest snapshot."""
-        return self.publisher.state
+        return self._publisher.state
 
     @property
-    def folder(self) -> BackupFolder:
-        """The backup folder."""
-        return self._folder
+    def policy(self) -> Policy:
+        """The rules that hold now."""
+        return self._gate.policy
+
+    @property
+    def opens_at(self) -> datetime | None:
+        """When uploads that wait for the hours may go on."""
+        return self._gate.opens_at
+
+    @property
+    def backups(self) -> tuple[RemoteBackup, ...]:
+        """All backups in Dropbox, newest first, as far as is known now."""
+        return self._folder.backups
+
+    def get(self, backup_id: BackupId) -> RemoteBackup | None:
+        """Return one of them, if it is there."""
+        return self._folder.get(backup_id)
+
+    def find(self, backup_id: BackupId) -> RemoteBackup:
+        """Return one of them. Raises `NotFoundError`."""
+        return self._folder.find(backup_id)
+
+    @property
+    def on_their_way(self) -> list[AgentBackup]:
+        """The backups that are being uploaded now, whoever asked for it."""
+        return [one.backup for one in self._uploader.active]
+
+    def path_of(self, name: str) -> str:
+        """Return where a file of the backup folder lies in Dropbox."""
+        return self._folder.path_of(name)
+
+    async def judge(self) -> tuple[Verdict, ...]:
+        """Return what retention says of all backups in Dropbox, newest first."""
+        return await self._pruner.judge()
 
     @property
     def idle(self) -> bool:
         """Whether the worker rests, and nobody has asked it for anything."""
         return self._inbox.is_empty and self.state.at_rest
+
+    @property
+    def requested(self) -> bool:
+        """Whether somebody has asked for a run that has not begun."""
+        return self._inbox.has_news
+
+    @callback
+    def subscribe(self, listener: Callable[[BackupEvent], None]) -> CALLBACK_TYPE:
+        """Tell the listener what happens to backups; return how to stop that."""
+        return self._publisher.subscribe(listener)
+
+    @callback
+    def publish(self) -> None:
+        """Look at what may have changed without our hearing of it, and publish a new snapshot."""
+        self._publisher.publish()
 
     @callback
     def request(self, reason: str, selection: Selection | None = None) -> asyncio.Future[Outcomes]:
@@ -137,12 +188,12 @@ class Engine:
     @callback
     def apply(self, policy: Policy) -> None:
         """Work by other rules from now on. What is under way goes on, and keeps to them."""
-        if policy == self.gate.policy:
+        if policy == self._gate.policy:
             return
         self._schedule.check_interval = policy.check_interval
-        self.pruner.apply(policy)
-        self.gate.apply(policy)
-        self.publisher.publish()
+        self._pruner.apply(policy)
+        self._gate.apply(policy)
+        self._publisher.publish()
         self.request("options changed")
 
     async def refresh(self, within: float | None = None) -> None:
@@ -169,9 +220,9 @@ class Engine:
         """Return which backups are meant that are in Dropbox, or on their way; `given`: ids, or
         names.
         """
-        under_way = self.uploader.under_way
-        on_their_way = [one.backup for one in self.uploader.active]
-        meant = look_up(given, [*(one.backup for one in self._folder.backups), *on_their_way])
+        under_way = self._uploader.under_way
+        there = [one.backup for one in self._folder.backups]
+        meant = look_up(given, [*there, *self.on_their_way])
         waiting = [BackupId(one) for one in meant.unknown if one in under_way]
         unknown = tuple(one for one in meant.unknown if one not in under_way)
         return replace(meant, ids=(*meant.ids, *waiting), unknown=unknown)
@@ -208,11 +259,11 @@ class Engine:
 
         Arguments and errors are those of `Pruner.delete`; what is on its way need not be there.
         """
-        stopped = await self.uploader.drop(backup_ids)
+        stopped = await self._uploader.drop(backup_ids)
         there = [one for one in backup_ids if one not in stopped or self._folder.get(one)]
         if not there:
             return []
-        return await self.pruner.delete(there, reason, spare_own_copies=spare_own_copies)
+        return await self._pruner.delete(there, reason, spare_own_copies=spare_own_copies)
 
     async def apply_retention(self, *, consent: bool) -> Pruning:
         """Delete what retention says, on a person's behalf; return what became of it. `consent`:
@@ -221,7 +272,17 @@ class Engine:
         Raises `DropboxError`.
         """
         await self.refresh()
-        return await self.pruner.apply_retention(consent=consent)
+        return await self._pruner.apply_retention(consent=consent)
+
+    async def prepare_upload(self) -> None:
+        """Get ready: a backup is being made that will probably be uploaded."""
+        await self._uploader.prepare()
+
+    async def upload_for_home_assistant(
+        self, backup: AgentBackup, open_stream: OpenStream, on_progress: Callable[[int], None]
+    ) -> RemoteBackup:
+        """Upload what Home Assistant hands out. Errors: `Uploader.upload_for_home_assistant`."""
+        return await self._uploader.upload_for_home_assistant(backup, open_stream, on_progress)
 
     async def back_up(self) -> None:
         """Make a backup in Home Assistant; it is uploaded when it is ready.
@@ -235,12 +296,12 @@ class Engine:
     @callback
     def pause_uploads(self) -> None:
         """Hold uploads back until `resume_uploads`; what is under way stops gently."""
-        self.gate.pause(paused=True)
+        self._gate.pause(paused=True)
 
     @callback
     def resume_uploads(self) -> None:
         """Let uploads go again."""
-        self.gate.pause(paused=False)
+        self._gate.pause(paused=False)
         self.request("uploads are no longer paused")
 
     async def save(self) -> None:
@@ -252,7 +313,7 @@ class Engine:
         """Take note that the user knows: the folder had vanished."""
         self._journal.notes.folder_was_missing = False
         self._journal.changed()
-        self.publisher.publish()
+        self._publisher.publish()
 
     @callback
     def leave_readable(self) -> None:
@@ -268,27 +329,32 @@ class Engine:
     def _acknowledge(self, concern: str) -> None:
         self._journal.notes.acknowledged.add(concern)
         self._journal.changed()
-        self.publisher.publish()
+        self._publisher.publish()
 
     @callback
     def encrypt(self) -> None:
         """Have Home Assistant, and us, encrypt what goes to Dropbox, with the key that it has."""
         self._local.encrypt_for(self._agent_id)
-        self.publisher.publish()
+        self._publisher.publish()
 
     @callback
     def keep_for_ever(self) -> None:
         """Have Home Assistant delete nothing from Dropbox by its own rules."""
         self._local.keep_for_ever(self._agent_id)
-        self.publisher.publish()
+        self._publisher.publish()
+
+    @property
+    def unconfirmed(self) -> Answer:
+        """What an answer to the question would be about that waits for the user now."""
+        return self._pruner.answer_about(self.state.unconfirmed)
 
     @callback
     def confirm_retention(self, shown: Answer | None = None) -> bool:
         """Carry out the deletions that the user was shown, or all that wait; return whether they
         can be: not if rules or folder have changed since.
         """
-        answer = shown or self.pruner.answer_about(self.state.unconfirmed)
-        valid = self.pruner.approve(answer)
+        answer = shown or self.unconfirmed
+        valid = self._pruner.approve(answer)
         self.request("deletions confirmed")
         return valid
 
@@ -297,18 +363,31 @@ class Engine:
         """Keep what the user was shown, or all that waits, on top of all others; return whether
         that holds: not if rules or folder have changed since.
         """
-        answer = shown or self.pruner.answer_about(self.state.unconfirmed)
-        valid = self.pruner.decline(answer)
+        answer = shown or self.unconfirmed
+        valid = self._pruner.decline(answer)
         self.request("deletions declined")
         return valid
 
     async def run(self) -> None:
         """Work until cancelled."""
-        await self.worker.run()
+        await self._worker.run()
+
+    async def watch(self) -> None:
+        """Keep an eye on what others do in the backup folder until cancelled."""
+        await watch_dropbox(self._client, self._folder, self.refresh, self.request)
+
+    async def check(self) -> None:
+        """Make one run now, whether somebody asked for it or not. Not while `run` is working."""
+        await self._worker.check()
+
+    @callback
+    def stop(self) -> None:
+        """Leave no timer behind. `run` does so itself when it ends."""
+        self._worker.stop()
 
     @callback
     def _held_or_let_go(self, hold: HoldReason | None) -> None:
-        self.publisher.publish()
+        self._publisher.publish()
         if hold is None:
             self.request("uploads may go on")
-        self.worker.tell_next_check()
+        self._worker.tell_next_check()

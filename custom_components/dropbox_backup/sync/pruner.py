@@ -127,7 +127,7 @@ class Pruner:
     async def delete(
         self,
         backup_ids: Iterable[BackupId],
-        reason: str = "asked for",
+        reason: str,
         *,
         spare_own_copies: bool = False,
     ) -> list[RemoteBackup]:

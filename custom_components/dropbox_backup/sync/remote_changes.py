@@ -1,13 +1,14 @@
 """Sees within moments what others change in the backup folder, over one open connection."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 import logging
 import time
 
 from ..dropbox_api.client import DropboxClient
 from ..dropbox_api.errors import CursorResetError, DropboxError
 from .decide.models import id_of
-from .engine import Engine
+from .remote.folder import BackupFolder
 from .unexpected import UnexpectedErrors
 
 _LOGGER = logging.getLogger(__name__)
@@ -20,16 +21,29 @@ _AFTER_TROUBLE = 60.0
 _AFTER_CHANGE = 2.0
 
 
-async def watch_dropbox(client: DropboxClient, engine: Engine) -> None:
-    """Keep the listing up to date until cancelled; have the worker look if backups came or went."""
+async def watch_dropbox(
+    client: DropboxClient,
+    folder: BackupFolder,
+    refresh: Callable[[], Awaitable[None]],
+    request: Callable[[str], object],
+) -> None:
+    """Keep the listing up to date with `refresh` until cancelled; have the worker look with
+    `request`, which takes the reason, if backups came or went.
+    """
     unexpected = UnexpectedErrors("watching the backup folder")
     reset_at = float("-inf")
     while True:
         try:
-            await _watch(client, engine)
+            await _wait_for_change(client, folder)
+            await asyncio.sleep(_AFTER_CHANGE)
+            before = _backups(folder)
+            await refresh()
+            # What the worker uploads and deletes itself is known before it is seen here.
+            if _backups(folder) != before:
+                request("the backup folder was changed by somebody else")
         except CursorResetError:
             # The next look begins anew at once, but not again and again.
-            engine.folder.forget_cursor()
+            folder.forget_cursor()
             if time.monotonic() - reset_at < _AFTER_TROUBLE:
                 await asyncio.sleep(_AFTER_TROUBLE)
             reset_at = time.monotonic()
@@ -41,19 +55,9 @@ async def watch_dropbox(client: DropboxClient, engine: Engine) -> None:
             await asyncio.sleep(_AFTER_TROUBLE)
 
 
-async def _watch(client: DropboxClient, engine: Engine) -> None:
-    await _wait_for_change(client, engine)
-    await asyncio.sleep(_AFTER_CHANGE)
-    before = _backups(engine)
-    await engine.refresh()
-    # What the worker uploads and deletes itself is known before it is seen here.
-    if _backups(engine) != before:
-        engine.request("the backup folder was changed by somebody else")
-
-
-async def _wait_for_change(client: DropboxClient, engine: Engine) -> None:
+async def _wait_for_change(client: DropboxClient, folder: BackupFolder) -> None:
     while True:
-        cursor = engine.folder.cursor
+        cursor = folder.cursor
         if cursor is None:  # the listing starts anew
             return
         result = await client.list_folder_longpoll(cursor, _LONGPOLL)
@@ -61,9 +65,9 @@ async def _wait_for_change(client: DropboxClient, engine: Engine) -> None:
             # Asked of longpolls only: nothing else waits for it.
             await asyncio.sleep(result.backoff)
         # The worker may have seen the change before us.
-        if result.changes and cursor == engine.folder.cursor:
+        if result.changes and cursor == folder.cursor:
             return
 
 
-def _backups(engine: Engine) -> set[str]:
-    return {id_of(one.backup) for one in engine.folder.backups}
+def _backups(folder: BackupFolder) -> set[str]:
+    return {id_of(one.backup) for one in folder.backups}

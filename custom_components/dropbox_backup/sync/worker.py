@@ -71,9 +71,16 @@ class Worker:
                     await asyncio.sleep(_AFTER_BUG)
                     self._inbox.request("the last check ended in an error of our own")
         finally:
-            for stop in (*stop_watching, self._schedule.cancel, self._folder.stop):
+            for stop in stop_watching:
                 stop()
+            self.stop()
             self._inbox.close()
+
+    @callback
+    def stop(self) -> None:
+        """Leave no timer and no task behind."""
+        self._schedule.cancel()
+        self._folder.stop()
 
     async def _look(self) -> None:
         # Before the question: while it is under way somebody may ask for another look.

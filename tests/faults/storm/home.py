@@ -4,16 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 import json
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, cast, override
+from unittest.mock import patch
 
 from homeassistant.core import HomeAssistant
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.dropbox_backup.backup import DropboxBackupAgent
 from custom_components.dropbox_backup.const import DOMAIN
+from custom_components.dropbox_backup.sync import engine
 from custom_components.dropbox_backup.sync.decide.models import Policy
 from custom_components.dropbox_backup.sync.engine import Engine
-from custom_components.dropbox_backup.sync.pruner import Pruning
+from custom_components.dropbox_backup.sync.pruner import Pruner, Pruning
 from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
 from custom_components.dropbox_backup.sync.remote.listing import ListingCache
 from custom_components.dropbox_backup.sync.storage.journal import Journal
@@ -60,28 +62,31 @@ class Home:
             client, FOLDER, self.instance_id, journal.notes.uploaded.get, cache
         )
         await self.folder.recall()
-        self.worker = Engine(
-            hass,
-            client,
-            self.folder,
-            self.shelf,
-            journal,
-            Policy(keep=self.keep, chunks_at_once=2),
-            instance_id=self.instance_id,
-            agent_id="dropbox_backup.x",
-            on_change=lambda _: None,
-            on_sign_in_needed=lambda: None,
-        )
-        self.worker.publisher.subscribe(listen)
-        prune = self.worker.pruner.apply_retention
 
-        async def prune_and_tell(*, consent: bool = False) -> Pruning:
-            try:
-                return await prune(consent=consent)
-            finally:
-                pruned()
+        class HeardPruner(Pruner):
+            """Says when it is done."""
 
-        self.worker.pruner.apply_retention = prune_and_tell  # type: ignore[method-assign]  # heard
+            @override
+            async def apply_retention(self, *, consent: bool = False) -> Pruning:
+                try:
+                    return await super().apply_retention(consent=consent)
+                finally:
+                    pruned()
+
+        with patch.object(engine, "Pruner", HeardPruner):
+            self.worker = Engine(
+                hass,
+                client,
+                self.folder,
+                self.shelf,
+                journal,
+                Policy(keep=self.keep, chunks_at_once=2),
+                instance_id=self.instance_id,
+                agent_id="dropbox_backup.x",
+                on_change=lambda _: None,
+                on_sign_in_needed=lambda: None,
+            )
+        self.worker.subscribe(listen)
         entry = MockConfigEntry(domain=DOMAIN, title="Dropbox", unique_id=self.instance_id)
         entry.runtime_data = SimpleNamespace(engine=self.worker)
         self.agent = DropboxBackupAgent(hass, cast("Any", entry))
@@ -106,8 +111,7 @@ class Home:
 
     def stop(self) -> None:
         """Leave no timer and no task behind."""
-        self.worker._schedule.cancel()
-        self.folder.stop()
+        self.worker.stop()
 
     async def lose_power(self) -> None:
         """End everything as it is."""

@@ -233,7 +233,7 @@ class World:
         self._neighbour.shelf.made = {made.backup.backup_id: made}
         token = caller.set("neighbour")
         try:
-            await self._neighbour.worker.worker.check()
+            await self._neighbour.worker.check()
         finally:
             caller.reset(token)
 
@@ -331,7 +331,7 @@ class World:
 
     @property
     def _on_their_way(self) -> list[str]:
-        return [id_of(one.backup) for one in self._home.worker.uploader.active]
+        return [id_of(one) for one in self._home.worker.on_their_way]
 
     def act_lose_local(self, which: int) -> None:
         """Delete a local backup."""

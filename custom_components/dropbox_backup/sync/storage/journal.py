@@ -13,7 +13,7 @@ from .notes_format import parse_notes, write_notes
 
 # In seconds.
 _SAVE_DELAY = 1.0
-_JOURNALS: HassKey[dict[str, Journal]] = HassKey(f"{DOMAIN}_journals")
+JOURNALS: HassKey[dict[str, Journal]] = HassKey(f"{DOMAIN}_journals")
 
 
 class Journal:
@@ -66,7 +66,7 @@ async def journal_of(hass: HomeAssistant, name: str) -> Journal:
     """Return the one journal of an account, also over reloads: an upload by Home Assistant outlives
     the reload, or the removal, of the entry that began it, and goes on taking notes.
     """
-    journals = hass.data.setdefault(_JOURNALS, {})
+    journals = hass.data.setdefault(JOURNALS, {})
     if (journal := journals.get(name)) is None:
         journal = Journal(hass, name)
         await journal.load()
