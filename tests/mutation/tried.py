@@ -102,7 +102,6 @@ class Trial:
             "-x",
             "--quiet",
             "-pno:cacheprovider",
-            "-pno:logging",
             f"--timeout={for_one}",
             f"--seed={self._seed}",
             f"--hypothesis-seed={self._seed}",
