@@ -7,6 +7,7 @@ from hypothesis import given, strategies as st
 import pytest
 
 from custom_components.dropbox_backup.dropbox_api.types import Space
+from custom_components.dropbox_backup.sync.decide.backup_settings import Encryption
 from custom_components.dropbox_backup.sync.decide.models import Missed, RemoteBackup
 from custom_components.dropbox_backup.sync.decide.plan import Skipped
 from custom_components.dropbox_backup.sync.decide.upload_window import Hours
@@ -73,6 +74,10 @@ def test_a_network_that_is_away_alarms_after_an_hour(minutes: int, alarmed: bool
     assert (kind(away) is ProblemKind.UNREACHABLE) == alarmed
 
 
+def test_a_network_that_has_only_just_gone_is_no_alarm() -> None:
+    assert alarm(replace(FINE, problem=Problem(ProblemKind.UNREACHABLE, "x"))) is None
+
+
 @pytest.mark.parametrize(("newest", "alarmed"), [(29, False), (28, False), (27, True), (1, True)])
 def test_backups_that_stopped_arriving_alarm_after_the_chosen_days(
     newest: int, alarmed: bool
@@ -107,7 +112,7 @@ def test_old_backups_do_not_alarm_on_the_day_of_the_installation() -> None:
     assert alarm(replace(FINE, ours=[remote(1)], watching_since=NOW)) is None
 
 
-@pytest.mark.parametrize(("minutes", "alarmed"), [(1, False), (29, False), (31, True)])
+@pytest.mark.parametrize(("minutes", "alarmed"), [(1, False), (29, False), (30, True)])
 def test_a_slow_upload_is_no_alarm_while_it_moves(minutes: int, alarmed: bool) -> None:
     slow = replace(
         FINE,
@@ -161,7 +166,8 @@ def test_backups_that_nobody_asked_to_upload_are_told_apart_from_none_made() -> 
         "Nothing has been uploaded for 10 days. 2 newer backups were made, but nobody asked to "
         "upload them, and Upload every backup is off",
     )
-    assert kind(replace(old, not_wanted=[local(19)])) is ProblemKind.NO_BACKUP
+    for not_newer in (local(19), local(20)):
+        assert kind(replace(old, not_wanted=[not_newer])) is ProblemKind.NO_BACKUP
     assert kind(replace(old, ours=[], not_wanted=[local(19)])) is ProblemKind.AUTOMATIC_OFF
     assert kind(replace(old, waiting=[local(29)])) is ProblemKind.OVERDUE
 
@@ -194,10 +200,30 @@ def test_a_backup_that_was_made_for_dropbox_and_is_not_there_alarms_until_a_newe
     missed = Missed("Weekly", FIRST_DAY + 29.5 * DAY, "no network")
     assert kind(replace(FINE, missed=missed)) is ProblemKind.UPLOAD_FAILED
     assert alarm(replace(FINE, missed=missed, ours=[remote(30)])) is None
+    itself = replace(missed, made=remote(30).date)
+    assert alarm(replace(FINE, missed=itself, ours=[remote(30)])) is None
 
 
 def test_the_alarm_for_days_can_be_switched_off() -> None:
     assert alarm(replace(FINE, ours=[], after=None)) is None
+
+
+def test_nothing_is_said_of_backups_in_dropbox_before_anybody_could_look() -> None:
+    missed = Missed("Weekly", FIRST_DAY, "no network")
+    assert alarm(replace(FINE, ours=None, missed=missed)) is None
+
+
+def test_a_disk_that_can_not_be_written_is_told() -> None:
+    assert kind(replace(FINE, writable=False)) is ProblemKind.DISK
+
+
+@pytest.mark.parametrize("why", [Encryption.NO_KEY, Encryption.OFF])
+def test_backups_that_go_to_dropbox_readable_are_told(why: Encryption) -> None:
+    assert kind(replace(FINE, readable=why)) is ProblemKind.NOT_ENCRYPTED
+
+
+def test_space_that_nobody_knows_is_no_alarm() -> None:
+    assert alarm(replace(FINE, space=None)) is None
 
 
 def test_a_dropbox_that_will_not_take_the_next_backup_is_told_before() -> None:

@@ -17,7 +17,8 @@ from custom_components.dropbox_backup.sync.remote.catalog import (
     read_catalog,
     write_catalog,
 )
-from tests.sync.backups import folders, json_values, remote
+from custom_components.dropbox_backup.sync.remote.inventory import Ownership
+from tests.sync.backups import US, folders, json_values, remote
 
 
 def catalog_of(folder: list[RemoteBackup]) -> dict[str, CatalogEntry]:
@@ -71,6 +72,20 @@ def test_one_bad_entry_does_not_hide_the_others(value: Any, key: str) -> None:
     document["backups"][remote(1).file.name][key] = value
     catalog = parse_catalog(json.dumps(document).encode())
     assert catalog[remote(2).file.name].describe(remote(2).file) == remote(2)
+
+
+def test_a_broken_line_hides_its_own_entry_alone() -> None:
+    head, first, *rest = write_catalog(catalog_of([remote(1), remote(2), remote(3)])).split(b"\n")
+    found = parse_catalog(b"\n".join((head, first[:40], *rest)))
+    assert found == catalog_of([remote(2), remote(3)])
+
+
+def test_nothing_is_pinned_that_nobody_pinned() -> None:
+    one = remote(1)
+    document = json.loads(write_catalog(catalog_of([one])))
+    del document["backups"][one.file.name]["pinned"]
+    assert not parse_catalog(json.dumps(document).encode())[one.file.name].pinned
+    assert not Ownership(US, lambda _: None).entry_of(one.file, one.backup).pinned
 
 
 def test_an_entry_does_not_speak_for_other_content() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 import json
 import time
@@ -19,10 +20,11 @@ from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntr
 from custom_components.dropbox_backup.dropbox_api import calls
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.errors import DropboxError
-from custom_components.dropbox_backup.sync.decide.models import BackupId, RemoteBackup
+from custom_components.dropbox_backup.sync.decide.models import BackupId, RemoteBackup, RemoteFile
 from custom_components.dropbox_backup.sync.remote.catalog import entry_of
 from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
 from custom_components.dropbox_backup.sync.remote.listing import (
+    Listing,
     ListingCache,
     Snapshot,
     parse_snapshot,
@@ -83,6 +85,54 @@ def test_nonsense_is_no_listing(value: Any, key: str, backups: list[RemoteBackup
         assert parse_snapshot({**written, "files": damaged}) is None, (
             "it would lack a file for ever"
         )
+
+
+# A listing that began from nothing
+
+OURS = remote(1).file
+ANOTHER = replace(OURS, rev="f" * 16)
+
+
+@pytest.mark.parametrize(
+    ("listed", "during", "stands", "asked", "asked_next"),
+    [
+        ([], False, OURS, True, True),
+        ([], True, OURS, False, True),
+        ([OURS], False, OURS, False, False),
+        ([OURS], True, OURS, False, False),
+        ([ANOTHER], False, ANOTHER, False, False),
+        ([ANOTHER], True, OURS, False, True),
+    ],
+)
+def test_an_upload_stands_against_no_listing_that_began_after_it(
+    listed: list[RemoteFile], during: bool, stands: RemoteFile, asked: bool, asked_next: bool
+) -> None:
+    earlier = Listing("cursor")
+    if not during:
+        earlier.insert(OURS)
+    earlier.begin()
+    if during:
+        earlier.insert(OURS)
+    anew = Listing("cursor", {file.name.lower(): file for file in listed}, looks=earlier.looks)
+    anew.replaces(earlier)
+    assert anew.archives == [stands]
+    assert anew.unmentioned() == [OURS] * asked
+    anew.begin()
+    assert anew.unmentioned() == [OURS] * asked_next
+
+
+def test_a_revision_that_is_gone_takes_no_other_with_it() -> None:
+    listing = Listing("cursor", {OURS.name.lower(): ANOTHER})
+    listing.remove(OURS)
+    assert listing.archives == [ANOTHER]
+
+
+def test_a_look_that_began_after_a_deletion_is_believed() -> None:
+    listing = Listing("cursor", {OURS.name.lower(): OURS})
+    listing.remove(OURS)
+    listing.begin()
+    listing.take({OURS.name.lower(): OURS})
+    assert listing.archives == [OURS]
 
 
 # The folder

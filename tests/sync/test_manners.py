@@ -159,5 +159,12 @@ def test_the_hours_never_stay_away_for_longer_than_the_gap(now: datetime, some: 
     assert change - now <= some.longest_gap + skipped
 
 
+def test_the_gap_is_as_long_as_in_the_night_in_which_clocks_are_put_back() -> None:
+    some = Hours(time(5), time(1))
+    closed = next_change(BEFORE_WINTER, some)
+    assert closed is not None
+    assert next_change(closed.astimezone(BERLIN), some) == closed + some.longest_gap
+
+
 def test_hours_are_written_for_people() -> None:
     assert str(OVER_MIDNIGHT) == "23:00 to 06:00"

@@ -132,10 +132,8 @@ def _nothing_waits(at: AlarmInput, newest: datetime | None, days: str) -> Proble
 
 def _moving(at: AlarmInput) -> bool:
     """Tell whether an upload is on its way, if need be over several nights."""
-    if at.moved is None:
-        return False
     gap = at.hours.longest_gap if at.hours is not None and not at.paused else timedelta()
-    return at.now - at.moved < gap + _STILL_MOVING
+    return at.moved is not None and at.now - at.moved < gap + _STILL_MOVING
 
 
 def _not_writable(at: AlarmInput) -> Problem | None:
