@@ -28,7 +28,7 @@ from tests.mutation.mutants import Mutant
 
 # A fault may well be one that eats memory, or writes without an end.
 _MOST_MEMORY = 8 << 30
-_LARGEST_FILE = 1 << 30
+_LARGEST_FILE = 8 << 30  # a test has one of so many bytes, all of them holes
 # One that is this much slower than the true code hangs.
 _SLOWER = 4
 _START = 10.0

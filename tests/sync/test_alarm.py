@@ -222,6 +222,13 @@ def test_backups_that_go_to_dropbox_readable_are_told(why: Encryption) -> None:
     assert kind(replace(FINE, readable=why)) is ProblemKind.NOT_ENCRYPTED
 
 
+def test_backups_that_could_not_be_examined_are_named() -> None:
+    found = alarm(replace(FINE, unexamined=[remote(1), remote(2)]))
+    assert found is not None
+    assert found.kind is ProblemKind.NOT_ENCRYPTED
+    assert found.detail.endswith(": Backup 1, Backup 2")
+
+
 def test_space_that_nobody_knows_is_no_alarm() -> None:
     assert alarm(replace(FINE, space=None)) is None
 
