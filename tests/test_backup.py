@@ -35,7 +35,7 @@ from custom_components.dropbox_backup.const import (
     DOMAIN,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.dropbox_api import calls
+from custom_components.dropbox_backup.dropbox_api import retry
 from custom_components.dropbox_backup.sync.requests import Selection
 from tests.backup_page import BackupPage, OpenPage, last_result, own_agents
 from tests.core_archives import tar_of
@@ -96,7 +96,7 @@ def dropbox(page: BackupPage, hass: HomeAssistant) -> str:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try nothing twice: an upload through Home Assistant tries for an hour."""
-    monkeypatch.setattr(calls, "_FIRST_WAIT", 1e6)  # longer than any patience
+    monkeypatch.setattr(retry, "FIRST_WAIT", 1e6)  # longer than anybody waits
 
 
 def fill(hass: HomeAssistant, size: int) -> None:

@@ -8,7 +8,7 @@ from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 import pytest
 
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.dropbox_api import calls
+from custom_components.dropbox_backup.dropbox_api import retry
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.world import (
     MANUAL,
@@ -95,7 +95,7 @@ async def test_back_up_now_is_not_forgotten_when_dropbox_is_away(
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
-    monkeypatch.setattr(calls, "_FIRST_WAIT", 1e6)  # longer than any patience
+    monkeypatch.setattr(retry, "FIRST_WAIT", 1e6)  # longer than anybody waits
     dropbox_server.faults.add(Fault(FaultKind.STATUS, status=503, times=None))
     await press(hass, entry, "back_up_now")
     await wait_until_idle(hass, entry)

@@ -24,13 +24,14 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components import dropbox_backup
-from custom_components.dropbox_backup import config_flow, sign_in_flow
+from custom_components.dropbox_backup import sign_in_flow
 from custom_components.dropbox_backup.const import (
     CONF_FOLDER,
     DEFAULT_FOLDER,
     DOMAIN,
     SCOPES,
 )
+from custom_components.dropbox_backup.dropbox_api.retry import RETRY_FOR, Waiter
 from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.decide.upload_window import Hours
 from custom_components.dropbox_backup.sync.remote import account as account_module
@@ -202,7 +203,7 @@ async def person(
 
 @pytest.fixture(autouse=True)
 def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config_flow, "_PATIENCE", 0.0)
+    monkeypatch.setitem(RETRY_FOR, Waiter.DIALOG, 0.0)
 
 
 @pytest.fixture
@@ -805,7 +806,7 @@ async def test_a_lost_answer_to_the_proof_is_no_failure(
     dropbox_server: DropboxServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(config_flow, "_PATIENCE", 10.0)
+    monkeypatch.setitem(RETRY_FOR, Waiter.DIALOG, 10.0)
     for route in ("files/create_folder_v2", "files/upload", "files/delete_v2"):
         dropbox_server.faults.add(Fault(FaultKind.LOST_RESPONSE, route))
     done = await person.answers(folder_form, folder=DEFAULT_FOLDER)

@@ -23,7 +23,7 @@ from custom_components.dropbox_backup.const import (
     DOMAIN,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.dropbox_api import calls
+from custom_components.dropbox_backup.dropbox_api import retry
 from custom_components.dropbox_backup.sync.report.state import Status
 from custom_components.dropbox_backup.sync.storage.account_notes import notes_name
 from custom_components.dropbox_backup.sync.storage.journal import JOURNALS
@@ -50,7 +50,7 @@ pytestmark = pytest.mark.usefixtures("quick_worker")
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try nothing twice: a setup asks Dropbox for ten seconds."""
-    monkeypatch.setattr(calls, "_FIRST_WAIT", 1e6)  # longer than any patience
+    monkeypatch.setattr(retry, "FIRST_WAIT", 1e6)  # longer than anybody waits
 
 
 def asks_to_sign_in(hass: HomeAssistant) -> bool:

@@ -23,7 +23,7 @@ from custom_components.dropbox_backup.const import (
     DEFAULT_FOLDER,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.dropbox_api import calls
+from custom_components.dropbox_backup.dropbox_api import retry
 from custom_components.dropbox_backup.sync import remote_changes
 from custom_components.dropbox_backup.sync.decide.models import BackupId
 from custom_components.dropbox_backup.sync.report.state import ProblemKind, Status
@@ -356,7 +356,7 @@ async def test_a_dropbox_that_is_away_when_home_assistant_starts_is_shown_and_co
     entry = await set_up_entry(hass, dropbox_server)
     made = await make_backup(hass)
     await wait_until_idle(hass, entry)
-    monkeypatch.setattr(calls, "_FIRST_WAIT", 1e6)  # longer than any patience
+    monkeypatch.setattr(retry, "FIRST_WAIT", 1e6)  # longer than anybody waits
     dropbox_server.faults.add(Fault(FaultKind.STATUS, status=503, times=None))
     await hass.config_entries.async_unload(entry.entry_id)
     if not remembered:

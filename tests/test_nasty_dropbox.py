@@ -9,9 +9,9 @@ from homeassistant.core import HomeAssistant
 from homeassistant.util import dt as dt_util
 import pytest
 
-import custom_components.dropbox_backup as integration
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api import rate_limit
+from custom_components.dropbox_backup.dropbox_api.retry import RETRY_FOR, Waiter
 from custom_components.dropbox_backup.sync import remote_changes, worker
 from custom_components.dropbox_backup.sync.report.state import ProblemKind, Status
 from custom_components.dropbox_backup.sync.schedule import Schedule
@@ -208,7 +208,7 @@ async def test_a_dropbox_that_stalls_holds_up_the_start_no_longer_than_promised(
     monkeypatch: pytest.MonkeyPatch,
     route: str,
 ) -> None:
-    monkeypatch.setattr(integration, "_SETUP_PATIENCE", 1.0)
+    monkeypatch.setitem(RETRY_FOR, Waiter.START, 1.0)
     await hass.config_entries.async_unload(entry.entry_id)
     if route == "oauth2/token":
         dropbox_server.tokens.expire_access_tokens()

@@ -16,6 +16,7 @@ from pytest_homeassistant_custom_component.common import async_fire_time_changed
 from custom_components.dropbox_backup.backup import agent_id_of
 from custom_components.dropbox_backup.const import CONF_KEEP
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
+from custom_components.dropbox_backup.dropbox_api.retry import RETRY_FOR, Waiter
 from custom_components.dropbox_backup.sync import worker
 from custom_components.dropbox_backup.sync.report.state import ProblemKind, Status
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
@@ -110,9 +111,7 @@ async def test_backups_arrive_while_dropbox_does_not_say_how_much_room_there_is(
     monkeypatch: pytest.MonkeyPatch,
     fault: Fault,
 ) -> None:
-    monkeypatch.setattr(
-        "custom_components.dropbox_backup.sync.remote.account._PATIENCE_FOR_SPACE", 0.2
-    )
+    monkeypatch.setitem(RETRY_FOR, Waiter.UPLOAD, 0.2)
     dropbox_server.faults.add(fault)
     entry = await set_up_entry(hass, dropbox_server)
     await make_backup(hass, "By the worker")
@@ -402,9 +401,7 @@ async def impatient(
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncGenerator[DropboxBackupConfigEntry]:
     """Return an account whose worker is asked to look again more often than it can."""
-    monkeypatch.setattr(
-        "custom_components.dropbox_backup.sync.remote.account._PATIENCE_FOR_SPACE", 0.2
-    )
+    monkeypatch.setitem(RETRY_FOR, Waiter.UPLOAD, 0.2)
     dropbox_server.faults.add(Fault(FaultKind.STALL, SPACE, seconds=60, times=None))
     entry = await set_up_entry(hass, dropbox_server)
     await wait_until_idle(hass, entry)

@@ -23,6 +23,7 @@ from custom_components.dropbox_backup.const import (
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.content_hash import block_digests, content_hash
+from custom_components.dropbox_backup.dropbox_api.retry import RETRY_FOR, Waiter
 from custom_components.dropbox_backup.sync.decide.file_names import file_name
 from custom_components.dropbox_backup.sync.decide.models import WhyNot
 from custom_components.dropbox_backup.sync.report.state import Status
@@ -303,7 +304,7 @@ async def test_a_backup_deleted_while_it_becomes_a_file_stays_away_over_a_restar
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    monkeypatch.setattr(transfers, "_PATIENCE_OF_A_PERSON", 0.1)
+    monkeypatch.setitem(RETRY_FOR, Waiter.PERSON, 0.1)
     stall = Fault(FaultKind.STALL, route=FINISH, seconds=1, when="after")
     dropbox_server.faults.add(stall)
     made = await make_backup(hass, size=SEVERAL_CHUNKS)

@@ -13,7 +13,7 @@ from homeassistant.helpers.dispatcher import async_dispatcher_send
 import pytest
 
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.dropbox_api import calls
+from custom_components.dropbox_backup.dropbox_api import retry
 from tests.backup_page import OpenPage, last_result, own_agents
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.world import (
@@ -107,7 +107,7 @@ async def test_a_backup_that_fails_at_another_location_arrives_all_the_same(
 ) -> None:
     page = await open_page()
     # The other location is ours as well, and tries nothing twice instead of for an hour.
-    monkeypatch.setattr(calls, "_FIRST_WAIT", 1e6)
+    monkeypatch.setattr(retry, "FIRST_WAIT", 1e6)
     dropbox_server.faults.add(Fault(FaultKind.STATUS, "files/upload"))
 
     events = await page.make(LOCAL_AGENT, *own_agents(hass))

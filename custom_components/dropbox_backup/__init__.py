@@ -26,6 +26,7 @@ from .const import CONF_FOLDER, DOMAIN, NOTES_KEPT_FOR, ROOT_FOLDER
 from .coordinator import DropboxBackupConfigEntry, DropboxBackupCoordinator
 from .dropbox_api.client import DropboxClient
 from .dropbox_api.errors import DropboxError, SignInError
+from .dropbox_api.retry import RETRY_FOR, Waiter
 from .options import policy_of
 from .repairs import async_delete_issues, async_update_issues
 from .services import async_register_services
@@ -51,10 +52,6 @@ PLATFORMS = (
     Platform.SENSOR,
     Platform.SWITCH,
 )
-
-# Home Assistant's start must not wait long for a Dropbox that is away: it tries the setup again by
-# itself.
-_SETUP_PATIENCE = 10.0
 
 
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
@@ -142,7 +139,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
 
     entry.async_on_unload(entry.add_update_listener(entry_changed))
     try:
-        await engine.refresh(within=_SETUP_PATIENCE)
+        await engine.refresh(within=RETRY_FOR[Waiter.START])
     except SignInError as err:
         raise ConfigEntryAuthFailed(
             translation_domain=DOMAIN,

@@ -31,6 +31,7 @@ from .const import (
 from .coordinator import DropboxBackupConfigEntry
 from .dropbox_api.calls import GetToken
 from .dropbox_api.client import DropboxClient
+from .dropbox_api.retry import RETRY_FOR, Waiter
 from .folder_form import contents_text, errors_of, folder_form, readable_text, reason_of
 from .options_flow import DropboxBackupOptionsFlow
 from .sign_in_flow import SignInFlow
@@ -46,8 +47,6 @@ from .sync.remote.account import (
 from .sync.storage.account_notes import notes_name
 from .sync.storage.journal import folder_used_before
 
-# A person waits for the answer, and can try again.
-_PATIENCE = 10.0
 _NAMELESS = "Dropbox"
 # Nothing that could be typed into the folder's form helps against these.
 _NEEDS_NEW_SIGN_IN = {Obstacle.MISSING_PERMISSIONS, Obstacle.SIGN_IN_REFUSED}
@@ -232,7 +231,9 @@ class DropboxBackupConfigFlow(SignInFlow, domain=DOMAIN):
     # Dropbox
 
     def _client(self, get_token: GetToken) -> DropboxClient:
-        return DropboxClient(async_get_clientsession(self.hass), get_token, patience=_PATIENCE)
+        return DropboxClient(
+            async_get_clientsession(self.hass), get_token, retry_for=RETRY_FOR[Waiter.DIALOG]
+        )
 
     async def _signed_in_client(self) -> DropboxClient:
         """Return a client for the account of this flow. Raises `ObstacleError`."""

@@ -108,4 +108,4 @@ async def client(tokens: Tokens) -> AsyncIterator[DropboxClient]:
     context = ssl.create_default_context(cafile=os.environ["REQUESTS_CA_BUNDLE"])
     connector = aiohttp.TCPConnector(ssl=context)
     async with aiohttp.ClientSession(connector=connector) as session:
-        yield DropboxClient(session, tokens.get, patience=5)
+        yield DropboxClient(session, tokens.get, retry_for=5)

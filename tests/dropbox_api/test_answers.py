@@ -100,7 +100,7 @@ async def test_a_file_was_not_made_before_that_is_told_in_values_that_can_be_tru
     answers(dropbox_server, "files/upload", {**FILE, **wrong})
     digest = content_hash(block_digests(b"x"))
     with pytest.raises(UnreachableError):
-        await client.with_patience(0).upload(b"x", UploadCommit("/x.tar"), digest)
+        await client.retrying_for(0).upload(b"x", UploadCommit("/x.tar"), digest)
 
 
 @pytest.mark.parametrize("room", [1 << 63, (1 << 64) - 1])
@@ -110,7 +110,7 @@ async def test_more_room_than_home_assistant_can_count_is_not_told(
     allocation = {".tag": "individual", "allocated": room}
     answers(dropbox_server, "users/get_space_usage", {"used": 1, "allocation": allocation})
     with pytest.raises(UnreachableError):
-        await client.with_patience(0).get_space_usage()
+        await client.retrying_for(0).get_space_usage()
 
 
 async def test_no_longpoll_rests_for_longer_than_a_quarter_of_an_hour(

@@ -144,12 +144,12 @@ async def test_retry_after_is_honoured(
     ],
     ids=["503", "reset", "garbage", "429", "suspended"],
 )
-async def test_patience_ends_with_the_right_error(
+async def test_trying_again_ends_with_the_right_error(
     client: DropboxClient, dropbox_server: DropboxServer, fault: Fault, error: type[DropboxError]
 ) -> None:
     dropbox_server.faults.add(fault)
     with pytest.raises(error):
-        await client.with_patience(0.5).list_folder("")
+        await client.retrying_for(0.5).list_folder("")
 
 
 @pytest.mark.parametrize("value", ["1e12", "9" * 400, "inf", "Fri, 01 Jan 9999 00:00:00 GMT"])
@@ -182,7 +182,7 @@ async def test_a_wait_that_dropbox_asks_for_holds_for_all_calls_of_the_account(
     while not any(one.status for one in dropbox_server.log.records):  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     begun = asyncio.get_running_loop().time()
-    await asyncio.gather(first, client.with_patience(20).get_space_usage())
+    await asyncio.gather(first, client.retrying_for(20).get_space_usage())
     assert asyncio.get_running_loop().time() - begun > 0.9
     refused, *later = dropbox_server.log.records
     assert all(one.time > refused.time + 0.9 for one in later)
@@ -256,17 +256,17 @@ async def test_an_error_that_can_not_be_read_is_judged_by_its_status(
     dropbox_server.faults.add(Fault(FaultKind.STATUS, status=status, body=body, times=None))
     expected = {401: SignInError, 403: RefusedError}.get(status, UnreachableError)
     with pytest.raises(expected):
-        await client.with_patience(0).list_folder("")
+        await client.retrying_for(0).list_folder("")
 
 
-async def test_patience_counts_from_the_first_try(
+async def test_the_time_to_try_again_counts_from_the_first_try(
     client: DropboxClient, dropbox_server: DropboxServer
 ) -> None:
     dropbox_server.faults.add(
         Fault(FaultKind.STALL, seconds=1.5, times=None), Fault(FaultKind.STATUS, times=None)
     )
     with pytest.raises(UnreachableError):
-        await client.with_patience(1).list_folder("")
+        await client.retrying_for(1).list_folder("")
     assert len(dropbox_server.log.records) == 1
 
 
@@ -310,14 +310,14 @@ async def test_no_error_carries_the_token(
         Fault(FaultKind.STATUS, status=400, body=f"bad header Bearer {tokens.current}")
     )
     with pytest.raises(DropboxError) as caught:
-        await client.with_patience(0.1).list_folder("")
+        await client.retrying_for(0.1).list_folder("")
     assert tokens.current not in repr(caught.value)
 
 
 async def test_no_network_at_all(client: DropboxClient, dropbox_server: DropboxServer) -> None:
     await dropbox_server.stop()
     with pytest.raises(UnreachableError):
-        await client.with_patience(0.5).list_folder("")
+        await client.retrying_for(0.5).list_folder("")
 
 
 async def test_longpoll_tells_of_a_change(

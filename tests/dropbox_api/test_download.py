@@ -96,7 +96,7 @@ async def test_a_restore_waits_as_long_as_dropbox_asks_and_goes_on(
     dropbox_server.faults.add(
         Fault(FaultKind.STATUS, "files/download", skip=1, times=3, status=429, retry_after=2)
     )
-    assert await received(client.with_patience(1), metadata) == DATA
+    assert await received(client.retrying_for(1), metadata) == DATA
     assert caplog.text.count("asks to wait") == 1
 
 

@@ -95,7 +95,7 @@ async def test_writes_of_one_account_never_overlap(
     file = await upload(client, Bytes(b"old"), UploadCommit("/old.tar"))
     await asyncio.gather(
         upload_many(client, 6),
-        upload(client.with_patience(1), Bytes(b"alone"), UploadCommit("/alone.tar")),
+        upload(client.retrying_for(1), Bytes(b"alone"), UploadCommit("/alone.tar")),
         upload(client, Bytes(some_bytes(5 * MIB)), UploadCommit("/large.tar")),
         client.delete("/old.tar", file.rev),
         client.create_folder("/new"),
@@ -197,7 +197,7 @@ async def test_who_waits_for_dropbox_keeps_no_other_commit_from_its_end(
         )
     )
     async with asyncio.timeout(20):
-        results = await upload_many(client.with_patience(1), 8)
+        results = await upload_many(client.retrying_for(1), 8)
     assert {type(result) for result in results} == {RateLimitedError}
     assert dropbox_server.log.count(FINISH) + dropbox_server.log.count(BATCH) == 1
 
@@ -287,7 +287,7 @@ async def test_what_was_sent_before_a_power_cut_is_only_made_a_file(
             kept[n] = session
 
         await upload(
-            client.with_patience(0.1),
+            client.retrying_for(0.1),
             Bytes(data_of(n)),
             commit(n),
             limits=limits,

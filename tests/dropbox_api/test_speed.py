@@ -164,7 +164,7 @@ async def test_our_own_slowness_is_no_dead_line(
     monkeypatch.setattr(transport, "_DEADLINE_STEP", 0.0)
     limits = UploadLimits()
     limits.speed.bytes_per_second = 3000.0
-    await upload(client.with_patience(0), Bytes(bytes(8000)), UploadCommit("/x.tar"), limits=limits)
+    await upload(client.retrying_for(0), Bytes(bytes(8000)), UploadCommit("/x.tar"), limits=limits)
     assert account.files.list()[0].size == 8000
 
 

@@ -259,7 +259,7 @@ async def test_an_upload_goes_on_where_it_stopped(
     dropbox_server.faults.add(Fault(FaultKind.RESET_BEFORE_BODY, route=APPEND, skip=4, times=None))
     with pytest.raises(UnreachableError):
         await upload(
-            client.with_patience(0.1),
+            client.retrying_for(0.1),
             Bytes(data),
             COMMIT,
             limits=UploadLimits(parallel=1),
@@ -318,7 +318,7 @@ async def test_a_changed_source_is_never_mixed_with_what_was_sent(
     dropbox_server.faults.add(Fault(FaultKind.RESET_BEFORE_BODY, route=FINISH, times=None))
     with pytest.raises(UnreachableError):
         await upload(
-            client.with_patience(0.1),
+            client.retrying_for(0.1),
             Bytes(some_bytes(3 * BLOCK_SIZE, seed=1)),
             COMMIT,
             on_session=keep_in(sessions),
@@ -339,7 +339,7 @@ async def stopped_after_four_of_six(
     server.faults.add(Fault(FaultKind.RESET_BEFORE_BODY, route=APPEND, skip=4, times=None))
     with pytest.raises(UnreachableError):
         await upload(
-            client.with_patience(0.1),
+            client.retrying_for(0.1),
             source,
             COMMIT,
             limits=UploadLimits(parallel=1),
@@ -537,7 +537,7 @@ async def test_chunks_that_arrived_unnoticed_do_not_stop_the_next_run(
     kept: list[UploadSession | None] = []
     dropbox_server.faults.add(Fault(FaultKind.RESET_BEFORE_BODY, route=FINISH, times=None))
     with pytest.raises(UnreachableError):
-        await upload(client.with_patience(0.1), Bytes(data), COMMIT, on_session=keep_in(kept))
+        await upload(client.retrying_for(0.1), Bytes(data), COMMIT, on_session=keep_in(kept))
     dropbox_server.faults.clear()
     dropbox_server.log.clear()
     await upload(client, Bytes(data), COMMIT, session=kept[noted])
@@ -556,7 +556,7 @@ async def test_other_content_that_arrived_unnoticed_is_sent_anew(
     kept: list[UploadSession | None] = []
     dropbox_server.faults.add(Fault(FaultKind.RESET_BEFORE_BODY, route=FINISH, times=None))
     with pytest.raises(UnreachableError):
-        await upload(client.with_patience(0.1), Bytes(before), COMMIT, on_session=keep_in(kept))
+        await upload(client.retrying_for(0.1), Bytes(before), COMMIT, on_session=keep_in(kept))
     dropbox_server.faults.clear()
     first_noted = next(one for one in kept if one is not None and one.arrived == 1)
     await upload(client, Bytes(after), COMMIT, session=replace(first_noted, ahead={}))

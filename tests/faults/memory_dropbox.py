@@ -13,13 +13,14 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any, Self, override
 
-from custom_components.dropbox_backup.dropbox_api.calls import Retries
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.content_hash import block_digests, content_hash
 from custom_components.dropbox_backup.dropbox_api.errors import (
     DropboxError,
     refusal,
 )
+from custom_components.dropbox_backup.dropbox_api.rate_limit import RateLimit
+from custom_components.dropbox_backup.dropbox_api.retry import Retries
 from custom_components.dropbox_backup.dropbox_api.transport import Sending
 from custom_components.dropbox_backup.dropbox_api.types import (
     ClosedSession,
@@ -144,6 +145,7 @@ class MemoryClient(DropboxClient):
     """Speaks to a `MemoryDropbox` without a network."""
 
     def __init__(self, dropbox: MemoryDropbox, power: Power) -> None:  # no session, no token
+        self.rate_limit = RateLimit()
         self._dropbox = dropbox
         self._power = power
 
@@ -152,7 +154,7 @@ class MemoryClient(DropboxClient):
         return Retries(0.0, asyncio.sleep)
 
     @override
-    def with_patience(self, seconds: float) -> Self:
+    def retrying_for(self, seconds: float) -> Self:
         return self
 
     @override

@@ -11,6 +11,7 @@ from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.content_hash import block_digests, content_hash
 from custom_components.dropbox_backup.dropbox_api.download import download, read_range
 from custom_components.dropbox_backup.dropbox_api.errors import DropboxError, UnreachableError
+from custom_components.dropbox_backup.dropbox_api.retry import RETRY_FOR, Waiter
 from custom_components.dropbox_backup.dropbox_api.types import UploadCommit
 from custom_components.dropbox_backup.dropbox_api.upload.upload import upload
 from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
@@ -112,11 +113,11 @@ async def test_any_answer_is_a_result_or_one_of_our_errors(
         )
     )
     # A download waits as long as Dropbox asks for: how long is tested elsewhere (`test_download`).
-    monkeypatch.setattr(f"{download.__module__}._LONGEST_WAIT", 0)
+    monkeypatch.setitem(RETRY_FOR, Waiter.RESTORE, 0)
     try:
         async with asyncio.timeout(20):
             # A wait that an earlier answer asked for is that client's.
-            await call(DropboxClient(client._session, client._get_token, patience=0))
+            await call(DropboxClient(client._session, client._get_token, retry_for=0))
     except DropboxError as err:
         assert str(err)
         assert len(str(err)) < 1100

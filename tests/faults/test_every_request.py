@@ -21,8 +21,8 @@ import pytest
 from custom_components.dropbox_backup.backup import agent_id_of
 from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.dropbox_api import calls
-from custom_components.dropbox_backup.sync import patience
+from custom_components.dropbox_backup.dropbox_api import retry
+from custom_components.dropbox_backup.dropbox_api.retry import RETRY_FOR, Waiter
 from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.report.state import Status
 from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind, hash_bytes
@@ -194,7 +194,7 @@ class Life:
 @pytest.fixture(autouse=True)
 def _hurry(quick_worker: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for less: how long is tested elsewhere (`test_client`), what comes after it here."""
-    monkeypatch.setattr(calls, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)
 
 
 def _faults(pytestconfig: pytest.Config, lot: random.Random, requests: int) -> Iterator[Fault]:
@@ -233,7 +233,7 @@ async def test_a_check_that_fails_half_way_is_finished_by_the_next_one(
 ) -> None:
     life = await Life.prepare(hass, dropbox_server)
     requests = await life.pass_with(None)
-    # As if the fault had lasted longer than the worker's patience.
-    monkeypatch.setattr(patience, "WORKER", 0)
+    # As if the fault had lasted longer than the worker tries.
+    monkeypatch.setitem(RETRY_FOR, Waiter.WORKER, 0)
     for fault in _faults(pytestconfig, lot, requests):
         await life.pass_with(fault)

@@ -20,7 +20,8 @@ from homeassistant.util.ssl import client_context
 
 # Before the plugin brings a package of that name.
 import custom_components  # noqa: F401
-from custom_components.dropbox_backup.sync import patience, publisher, worker
+from custom_components.dropbox_backup.dropbox_api.retry import RETRY_FOR, Waiter
+from custom_components.dropbox_backup.sync import publisher, worker
 from tests.dropbox_server import DropboxProcess
 from tests.soak import gauges
 from tests.soak.home import Home, NeverSettledError
@@ -41,7 +42,7 @@ _PROGRESS_INTERVAL = 0.0
 
 async def soak(directory: Path, backups: int, seed: int, share: float) -> Outcome:
     """Live through it and settle the accounts."""
-    patience.WORKER = _PATIENCE
+    RETRY_FOR[Waiter.WORKER] = _PATIENCE
     worker._DEBOUNCE = _DEBOUNCE
     publisher._PROGRESS_INTERVAL = _PROGRESS_INTERVAL
     listener = Listener()

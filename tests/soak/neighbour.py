@@ -40,7 +40,7 @@ class Neighbour:
     def __init__(self, dropbox: ControlClient, session: aiohttp.ClientSession) -> None:
         self._dropbox = dropbox
         self._token = ""
-        self._client = DropboxClient(session, self._get_token, patience=_PATIENCE)
+        self._client = DropboxClient(session, self._get_token, retry_for=_PATIENCE)
         self._folder = BackupFolder(self._client, DEFAULT_FOLDER, INSTANCE, lambda _: None)
         self.backups: dict[str, RemoteBackup] = {}
         self.made = 0

@@ -91,10 +91,10 @@ class House:
         [one] = (await self.local.list()).good
         return one
 
-    async def upload(self, password: str = PASSWORD, patience: float = 30.0) -> RemoteBackup:
+    async def upload(self, password: str = PASSWORD, retry_for: float = 30.0) -> RemoteBackup:
         backup, source = await self.local.source(await self.only_backup(), password)
         limits = UploadLimits(parallel=1, begin=1)  # so that all that arrived is noted
-        return await self.transfers.upload(backup, source, limits=limits, patience=patience)
+        return await self.transfers.upload(backup, source, limits=limits, retry_for=retry_for)
 
 
 @dataclass(slots=True)
@@ -218,7 +218,7 @@ async def test_an_upload_goes_on_when_the_line_is_back(
     house = await House.start(hass, client)
     dropbox_server.faults.add(Fault(FaultKind.RESET_BEFORE_BODY, APPEND, skip=3, times=None))
     with pytest.raises(DropboxError):
-        await house.upload(patience=0)
+        await house.upload(retry_for=0)
     dropbox_server.faults.clear()
     acknowledged = offsets(dropbox_server)[:3]
     dropbox_server.log.clear()
@@ -263,7 +263,7 @@ async def test_a_changed_password_gets_new_keys_and_a_new_session(
     house = await House.start(hass, client)
     dropbox_server.faults.add(Fault(FaultKind.RESET_BEFORE_BODY, APPEND, skip=3, times=None))
     with pytest.raises(DropboxError):
-        await house.upload("the old one", patience=0)
+        await house.upload("the old one", retry_for=0)
     dropbox_server.faults.clear()
 
     await (await House.start(hass, client)).upload()
@@ -278,7 +278,7 @@ async def test_a_file_that_changes_while_it_is_read_is_not_uploaded(
     path = local_path(hass, made)
     change_something_near_the_end(path)
     with pytest.raises(Exception, match="changed while it was being uploaded"):
-        await house.transfers.upload(backup, source, limits=UploadLimits(), patience=0)
+        await house.transfers.upload(backup, source, limits=UploadLimits(), retry_for=0)
     assert archives(dropbox_server) == []
 
 
@@ -328,7 +328,7 @@ async def test_what_home_assistant_encrypts_is_proven_as_well(
         streamer.backup(),
         StreamSource(streamer.open_stream, streamer.size()),
         limits=UploadLimits(),
-        patience=30,
+        retry_for=30,
     )
     await interrupt(upload, dropbox_server, disk, FINISH)
     await streamer.wait()
@@ -435,7 +435,7 @@ async def test_what_changes_between_two_readings_is_not_encrypted(
     with pytest.raises(BackupAgentError, match="changed while it was read"):
         sent += [piece async for piece in source.read()]
     assert b"".join(first).startswith(b"".join(sent))
-    await house.transfers.upload(backup, source, limits=UploadLimits(), patience=30)
+    await house.transfers.upload(backup, source, limits=UploadLimits(), retry_for=30)
     await check_restorable(hass, dropbox_server, made)
 
 
@@ -456,7 +456,7 @@ async def test_what_breaks_off_is_said_to_be_unreadable(
     _, source = as_in_dropbox(stream, made, await stream.contents(), PASSWORD)
     assert isinstance(source, EncryptedSource)
     with pytest.raises(BackupAgentError, match="can't be encrypted"):
-        await house.transfers.upload(made, source, limits=UploadLimits(), patience=30)
+        await house.transfers.upload(made, source, limits=UploadLimits(), retry_for=30)
 
 
 @pytest.mark.usefixtures("quick_worker")

@@ -17,7 +17,7 @@ import pytest
 from custom_components.dropbox_backup.backup import agent_id_of
 from custom_components.dropbox_backup.const import CONF_FOLDER, DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.dropbox_api import calls
+from custom_components.dropbox_backup.dropbox_api import retry
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.errors import DropboxError
 from custom_components.dropbox_backup.sync.decide.models import BackupId, RemoteBackup, RemoteFile
@@ -295,7 +295,7 @@ async def entry(hass: HomeAssistant, dropbox_server: DropboxServer) -> DropboxBa
 
 @pytest.fixture
 def away(dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "_FIRST_WAIT", 1e6)  # longer than any patience
+    monkeypatch.setattr(retry, "FIRST_WAIT", 1e6)  # longer than anybody waits
     dropbox_server.faults.add(Fault(FaultKind.STATUS, times=None))
 
 

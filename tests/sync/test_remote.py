@@ -397,7 +397,7 @@ async def test_what_was_known_stays_known_while_dropbox_is_away(
     await store(client, folder, backup(1))
     dropbox_server.faults.add(Fault(FaultKind.STATUS, status=503, times=None))
     with pytest.raises(UnreachableError):
-        await folder.refresh(patience=0.1)
+        await folder.refresh(retry_for=0.1)
     assert ids(folder) == {backup(1).backup_id}
 
 

@@ -5,16 +5,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 import json
-import random
-import time
 from typing import Any, Literal, Self
 
 import aiohttp
 
 from . import hosts
 from .answers import Route, decode, read
-from .errors import DropboxError, RateLimitedError, SignInError, UnreachableError
+from .errors import DropboxError, SignInError, TransientError
 from .rate_limit import RateLimit
+from .retry import RETRY_FOR, Retries, Sleep, Waiter
 from .sdk import json_encode
 from .threads import in_thread
 from .transport import Body, OnFailure, Sending, request
@@ -24,8 +23,6 @@ type GetToken = Callable[[str | None], Awaitable[str]]
 `SignInError` or
 `UnreachableError`."""
 
-type Sleep = Callable[[float], Awaitable[None]]
-
 _HOSTS = {"api": hosts.api, "content": hosts.content, "notify": hosts.notify}
 # Characters of JSON that the event loop decodes in a few milliseconds, also on a small board. A
 # page of a thousand files is ten times as large.
@@ -33,10 +30,8 @@ _LARGE_ANSWER = 32 * 1024
 # A page of 2,000 files with the longest names is smaller; on a thin line it takes minutes.
 _LARGEST_ANSWER = 16 * 1024 * 1024
 _LONGEST_ANSWER = 600.0
-_FIRST_WAIT = 0.5
 # Fresh access tokens within one call. A second may expire while a slow line sends a chunk.
 _RENEWALS = 2
-_LONGEST_WAIT = 60.0
 # Seconds that one write waits for another. After that Dropbox may decide.
 _LONGEST_TURN = 10.0
 _PLAINLY = Sending()
@@ -50,32 +45,36 @@ class Caller:
         session: aiohttp.ClientSession,
         get_token: GetToken,
         *,
-        patience: float = 60.0,
+        retry_for: float = RETRY_FOR[Waiter.BACKGROUND],
         sleep: Sleep = asyncio.sleep,
         writes: asyncio.Lock | None = None,
         rate_limit: RateLimit | None = None,
     ) -> None:
-        """`patience`: for how many seconds a failing call is tried again before its error is
-        raised. `writes` is shared by all that write into the same Dropbox, `rate_limit` by all that
-        call on behalf of the account.
+        """`retry_for`: how many seconds a failing call is tried again before its error is raised.
+        `writes` is shared by all that write into the same Dropbox, `rate_limit` by all that call on
+        behalf of the account.
         """
         self._session = session
         self._get_token = get_token
-        self._patience = patience
+        self._retry_for = retry_for
         self._sleep = sleep
         self._writes = writes or asyncio.Lock()
         self.rate_limit = rate_limit or RateLimit()
 
-    def with_patience(self, seconds: float) -> Self:
+    def retrying_for(self, seconds: float) -> Self:
         """Return one for the same account that tries failing calls again for so many seconds."""
         return type(self)(
             self._session,
             self._get_token,
-            patience=seconds,
+            retry_for=seconds,
             sleep=self._sleep,
             writes=self._writes,
             rate_limit=self.rate_limit,
         )
+
+    def trying_once(self) -> Self:
+        """Return one for the same account that leaves it to its caller to try again."""
+        return self.retrying_for(RETRY_FOR[Waiter.NOBODY])
 
     def retries(
         self,
@@ -89,7 +88,7 @@ class Caller:
         `lasting`: one try may take long although all is well, such as a large body.
         """
         return Retries(
-            self._patience,
+            self._retry_for,
             self._sleep,
             failures,
             on_failure,
@@ -110,7 +109,7 @@ class Caller:
         answer_timeout: float | None = None,
         failures: list[DropboxError] | None = None,
     ) -> T:
-        """Call a route until it answers or patience ends; return what `convert` makes of its
+        """Call a route until it answers or its time is up; return what `convert` makes of its
         result.
 
         `writes`: whether it locks the user's Dropbox. `failures` collects the errors of the tries
@@ -138,7 +137,7 @@ class Caller:
                     if len(text) < _LARGE_ANSWER:
                         return decode(route, text, response, convert)
                     return await in_thread(decode, route, text, response, convert)
-            except (UnreachableError, RateLimitedError) as err:
+            except TransientError as err:
                 await retries.wait_after(err)
 
     @asynccontextmanager
@@ -154,7 +153,7 @@ class Caller:
                     begun = True
                     yield response
                     return
-            except (UnreachableError, RateLimitedError) as err:
+            except TransientError as err:
                 if begun:
                     raise
                 await retries.wait_after(err)
@@ -191,68 +190,6 @@ class Caller:
                 if not (err.is_token_expired and renewals_left) or token == refused:
                     raise
                 refused = token
-
-
-class Retries:
-    """When to try a failing call again, and when to stop."""
-
-    def __init__(
-        self,
-        patience: float,
-        sleep: Sleep,
-        failures: list[DropboxError] | None = None,
-        on_failure: OnFailure | None = None,
-        *,
-        rate_limit: RateLimit | None = None,
-        lasting: bool = False,
-    ) -> None:
-        """Patience counts from now on, or with `lasting` from the first failure."""
-        self._patience = patience
-        self._deadline = None if lasting else time.monotonic() + patience
-        self._rate_limit = rate_limit or RateLimit()
-        self._sleep = sleep
-        self._failures = failures
-        self._on_failure = on_failure
-        self._next_wait = _FIRST_WAIT
-
-    def must_rest(self, *, writes: bool = False) -> bool:
-        """Tell whether Dropbox has asked anybody to wait who calls for this account."""
-        return self._rate_limit.remaining(writes=writes) > 0
-
-    async def wait_for_rest(self, *, writes: bool = False, together: bool = False) -> None:
-        """Sleep while `must_rest`; `together` with others that share the next call.
-
-        Raises `RateLimitedError` at once if that is longer than patience.
-        """
-        while rest := self._rate_limit.remaining(writes=writes):
-            now = time.monotonic()
-            deadline = now + self._patience if self._deadline is None else self._deadline
-            if now + rest > deadline:
-                raise RateLimitedError("too_many_requests", retry_after=rest)
-            await self._sleep(rest if together else rest + _jitter(_FIRST_WAIT))
-
-    async def wait_after(self, err: UnreachableError | RateLimitedError) -> None:
-        """Sleep before the next try, or raise the error when patience has ended."""
-        wait = _jitter(self._next_wait)
-        if isinstance(err, RateLimitedError):
-            self._rate_limit.note(err)
-            wait += err.retry_after or 0.0
-        now = time.monotonic()
-        if self._deadline is None:
-            self._deadline = now + self._patience
-        if now + wait > self._deadline:
-            raise err
-        self._next_wait = min(self._next_wait * 2, _LONGEST_WAIT)
-        if self._failures is not None:
-            self._failures.append(err)
-        if self._on_failure is not None:
-            self._on_failure(err)
-        await self._sleep(wait)
-
-
-def _jitter(seconds: float) -> float:
-    """Return a little less: the chunks of one upload must not all come back at the same moment."""
-    return seconds * random.uniform(0.5, 1.0)  # noqa: S311  (no secret, and repeatable)
 
 
 @asynccontextmanager

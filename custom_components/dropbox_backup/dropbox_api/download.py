@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 import logging
-import time
 
 import aiohttp
 
@@ -15,13 +14,13 @@ from .client import DropboxClient
 from .concurrency import Concurrency, Stopwatch
 from .errors import (
     CorruptError,
-    DropboxError,
     NotFoundError,
     RangeIgnoredError,
-    RateLimitedError,
     RefusedError,
+    TransientError,
     UnreachableError,
 )
+from .retry import Stamina
 from .sdk import content_hash
 from .threads import in_thread
 from .types import File
@@ -35,11 +34,6 @@ _RANGES_AT_FIRST = 6
 # In seconds. Greeting a server holds up the event loop for a moment: not all at the same time.
 _BETWEEN_GREETINGS = 0.02
 _PIECE_SIZE = 1024 * 1024
-_BREAKS_WITHOUT_PROGRESS = 5
-# In seconds. Somebody restores: what Dropbox asks for is waited for, up to an hour in which
-# nothing comes.
-_LEAST_WAIT = 1.0
-_LONGEST_WAIT = 3600.0
 # Bytes that are read for nothing to reach a range that is not given by itself.
 _MOST_SKIPPED = 16 * 1024 * 1024
 
@@ -74,7 +68,7 @@ async def read_range(client: DropboxClient, rev: str, start: int, end: int) -> b
     while True:
         try:
             return await _read_range(client, f"rev:{rev}", start, end)
-        except (UnreachableError, RateLimitedError) as err:
+        except TransientError as err:
             # The call is repeated until its answer begins; this one broke off.
             await retries.wait_after(err)
 
@@ -124,7 +118,7 @@ async def _one_stream(
     client: DropboxClient, rev: str, size: int, position: int
 ) -> AsyncGenerator[bytes]:
     """Yield what comes after `position`, from the beginning of the file again after each break."""
-    stamina = _Stamina(client, asyncio.Event())
+    stamina = Stamina(client.rate_limit, asyncio.Event())
     while position < size:
         begun, seen = position, 0
         try:
@@ -137,39 +131,8 @@ async def _one_stream(
                         position = seen
                         yield data[skipped:]
             _check_end(position, size)
-        except (UnreachableError, RateLimitedError) as err:
+        except TransientError as err:
             await stamina.wait_after(err, progress=position > begun)
-
-
-class _Stamina:
-    """How long a transfer is taken up again: as long as it moves, or Dropbox asks for patience."""
-
-    def __init__(self, client: DropboxClient, told: asyncio.Event) -> None:
-        """`told` is set when the log knows that a download waits."""
-        self._client = client
-        self._told = told
-        self._breaks = 0
-        self._waiting_since: float | None = None
-
-    async def wait_after(self, err: DropboxError, *, progress: bool) -> None:
-        """Return when it is time to go on; raise the error when it is time to give up."""
-        if progress:
-            self._breaks, self._waiting_since = 0, None
-        if not isinstance(err, RateLimitedError):
-            self._breaks += 1
-            if self._breaks >= _BREAKS_WITHOUT_PROGRESS:
-                raise err
-            return
-        now = time.monotonic()
-        if self._waiting_since is None:
-            self._waiting_since = now
-        wait = max(_LEAST_WAIT, self._client.rate_limit.remaining())
-        if now + wait - self._waiting_since > _LONGEST_WAIT:
-            raise err
-        if not self._told.is_set():
-            self._told.set()
-            _LOGGER.info("Dropbox asks to wait: the download goes on in %.0f seconds", wait)
-        await asyncio.sleep(wait)
 
 
 def _check_end(position: int, end: int) -> None:
@@ -290,14 +253,14 @@ class _Ranges:
 
     async def _fetch(self, part: _Range) -> None:
         watch, length = Stopwatch(), part.end - part.position
-        stamina = _Stamina(self._client, self._told)
+        stamina = Stamina(self._client.rate_limit, self._told)
         while part.position < part.end:
             position = part.position
             try:
                 await self._fetch_once(part)
             except RangeIgnoredError:
                 raise  # it would be every time
-            except (UnreachableError, RateLimitedError) as err:
+            except TransientError as err:
                 await stamina.wait_after(err, progress=part.position > position)
         if length == _RANGE_SIZE:
             self._learnt = True

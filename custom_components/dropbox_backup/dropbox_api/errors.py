@@ -68,7 +68,11 @@ class FullError(DropboxError):
     """The Dropbox account has no room for the file."""
 
 
-class RateLimitedError(DropboxError):
+class TransientError(DropboxError):
+    """It may go well a moment later: see `retry.py`."""
+
+
+class RateLimitedError(TransientError):
     """Dropbox wants us to slow down; `retry_after` is how many seconds it asked for, if it said
     so.
     """
@@ -91,7 +95,7 @@ class RateLimitedError(DropboxError):
         return self.has(_TOO_MANY_WRITES)
 
 
-class UnreachableError(DropboxError):
+class UnreachableError(TransientError):
     """No usable answer: no network, a broken connection, a server error, or an answer that is not
     Dropbox's.
     """

@@ -57,10 +57,10 @@ class Attempts:
         if not verified:
             run.unproven.add(id_of(one.backup))
 
-    async def upload(self, run: Run, patience: float, one: LocalBackup) -> None:
+    async def upload(self, run: Run, retry_for: float, one: LocalBackup) -> None:
         """Upload one backup, unless it is to be held back, or is too large for now.
 
-        `patience`: for how many seconds a call that fails is tried again.
+        `retry_for`: for how many seconds a call that fails is tried again.
         """
         backup_id, name = id_of(one.backup), one.backup.name
         origin = Origin.PERSON if self._journal.notes.is_wanted(backup_id) else Origin.WORKER
@@ -73,7 +73,7 @@ class Attempts:
         if not run.room.fits(one.backup.size):
             run.take(backup_id, Outcome(name, error=text_of(run.room.lacks(one.backup))))
             return
-        uploading = self._uploader.upload(one, origin, patience, run.room.free)
+        uploading = self._uploader.upload(one, origin, retry_for, run.room.free)
         if await self._attempt(run, one, uploading):
             waiting = tuple(other for other in self._publisher.state.waiting if other is not one)
             self._publisher.publish(waiting=waiting)

@@ -13,7 +13,7 @@ from homeassistant.util import dt as dt_util
 from ..dropbox_api.client import DropboxClient
 from ..dropbox_api.download import download
 from ..dropbox_api.errors import UnreachableError
-from . import patience
+from ..dropbox_api.retry import RETRY_FOR, Waiter
 from .attempts import Attempts
 from .decide.backup_settings import NOT_ENCRYPTED, retention_beats
 from .decide.consent import Answer
@@ -79,7 +79,7 @@ class Engine:
             on_sign_in_needed=on_sign_in_needed,
         )
         self._folder_refresh = refresh = FolderRefresh(client, folder, journal, publisher)
-        before_deletion = partial(refresh.refresh, patience.BEFORE_DELETION, adopt=False)
+        before_deletion = partial(refresh.refresh, RETRY_FOR[Waiter.DELETION], adopt=False)
         self._pruner = pruner = Pruner(
             folder, journal, policy, publisher, instance_id, before_deletion
         )
@@ -200,13 +200,13 @@ class Engine:
         """List the backup folder, making it if need be. Raises `DropboxError`.
 
         `within`: somebody waits, and it ends after so many seconds at the latest, whatever Dropbox
-        does; what can wait is left to the worker then. Not given: the worker's patience for each
-        call that fails.
+        does; what can wait is left to the worker then. Not given: the worker's time for each call
+        that fails.
         """
         try:
             async with asyncio.timeout(within):
                 await self._folder_refresh.refresh(
-                    patience.WORKER if within is None else within, adopt=within is None
+                    RETRY_FOR[Waiter.WORKER] if within is None else within, adopt=within is None
                 )
         except TimeoutError as err:
             raise UnreachableError("Dropbox did not answer in time") from err
@@ -214,7 +214,7 @@ class Engine:
     async def ensure_listed(self) -> None:
         """List the backup folder if it is not known what lies there. Raises `DropboxError`."""
         if not self._folder.known:
-            await self.refresh(within=patience.PERSON)
+            await self.refresh(within=RETRY_FOR[Waiter.PERSON])
 
     def look_up_in_dropbox(self, given: Iterable[str]) -> Meant:
         """Return which backups are meant that are in Dropbox, or on their way; `given`: ids, or

@@ -25,22 +25,22 @@ class FolderRefresh:
         self._journal = journal
         self._publisher = publisher
 
-    async def refresh(self, patience: float, *, adopt: bool) -> None:
+    async def refresh(self, retry_for: float, *, adopt: bool) -> None:
         """Ask Dropbox what lies in the folder. Raises `DropboxError`.
 
-        `patience`: for how many seconds a call that fails is repeated. `adopt`: as in
+        `retry_for`: for how many seconds a call that fails is repeated. `adopt`: as in
         `BackupFolder.refresh`.
         """
         notes = self._journal.notes
         try:
-            await self._folder.refresh(patience, adopt=adopt)
+            await self._folder.refresh(retry_for, adopt=adopt)
         except FolderMissingError:
             if notes.folder_seen:
                 _LOGGER.warning("The backup folder is gone from Dropbox; it is made again")
                 notes.folder_was_missing = True
                 self._journal.changed()
-            await self._client.with_patience(patience).create_folder(self._folder.path)
-            await self._folder.refresh(patience, adopt=adopt)
+            await self._client.retrying_for(retry_for).create_folder(self._folder.path)
+            await self._folder.refresh(retry_for, adopt=adopt)
         if not notes.folder_seen or notes.results.watching_since is None:
             notes.folder_seen = True
             notes.results.watching_since = notes.results.watching_since or dt_util.utcnow()

@@ -7,7 +7,7 @@ import logging
 from homeassistant.util import dt as dt_util
 
 from ..dropbox_api.errors import DropboxError
-from . import patience
+from ..dropbox_api.retry import RETRY_FOR, Waiter
 from .attempts import Attempts
 from .decide.models import LocalBackup, id_of
 from .folder_refresh import FolderRefresh
@@ -66,7 +66,7 @@ class Runner:
         """
         await self._look_for_work(run)
         self._folder_has_news = False
-        await self._folder_refresh.refresh(patience.WORKER, adopt=True)
+        await self._folder_refresh.refresh(RETRY_FOR[Waiter.WORKER], adopt=True)
         await self._uploader.remove_leftovers()
         if not run.silent:
             self._prune_notes(run.local)
@@ -101,7 +101,7 @@ class Runner:
     async def _unsure(self) -> str | None:
         """Ask Dropbox what lies there now; return why that is not known, if it does not say."""
         try:
-            await self._folder.refresh(patience.PERSON, adopt=False)
+            await self._folder.refresh(RETRY_FOR[Waiter.PERSON], adopt=False)
         except DropboxError as err:
             return text_of(err)
         return None
@@ -169,7 +169,7 @@ class Runner:
         await self._look_for_work(run)
         if self._folder_has_news:
             self._folder_has_news = False
-            await self._folder_refresh.refresh(patience.WORKER, adopt=True)
+            await self._folder_refresh.refresh(RETRY_FOR[Waiter.WORKER], adopt=True)
         if run.to_be_pruned:
             await self._prune_between(run)
 
@@ -198,7 +198,7 @@ class Runner:
         )
 
     async def _upload(self, run: Run, one: LocalBackup) -> None:
-        await self._attempts.upload(run, patience.WORKER, one)
+        await self._attempts.upload(run, RETRY_FOR[Waiter.WORKER], one)
         await self._answer_settled(run)
 
     async def _answer_settled(self, run: Run) -> None:

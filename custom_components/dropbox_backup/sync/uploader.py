@@ -8,6 +8,7 @@ from homeassistant.util import dt as dt_util
 
 from ..dropbox_api.client import DropboxClient
 from ..dropbox_api.errors import CorruptError, DropboxError
+from ..dropbox_api.retry import RETRY_FOR, Waiter
 from ..dropbox_api.upload.upload import Source
 from .decide.models import BackupId, LocalBackup, Missed, RemoteBackup, id_of, made_at
 from .decide.upload_window import Origin
@@ -25,10 +26,6 @@ from .upload.transfers import Transfers
 from .upload.upload_notes import DeletedMeanwhileError, Transfer
 
 _LOGGER = logging.getLogger(__name__)
-
-# In seconds. Home Assistant may delete the only copy when an upload through its own backup fails:
-# try long.
-_PATIENCE_FOR_HOME_ASSISTANT = 3600.0
 
 
 class Uploader:
@@ -86,11 +83,11 @@ class Uploader:
             await limits.prepare(self._client)
 
     async def upload(
-        self, one: LocalBackup, origin: Origin, patience: float, free: int | None
+        self, one: LocalBackup, origin: Origin, retry_for: float, free: int | None
     ) -> RemoteBackup:
         """Upload a local backup, unless it is there by now.
 
-        `patience`: for how many seconds a call that fails is tried again. `free`: how many bytes
+        `retry_for`: for how many seconds a call that fails is tried again. `free`: how many bytes
         Dropbox has left, if it says so. Raises `StoppedError` when it is to be held back from now
         on, `DeletedMeanwhileError`, other `DropboxError`s, and what reading the backup raises.
         """
@@ -101,7 +98,7 @@ class Uploader:
             _check_room(backup.size, free)
             self._publisher.publish(working=Status.UPLOADING)
         remote = await self._transfers.upload(
-            backup, source, limits=self._gate.limits_of(origin), patience=patience
+            backup, source, limits=self._gate.limits_of(origin), retry_for=retry_for
         )
         there = known is not None and known.file == remote.file
         self._publisher.tell(EventKind.VERIFIED if there else EventKind.UPLOADED, remote)
@@ -142,7 +139,7 @@ class Uploader:
                 backup,
                 source,
                 limits=self._gate.limits_of(Origin.HOME_ASSISTANT),
-                patience=_PATIENCE_FOR_HOME_ASSISTANT,
+                retry_for=RETRY_FOR[Waiter.HOME_ASSISTANT],
                 on_progress=on_progress,
             )
 

@@ -5,16 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 import logging
 
-from ..calls import Retries
 from ..client import DropboxClient
 from ..errors import (
     CorruptError,
     DropboxError,
     NotFoundError,
-    RateLimitedError,
     RefusedError,
-    UnreachableError,
+    TransientError,
 )
+from ..retry import Retries
 from ..types import ClosedSession, File, UploadCommit
 
 _LOGGER = logging.getLogger(__name__)
@@ -85,12 +84,12 @@ class Committer:
         return await verified(client, session.commit, metadata, expected)
 
     async def _commit(self, client: DropboxClient, session: ClosedSession) -> File:
-        """Commit a session, again and again as long as the client has patience."""
+        """Commit a session, again and again as long as the client does."""
         retries = client.retries(lasting=True)
         while True:
             try:
-                return await self._commit_once(client.with_patience(0), session, retries)
-            except (UnreachableError, RateLimitedError) as err:
+                return await self._commit_once(client.trying_once(), session, retries)
+            except TransientError as err:
                 await retries.wait_after(err)
 
     async def _commit_once(
@@ -100,7 +99,7 @@ class Committer:
         self._waiting.append(mine)
         try:
             while not mine.result.done():
-                # While Dropbox wants to rest it is nobody's turn: each has patience of its own, and
+                # While Dropbox wants to rest it is nobody's turn: each waits as long as it may, and
                 # who comes meanwhile shares the next call.
                 await retries.wait_for_rest(writes=True, together=True)
                 async with self._lock:

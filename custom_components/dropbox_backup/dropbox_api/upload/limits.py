@@ -158,7 +158,7 @@ class UploadLimits:
         """
         if self._fresh() is None:
             with suppress(DropboxError):
-                session_id = await client.with_patience(0).upload_session_start()
+                session_id = await client.trying_once().upload_session_start()
                 self._prepared[:] = [(session_id, time.monotonic())]
 
     async def open_session(self, client: DropboxClient) -> str:

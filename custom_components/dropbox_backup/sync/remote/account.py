@@ -25,6 +25,7 @@ from ...dropbox_api.errors import (
     SignInError,
     UnreachableError,
 )
+from ...dropbox_api.retry import RETRY_FOR, Waiter
 from ...dropbox_api.types import Account, File, Space, UploadCommit
 from ...dropbox_api.upload.source import Source
 from ...dropbox_api.upload.upload import upload
@@ -33,9 +34,7 @@ from .folder import BackupFolder
 
 _LOGGER = logging.getLogger(__name__)
 
-# In seconds: an upload waits for the answer.
-_PATIENCE_FOR_SPACE = 5.0
-# A person waits for the answer.
+# In seconds: a person waits for the answer.
 _LONGEST_WAIT = 60.0
 _LONGEST_CLEAN_UP = 10.0
 _LONGEST_LOOK = 10.0
@@ -152,7 +151,7 @@ async def folders_with_backups(client: DropboxClient) -> list[str]:
     """
     try:
         async with asyncio.timeout(_LONGEST_SEARCH):
-            found = await client.with_patience(0).search_names(CATALOG_NAME, _MOST_FOUND)
+            found = await client.trying_once().search_names(CATALOG_NAME, _MOST_FOUND)
     except (DropboxError, TimeoutError) as err:
         _LOGGER.debug("Dropbox does not say which folders have backups: %s", err)
         return []
@@ -258,7 +257,7 @@ async def ask_space(client: DropboxClient) -> Space | None:
     It only informs: nothing waits for long for it, and nothing fails because of it.
     """
     try:
-        async with asyncio.timeout(_PATIENCE_FOR_SPACE):
+        async with asyncio.timeout(RETRY_FOR[Waiter.UPLOAD]):
             return await client.get_space_usage()
     except (DropboxError, TimeoutError) as err:
         _LOGGER.debug("How much room there is, Dropbox does not say: %s", err)

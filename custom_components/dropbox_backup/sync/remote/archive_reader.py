@@ -13,6 +13,7 @@ from ... import untrusted
 from ...dropbox_api.client import DropboxClient
 from ...dropbox_api.download import read_range
 from ...dropbox_api.errors import DropboxError, UnreachableError
+from ...dropbox_api.retry import RETRY_FOR, Waiter
 from ...dropbox_api.threads import in_thread
 from ..archive.metadata import LARGEST_METADATA, ArchiveError, backup_from_dict, read_metadata
 from ..decide.models import RemoteFile
@@ -27,8 +28,7 @@ _READ_AHEAD = 64 * 1024
 _MOST_REQUESTS = 30
 # In seconds. Longer than that nobody waits for archives that others put there: what is to be
 # uploaded has to go.
-_PATIENCE = 10.0
-_PATIENCE_FOR_A_CALL = 20.0
+_LONGEST_WAIT = 10.0
 _LONGEST_READING = 120.0
 _FIRST_RETRY, _LONGEST_RETRY = 300.0, 6 * 3600.0
 
@@ -45,7 +45,7 @@ class ArchiveReader:
         self.on_news: Callable[[], object] = lambda: None
         # Revisions that are no backups.
         self.foreign: frozenset[str] = frozenset()
-        self._client = client.with_patience(_PATIENCE_FOR_A_CALL)
+        self._client = client.retrying_for(RETRY_FOR[Waiter.ARCHIVES])
         self._limit = asyncio.Semaphore(_AT_ONCE)
         self._tasks: dict[RemoteFile, asyncio.Task[None]] = {}
         self._found: dict[RemoteFile, AgentBackup] = {}
@@ -67,7 +67,7 @@ class ArchiveReader:
             self._tasks.pop(file).cancel()
         begun = [self._begin(file, beside) for file in archives if self._is_news(file)]
         if begun:
-            _, late = await asyncio.wait(begun, timeout=_PATIENCE)
+            _, late = await asyncio.wait(begun, timeout=_LONGEST_WAIT)
             for task in late:
                 task.add_done_callback(self._tell)
         if not self._stopped:

@@ -26,7 +26,7 @@ class RemoteFiles:
     calls since. `path`: that of the folder.
 
     `changed` is called when anything but a listing told something new. The `client` of each call
-    has the patience of who waits for it.
+    tries again for as long as whoever waits for it would.
     """
 
     def __init__(self, path: str, changed: Callable[[], None]) -> None:

@@ -9,9 +9,8 @@ from ...dropbox_api.errors import (
     CorruptError,
     FullError,
     NotWritableError,
-    RateLimitedError,
     SignInError,
-    UnreachableError,
+    TransientError,
 )
 from .alarm import size_text
 from .state import Problem, ProblemKind
@@ -36,7 +35,7 @@ def problem_of(err: Exception) -> Problem:
             return Problem(ProblemKind.VERIFICATION_FAILED, text_of(err))
         case NotWritableError():
             return Problem(ProblemKind.NOT_WRITABLE, f"The backup folder is not writable: {err}")
-        case UnreachableError() | RateLimitedError():
+        case TransientError():
             return Problem(ProblemKind.UNREACHABLE, f"Dropbox can't be reached: {err}")
         case _:
             return Problem(ProblemKind.UPLOAD_FAILED, text_of(err))
@@ -85,7 +84,7 @@ def concerns_all(err: Exception) -> bool:
     Whoever keeps a local backup may come up with errors of any kind when it is read. Where there is
     no room for this one, a smaller one may still fit.
     """
-    return isinstance(err, (SignInError, UnreachableError, RateLimitedError))
+    return isinstance(err, (SignInError, TransientError))
 
 
 def no_room(size: int, free: int | None) -> FullError:

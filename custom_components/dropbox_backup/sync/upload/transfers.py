@@ -15,6 +15,7 @@ from homeassistant.util import dt as dt_util
 from ...dropbox_api.client import DropboxClient
 from ...dropbox_api.content_hash import content_hash
 from ...dropbox_api.errors import ConflictError, DropboxError, NotFoundError, RefusedError
+from ...dropbox_api.retry import RETRY_FOR, Waiter
 from ...dropbox_api.types import File, UploadCommit
 from ...dropbox_api.upload.source import digests_of
 from ...dropbox_api.upload.upload import Source, UploadLimits, upload
@@ -34,9 +35,6 @@ _LOGGER = logging.getLogger(__name__)
 _TRIES_OF_NAMES = 5
 # What lies in Dropbox may go away, or change, while it is compared.
 _TRIES_OF_FILES = 3
-# Seconds for which who deletes a backup waits for its upload to end. Longer is not a matter of a
-# moment, and is done all the same.
-_PATIENCE_OF_A_PERSON = 5.0
 
 
 class Transfers:
@@ -72,13 +70,13 @@ class Transfers:
         source: Source,
         *,
         limits: UploadLimits,
-        patience: float,
+        retry_for: float,
         on_progress: Callable[[int], None] = lambda _: None,
     ) -> RemoteBackup:
         """Upload a backup unless it is there already; return it as it lies in Dropbox now,
         verified.
 
-        `patience`: for how many seconds a call that fails is tried again. Raises `DropboxError`
+        `retry_for`: for how many seconds a call that fails is tried again. Raises `DropboxError`
         (`StoppedError` if the limits are stopped), `DeletedMeanwhileError`, and what the source
         raises.
         """
@@ -88,9 +86,9 @@ class Transfers:
         self._called.add(transfer)
         try:
             async with transfer.stop, self._lock_of(id_of(backup)):
-                if (there := await self._proven(backup, source, patience)) is not None:
+                if (there := await self._proven(backup, source, retry_for)) is not None:
                     return there
-                return await self._begin(transfer, source, limits, patience, on_progress)
+                return await self._begin(transfer, source, limits, retry_for, on_progress)
         except Exception as err:
             if not transfer.unwanted:
                 raise
@@ -122,7 +120,8 @@ class Transfers:
         if dropped:
             await self._journal.save()
             with suppress(TimeoutError):
-                async with asyncio.timeout(_PATIENCE_OF_A_PERSON):
+                # What takes longer is done all the same.
+                async with asyncio.timeout(RETRY_FOR[Waiter.PERSON]):
                     for one in dropped:
                         await one.ended.wait()
         return ids
@@ -162,13 +161,13 @@ class Transfers:
     # What is there
 
     async def _proven(
-        self, backup: AgentBackup, source: Source, patience: float
+        self, backup: AgentBackup, source: Source, retry_for: float
     ) -> RemoteBackup | None:
         """Return the backup if Dropbox says that it is there now, and if it is proven to be this
         one. What is there unproven counts for nothing.
         """
         for _ in range(_TRIES_OF_FILES):
-            if (there := await self._find(id_of(backup), patience)) is None:
+            if (there := await self._find(id_of(backup), retry_for)) is None:
                 break
             if not same_backup(backup, there.backup):
                 if there.verified is None:
@@ -183,30 +182,34 @@ class Transfers:
             if await _hash_of(source) != there.file.content_hash:
                 return None
             try:
-                return await self._verified(there, backup, source, patience)
+                return await self._verified(there, backup, source, retry_for)
             except NotFoundError:
                 continue  # it went while it was compared, or was replaced
         return None
 
-    async def _find(self, backup_id: BackupId, patience: float) -> RemoteBackup | None:
+    async def _find(self, backup_id: BackupId, retry_for: float) -> RemoteBackup | None:
         """Return the backup that stands for an id, if Dropbox says that its file is there now."""
         if self._folder.cursor is None:
             try:
-                await self._folder.refresh(patience, adopt=False)
+                await self._folder.refresh(retry_for, adopt=False)
             except NotFoundError:
                 return None  # it went with the whole folder
         while (there := self._folder.get(backup_id)) is not None:
-            if await self._folder.ask(there.file, patience):
+            if await self._folder.ask(there.file, retry_for):
                 break
         return there
 
     async def _verified(
-        self, there: RemoteBackup, backup: AgentBackup, source: Source, patience: float = 60.0
+        self,
+        there: RemoteBackup,
+        backup: AgentBackup,
+        source: Source,
+        retry_for: float = RETRY_FOR[Waiter.BACKGROUND],
     ) -> RemoteBackup:
         """Note that what lies in Dropbox is the backup, and that its bytes are those of `source`.
         Comparing took its time: raises `NotFoundError` if that very file is there no more.
         """
-        if await self._folder.ask(there.file, patience):
+        if await self._folder.ask(there.file, retry_for):
             if there.verified is not None:
                 return there
             owner = there.owner or owner_of(backup, self._instance_id)
@@ -239,7 +242,7 @@ class Transfers:
         transfer: Transfer,
         source: Source,
         limits: UploadLimits,
-        patience: float,
+        retry_for: float,
         on_progress: Callable[[int], None],
     ) -> RemoteBackup:
         backup_id = id_of(transfer.backup)
@@ -252,7 +255,7 @@ class Transfers:
         self._active[backup_id] = transfer
         try:
             self._on_change(self.active)
-            file = await self._upload(transfer, source, limits, patience, progressed)
+            file = await self._upload(transfer, source, limits, retry_for, progressed)
             return await self._take_in(transfer, source, file)
         finally:
             del self._active[backup_id]
@@ -263,7 +266,7 @@ class Transfers:
         transfer: Transfer,
         source: Source,
         limits: UploadLimits,
-        patience: float,
+        retry_for: float,
         on_progress: Callable[[int], None],
     ) -> File:
         """Upload a backup under the best name that is free."""
@@ -276,7 +279,7 @@ class Transfers:
             notes.name = name
             try:
                 return await upload(
-                    self._client.with_patience(patience),
+                    self._client.retrying_for(retry_for),
                     source,
                     UploadCommit(self._folder.path_of(name), client_modified=notes.modified),
                     limits=limits,
@@ -289,7 +292,7 @@ class Transfers:
                 if len(taken) == _TRIES_OF_NAMES:
                     raise
             # Something lies there that no listing has told of.
-            await self._folder.look(name, patience)
+            await self._folder.look(name, retry_for)
             if not await self._leftovers.remove(backup_id):
                 _LOGGER.info("Another file is in Dropbox as %s", name)
                 taken.add(name)
