@@ -396,8 +396,8 @@ async def test_notes_of_a_removed_account_are_kept_for_thirty_days(
     storage = Path(hass.config.path(".storage"))
     storage.mkdir(exist_ok=True)
 
-    def write(name: str, days: float) -> Path:
-        file = storage / name
+    def write(name: str, days: float, folder: Path = storage) -> Path:
+        file = folder / name
         file.write_text("{}")
         then = dt_util.utcnow().timestamp() - timedelta(days=days).total_seconds()
         os.utime(file, (then, then))
@@ -411,8 +411,15 @@ async def test_notes_of_a_removed_account_are_kept_for_thirty_days(
         write(f"{DOMAIN}.{entry.entry_id}", 90),
         write(f"{DOMAIN}_something_else", 90),
         write("core.config", 90),
+        write(f"{storage_key(entry)}.log", 90, storage.parent),
+        write("home-assistant.log", 90, storage.parent),
     ]
-    old = [write(f"{other}.listing", 31), write(f"{DOMAIN}.{notes_name('dbid:other')}", 31)]
+    old = [
+        write(f"{other}.listing", 31),
+        write(f"{DOMAIN}.{notes_name('dbid:other')}", 31),
+        write(f"{other}.log", 31, storage.parent),
+        write(f"{other}.log.new", 31, storage.parent),
+    ]
     async_fire_time_changed(hass, dt_util.utcnow() + timedelta(days=1, minutes=1))
     await wait_until(lambda: not any(file.exists() for file in old))
     assert all(file.exists() for file in kept)

@@ -5,6 +5,8 @@ everything is: whatever became of the packing.
 import asyncio
 from copy import deepcopy
 from datetime import timedelta
+from pathlib import Path
+import tarfile
 from typing import Any
 
 from homeassistant.components.backup import BackupManagerError, async_get_manager
@@ -16,6 +18,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
 from custom_components.dropbox_backup import packing
+from custom_components.dropbox_backup.const import DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync.storage.write_hold import write_hold_of
 from tests.dropbox_server import DropboxServer
@@ -23,6 +26,8 @@ from tests.supervisor import Contents, Supervisor
 from tests.world import (
     archives,
     engine_of,
+    entity,
+    local_path,
     make_backup,
     set_up_entry,
     shut_down,
@@ -38,13 +43,27 @@ pytestmark = pytest.mark.usefixtures("quick_worker")
 type Disk = dict[str, Any]
 
 
+def beside(hass: HomeAssistant) -> list[Path]:
+    """Return what is written while it must not be written into the storage."""
+    return sorted(Path(hass.config.path()).glob(f"{DOMAIN}.*"))
+
+
 async def kill_and_start_again(
     hass: HomeAssistant, entry: DropboxBackupConfigEntry, disk: Disk
 ) -> None:
     """Have only what is on disk survive."""
-    survives = {key: deepcopy(data) for key, data in disk.items() if entry.entry_id in key}
+    names = {entry.entry_id, storage_key(entry)}
+    survives = {
+        key: deepcopy(data) for key, data in disk.items() if any(name in key for name in names)
+    }
+    files = {path: path.read_bytes() for path in beside(hass)}
     await shut_down(hass, entry)
+    await write_hold_of(hass).release_writes()
+    for path in beside(hass):
+        path.unlink()
     disk.update(survives)
+    for path, content in files.items():
+        path.write_bytes(content)
     await start_again(hass, entry)
 
 
@@ -149,6 +168,77 @@ async def test_what_is_deleted_while_it_packs_is_on_disk_as_soon_as_it_is_known_
     await supervisor.start()
     await wait_until(lambda: dismissed(entry, hass_storage) == [backup.slug])
     await wait_until_idle(hass, entry)
+
+
+async def test_what_is_deleted_while_it_packs_stays_deleted_if_the_power_fails(
+    hass: HomeAssistant, hass_storage: Disk, dropbox_server: DropboxServer, supervisor: Supervisor
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    backup = await supervisor.make_backup(Contents())
+    await wait_until_idle(hass, entry)
+    making = await begin_to_pack(supervisor)
+    await tell(hass, "delete", backup_ids=[backup.slug])
+    assert not dismissed(entry, hass_storage), "it is being packed"
+
+    await kill_and_start_again(hass, entry, hass_storage)
+    supervisor.packing.set()
+    await making
+    engine_of(entry).request("a look")
+    await wait_until_idle(hass, entry)
+    [path] = archives(dropbox_server)
+    assert "Second" in path
+    assert dismissed(entry, hass_storage) == [backup.slug]
+    assert beside(hass) == [], "it is of no use any more"
+
+
+async def test_what_is_written_meanwhile_is_in_no_backup(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    """Home Assistant gives up a backup when a file changes that it packs."""
+    entry = await set_up_entry(hass, dropbox_server)
+    backup = await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    await async_get_manager(hass).async_pre_backup_actions()
+    await tell(hass, "delete", backup_ids=[backup.backup_id])
+    [written] = beside(hass)
+    assert written.stat().st_mode & 0o077 == 0, "it is nobody else's business"
+    unfinished = written.with_name(f"{written.name}.new")
+    unfinished.touch()
+    # As Supervisor has them; Core's are tried below.
+    assert written.match("*.log")
+    assert unfinished.match("*.log.*")
+
+    another = await make_backup(hass, "Another")
+    with (
+        tarfile.open(local_path(hass, another)) as outer,
+        tarfile.open(fileobj=outer.extractfile("homeassistant.tar.gz")) as inner,
+    ):
+        names = inner.getnames()
+    assert "data/filling.bin" in names
+    assert not [name for name in names if written.name in name]
+    await wait_until_idle(hass, entry)
+    assert beside(hass) == []
+
+
+async def test_that_nothing_can_be_written_while_it_packs_is_told(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    backup = await make_backup(hass)
+    await wait_until_idle(hass, entry)
+    manager = async_get_manager(hass)
+    await manager.async_pre_backup_actions()
+    in_the_way = Path(hass.config.path(f"{storage_key(entry)}.log"))
+    in_the_way.unlink(missing_ok=True)
+    (in_the_way / "something").mkdir(parents=True)
+
+    await tell(hass, "delete", backup_ids=[backup.backup_id])
+    problem = entity(hass, entry, "binary_sensor", "problem")
+    assert (problem.state, problem.attributes["kind"]) == ("on", "disk_not_writable")
+
+    await manager.async_post_backup_actions()
+    await pass_time(hass, timedelta(minutes=2))
+    assert entity(hass, entry, "binary_sensor", "problem").state == "off"
 
 
 async def test_a_freeze_lasts_until_it_is_thawed(

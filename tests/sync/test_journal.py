@@ -2,11 +2,14 @@
 
 from dataclasses import fields
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 from homeassistant.core import HomeAssistant
 from hypothesis import given, strategies as st
 
+from custom_components.dropbox_backup.const import DOMAIN
 from custom_components.dropbox_backup.dropbox_api.upload.upload import UploadSession
 from custom_components.dropbox_backup.sync.archive.encryption import Root
 from custom_components.dropbox_backup.sync.decide.consent import Answer
@@ -14,6 +17,7 @@ from custom_components.dropbox_backup.sync.decide.models import BackupId, Missed
 from custom_components.dropbox_backup.sync.storage.journal import Journal, journal_of
 from custom_components.dropbox_backup.sync.storage.notes import Commit, Notes, Results
 from custom_components.dropbox_backup.sync.storage.notes_format import parse_notes, write_notes
+from custom_components.dropbox_backup.sync.storage.write_hold import write_hold_of
 from tests.sync.backups import FIRST_DAY, json_values, shown
 
 moment = st.just(FIRST_DAY)
@@ -115,6 +119,40 @@ async def test_notes_outlive_the_object_that_wrote_them(hass: HomeAssistant) -> 
     await last.load()
     assert last.notes.dismissed == {"x"}
     assert not last.notes.paused
+
+
+async def test_of_two_writings_the_later_one_counts_whatever_the_clock_says(
+    hass: HomeAssistant,
+) -> None:
+    hold = write_hold_of(hass)
+    beside = Path(hass.config.path(f"{DOMAIN}.entry.log"))
+
+    async def read() -> set[BackupId]:
+        journal = Journal(hass, "entry")
+        await journal.load()
+        return journal.notes.dismissed
+
+    journal = Journal(hass, "entry")
+    journal.notes.dismissed.add(BackupId("1"))
+    await journal.save()
+    await hold.hold_writes()
+    journal.notes.dismissed.add(BackupId("2"))
+    await journal.save()
+    os.utime(beside, (0, 0))
+    assert await read() == {"1", "2"}
+
+    # It could not be deleted when it was out of date.
+    left = beside.read_bytes()
+    await hold.release_writes()
+    assert not beside.exists()
+    journal.notes.dismissed.add(BackupId("3"))
+    await journal.save()
+    beside.write_bytes(left)
+    assert await read() == {"1", "2", "3"}
+
+    for nonsense in (b"", b"[]", b"\xff", b'{"edition": "x"}', b'{"edition": -1}', b"[" * 100_000):
+        beside.write_bytes(nonsense)
+        assert await read() == {"1", "2", "3"}
 
 
 async def test_an_account_has_one_journal(hass: HomeAssistant) -> None:

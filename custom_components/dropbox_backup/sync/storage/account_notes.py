@@ -17,12 +17,16 @@ from homeassistant.util import dt as dt_util
 
 from ...const import DOMAIN, NOTES_KEPT_FOR
 from .file import StorageFile
+from .spare_file import SPARE_ENDING
 
 _LOGGER = logging.getLogger(__name__)
 
 _LISTING = ".listing"
 # Named after an account, or by an earlier version after a config entry.
-_FILE = re.compile(rf"{DOMAIN}\.([0-9a-f]{{32}}|[0-9A-Z]{{26}})(?:\.listing)?(?:\.corrupt.*)?")
+_FILE = re.compile(
+    rf"{DOMAIN}\.([0-9a-f]{{32}}|[0-9A-Z]{{26}})(?:\.listing)?"
+    rf"(?:\.corrupt.*|{re.escape(SPARE_ENDING)}.*)?"
+)
 
 
 def notes_name(account_id: str) -> str:
@@ -64,9 +68,9 @@ async def _move(hass: HomeAssistant, before: str, name: str) -> bool:
 
 async def forget_old_notes(hass: HomeAssistant, in_use: Collection[str]) -> None:
     """Delete the notes of accounts that were removed long ago. `in_use`: names of all others."""
-    folder = Path(hass.config.path(STORAGE_DIR))
     oldest = (dt_util.utcnow() - NOTES_KEPT_FOR).timestamp()
-    await hass.async_add_executor_job(_delete_old, folder, frozenset(in_use), oldest)
+    for folder in (Path(hass.config.path(STORAGE_DIR)), Path(hass.config.path())):
+        await hass.async_add_executor_job(_delete_old, folder, frozenset(in_use), oldest)
 
 
 def _delete_old(folder: Path, in_use: frozenset[str], oldest: float) -> None:

@@ -14,21 +14,26 @@ from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.storage import Store
 from homeassistant.util.file import WriteError
 
+from ... import untrusted
 from ...const import DOMAIN
-from .write_hold import write_hold_of
+from .spare_file import SpareFile
+from .write_hold import WriteHold, write_hold_of
 
 _LOGGER = logging.getLogger(__name__)
 
 _VERSION = 1
 # In seconds. Each try on a full disk leaves traces in the log.
 _TRY_AGAIN_AFTER = 60.0
+# Which of two writings is the later one, whatever the clock says.
+_EDITION = "edition"
 
 
 class StorageFile:
     """A JSON document that `content` returns whenever it is to be written.
 
     `content` is called in a thread if that is said: for what takes long. `on_writable` is told when
-    the file can't be written any more, and when it can again.
+    the file can't be written any more, and when it can again. `urgent`: while Home Assistant packs
+    its storage it is written beside it, instead of later.
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class StorageFile:
         delay: float,
         in_thread: bool = False,
         on_writable: Callable[[], None] = lambda: None,
+        urgent: bool = False,
     ) -> None:
         """Nothing is read or written yet. `delay`: how many seconds changes may wait."""
         self._hass = hass
@@ -47,7 +53,12 @@ class StorageFile:
         self._delay = delay
         self._in_thread = in_thread
         self._on_writable = on_writable
-        self._store = _Store(hass, name, self._written, in_thread=in_thread)
+        self._hold = write_hold_of(hass)
+        self._spare = SpareFile(hass, name) if urgent else None
+        self._edition = 0
+        self._store = _Store(
+            hass, name, self._written, self._hold, self._spare, in_thread=in_thread
+        )
         self._try_again = HassJob(self._save_after_failure, cancel_on_shutdown=True)
         self._cancel_next_try: CALLBACK_TYPE | None = None
         self._unwritten = False
@@ -56,18 +67,25 @@ class StorageFile:
         self._saving = asyncio.Lock()
         self._closed = False
         self.writable = True
-        self._hold = write_hold_of(hass)
         self._hold.bind(self)
 
     async def load(self) -> object:
         """Return what an earlier run wrote, None if there is nothing or it can't be read."""
+        loaded: object = None
         try:
-            return await self._store.async_load()
+            loaded = await self._store.async_load()
         except UnsupportedStorageVersionError:
             raise
         except HomeAssistantError as err:
             _LOGGER.warning("What was remembered can't be read, it is learned again: %s", err)
-            return None
+        if self._spare is None:
+            return loaded
+        beside = await self._hass.async_add_executor_job(self._spare.read)
+        # Home Assistant ended, or was killed, while it packed.
+        newest = max((loaded, beside), key=_edition_of)
+        self._edition = max(0, _edition_of(newest))
+        self._store.written_beside = beside is not None
+        return newest
 
     def changed(self) -> None:
         """Write soon."""
@@ -102,8 +120,8 @@ class StorageFile:
             return
 
     async def catch_up(self) -> None:
-        """Write what was held back."""
-        if self._unwritten:
+        """Write what was held back, or written beside."""
+        if self._unwritten or self._store.written_beside:
             await self.save()
 
     async def close(self) -> None:
@@ -117,11 +135,13 @@ class StorageFile:
         self._cancel_try()
         self._closed = True
         await self._store.async_remove()
+        await self._store.remove_spare()
 
     @property
     def _quiet(self) -> bool:
         # While it can't be written, the next try comes by itself.
-        return self._hold.held or self._closed or self._cancel_next_try is not None
+        held = self._hold.held and self._spare is None
+        return held or self._closed or self._cancel_next_try is not None
 
     async def _save(self) -> None:
         if self._in_thread:
@@ -132,7 +152,10 @@ class StorageFile:
 
     def _collect(self) -> dict[str, Any]:
         self._unwritten = False
-        return self._content()
+        if self._spare is None:
+            return self._content()
+        self._edition += 1
+        return {**self._content(), _EDITION: self._edition}
 
     def _written(self, error: Exception | None) -> None:
         """Take note of how a writing ended."""
@@ -159,6 +182,13 @@ class StorageFile:
             self._cancel_next_try = None
 
 
+def _edition_of(content: object) -> int:
+    """Return which writing this is: of an earlier version 0, of nothing less."""
+    if not isinstance(content, dict):
+        return -1
+    return untrusted.or_none(untrusted.whole, content.get(_EDITION)) or 0
+
+
 class _Store(Store[dict[str, Any]]):
     """Tells how each writing ended. Home Assistant's own puts failures into the log, and no more.
 
@@ -170,6 +200,8 @@ class _Store(Store[dict[str, Any]]):
         hass: HomeAssistant,
         name: str,
         on_written: Callable[[Exception | None], None],
+        hold: WriteHold,
+        spare: SpareFile | None,
         *,
         in_thread: bool,
     ) -> None:
@@ -182,6 +214,9 @@ class _Store(Store[dict[str, Any]]):
             serialize_in_event_loop=not in_thread,
         )
         self._on_written = on_written
+        self._hold = hold
+        self._spare = spare
+        self.written_beside = False
         # Held while the file is being written.
         self.writing = asyncio.Lock()
 
@@ -189,8 +224,28 @@ class _Store(Store[dict[str, Any]]):
     async def _async_write_data(self, data: dict[str, Any]) -> None:
         async with self.writing:
             try:
-                await super()._async_write_data(data)
+                if self._hold.held and self._spare is not None:
+                    await self._write_beside(self._spare, data)
+                else:
+                    await super()._async_write_data(data)
+                    await self.remove_spare()
             except (WriteError, OSError) as err:
                 self._on_written(err)
             else:
                 self._on_written(None)
+
+    async def _write_beside(self, spare: SpareFile, data: dict[str, Any]) -> None:
+        content = data["data_func"]() if "data_func" in data else data["data"]
+        await self.hass.async_add_executor_job(spare.write, content)
+        self.written_beside = True
+
+    async def remove_spare(self) -> None:
+        """Delete what was written beside, if anything was: by now it is out of date."""
+        if self._spare is None or not self.written_beside:
+            return
+        try:
+            await self.hass.async_add_executor_job(self._spare.remove)
+        except OSError as err:  # what is out of date shows by itself
+            _LOGGER.debug("%s can't be deleted: %s", self._spare.path.name, err)
+        else:
+            self.written_beside = False

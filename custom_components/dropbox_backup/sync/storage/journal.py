@@ -32,6 +32,7 @@ class Journal:
             lambda: write_notes(self.notes),
             delay=_SAVE_DELAY,
             on_writable=self._tell_writable,
+            urgent=True,
         )
 
     @property

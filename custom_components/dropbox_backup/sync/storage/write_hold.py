@@ -43,7 +43,7 @@ class WriteHold:
         self._files.add(file)
 
     async def hold_writes(self) -> None:
-        """Return when nothing is written any more. Never raises."""
+        """Return when nothing is written any more that is packed. Never raises."""
         self.held = True
         await self._all(file.settle() for file in list(self._files))
 
