@@ -21,7 +21,7 @@ import probatio as vol
 from probatio.humanize import humanize_error
 import yaml
 
-from scripts.lib import arrows, claims, texts_in_code
+from scripts.lib import arrows, claims, sentences, texts_in_code
 from scripts.lib.schemas import (
     ACTION_KINDS,
     ENGLISH,
@@ -41,6 +41,7 @@ CATEGORIES = CORE.parent / "generated" / "integration_categories.json"
 type Tree = dict[str, Any]
 type Problems = Iterator[str]
 
+PLURALS = ("one", "other")
 BRAND_SIZES = {"icon.png": 256, "icon@2x.png": 512}
 
 
@@ -166,15 +167,20 @@ def code_text_problems(integration: Integration) -> Problems:
     for use in integration.code.uses:
         candidates = [use.section] if use.section else list(sections)
         found = [
-            sections[name][use.key] for name in candidates if use.key in sections.get(name, {})
+            sections[name][key]
+            for name in candidates
+            for key in _forms(use.key)
+            if key in sections.get(name, {})
         ]
         if not found:
             place = ".".join(use.section or ("anywhere",))
             yield f"{use.where}: translations/en.json has no text {use.key} in {place}"
         elif use.section and use.placeholders is not None:
-            for missing in sorted(_needed_by(found[0]) - use.placeholders):
+            needed = {name for text in found for name in _needed_by(text)}
+            for missing in sorted(needed - use.placeholders):
                 yield f"{use.where}: the text {use.key} needs the placeholder {missing}"
-    used = integration.code.strings | set(_selector_keys(integration.actions))
+    keys = integration.code.strings | set(_selector_keys(integration.actions))
+    used = {form for key in keys for form in _forms(key)}
     for section, texts in sections.items():
         for key in sorted(texts.keys() - used):
             yield f"translations/en.json: nothing uses {'.'.join(section)}.{key}"
@@ -229,6 +235,22 @@ def icon_problems(integration: Integration) -> Problems:
                 yield f"icons.json: {platform}.{key} has no state {state}"
 
 
+def sentence_problems(integration: Integration) -> Problems:
+    """Yield texts for people in the code: no other language could be spoken there."""
+    yield from sentences.untranslated(integration.folder)
+
+
+def plural_problems(integration: Integration) -> Problems:
+    """Yield texts of which there is only the singular or the plural."""
+    texts = integration.english.get("common", {})
+    for key in texts:
+        stem, _, form = key.rpartition("_")
+        if form in PLURALS:
+            for other in PLURALS:
+                if f"{stem}_{other}" not in texts:
+                    yield f"translations/en.json: {key} is there without {stem}_{other}"
+
+
 def quality_scale_problems(integration: Integration) -> Problems:
     """Yield rules that quality_scale.yaml does not answer, or answers wrongly."""
     file = integration.folder / "quality_scale.yaml"
@@ -281,6 +303,8 @@ CHECKS: tuple[Callable[[Integration], Problems], ...] = (
     english_problems,
     other_language_problems,
     code_text_problems,
+    sentence_problems,
+    plural_problems,
     flow_text_problems,
     action_problems,
     icon_problems,
@@ -336,8 +360,15 @@ def _text_sections(english: Tree) -> Iterator[tuple[tuple[str, ...], Tree]]:
         yield (name,), english.get(name, {})
 
 
-def _needed_by(text: Tree) -> set[str]:
+def _forms(key: str) -> tuple[str, ...]:
+    """Return what the text of this key may be called: of some there is a singular and a plural."""
+    return (key, *(f"{key}_{form}" for form in PLURALS))
+
+
+def _needed_by(text: Tree | str) -> set[str]:
     """Return what must be filled in: a repair flow fills in the texts of its own steps."""
+    if isinstance(text, str):
+        return placeholders(text)
     own = {key: part for key, part in text.items() if key in {"message", "title", "description"}}
     return {name for _, leaf in _leaves(own) for name in placeholders(leaf)}
 

@@ -9,8 +9,9 @@ from homeassistant.setup import async_setup_component
 from homeassistant.util import dt as dt_util
 import pytest
 
+from custom_components.dropbox_backup.codes import Reason
 from custom_components.dropbox_backup.const import CONF_KEEP
-from custom_components.dropbox_backup.sync.decide.models import Missed
+from custom_components.dropbox_backup.sync.decide.models import Missed, Trouble
 from tests.core_archives import archive
 from tests.dropbox_server import DropboxServer
 from tests.world import (
@@ -122,7 +123,7 @@ async def test_a_backup_that_did_not_get_there_is_told_after_a_clock_was_behind(
     await make_backup(hass, "Good")
     await wait_until_idle(hass, entry)
     engine = engine_of(entry)
-    notes_of(entry).missed = Missed("Lost", dt_util.utcnow(), "no room")
+    notes_of(entry).missed = Missed("Lost", dt_util.utcnow(), Reason(Trouble.UNEXPECTED))
     with monkeypatch.context() as behind:
         behind.setattr(dt_util, "utcnow", lambda: datetime.fromisoformat("2000-01-01T00:00:00Z"))
         engine.publish()

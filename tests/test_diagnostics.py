@@ -74,7 +74,7 @@ async def test_diagnostics_describe_settings_state_and_backups_without_secrets(
     (listed,) = found["backups"]
     assert listed["backup_id"] == backup.backup_id
     assert listed["verified"] is True
-    assert listed["reason"] == "one of the newest 7"
+    assert listed["reason"] == "one of the newest (keep 7)"
     assert_no_secret(json.dumps(found), entry, dropbox_server)
 
 

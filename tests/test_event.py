@@ -12,9 +12,10 @@ from pytest_homeassistant_custom_component.common import async_capture_events
 from custom_components.dropbox_backup.const import CONF_KEEP, DOMAIN, EVENT_BACKUP
 from custom_components.dropbox_backup.logbook import Describe, async_describe_events
 from custom_components.dropbox_backup.sync.decide.models import BackupId
-from custom_components.dropbox_backup.sync.report.alarm import size_text
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.english import ENGLISH
 from tests.world import (
+    ASKED,
     engine_of,
     entity_id,
     make_backup,
@@ -53,7 +54,7 @@ async def test_uploads_and_deletions_are_events(
     await wait_until_idle(hass, entry)
     second = await make_backup(hass, "Second")
     await wait_until_idle(hass, entry)
-    await engine_of(entry).delete([BackupId(second.backup_id)], "asked for")
+    await engine_of(entry).delete([BackupId(second.backup_id)], ASKED)
     await hass.async_block_till_done()
 
     told = [(one["event_type"], one["name"], one["reason"]) for one in seen]
@@ -61,7 +62,7 @@ async def test_uploads_and_deletions_are_events(
         ("uploaded", "First", None),
         ("uploaded", "Second", None),
         ("deleted", "First", "older than the newest 1"),
-        ("deleted", "Second", "asked for"),
+        ("deleted", "Second", "by an action"),
     ]
     assert seen[0]["backup_id"] == first.backup_id
     assert seen[0]["size"] == first.size
@@ -153,7 +154,7 @@ async def test_the_activity_says_which_backup_it_was(
     assert {event.data["device_id"] for event in events} == {device.id}
     lines = [described[event.event_type](event) for event in events]
     assert {one["entity_id"] for one in lines} == {entity_id(hass, entry, "event", "backup")}
-    first, second = (size_text(event.data["size"]) for event in events[:2])
+    first, second = (ENGLISH.size(event.data["size"]) for event in events[:2])
     assert [one["message"] for one in lines] == [
         f"uploaded to Dropbox: First {{name}}, {first}",
         f"uploaded to Dropbox: Second, {second}",

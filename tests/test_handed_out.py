@@ -22,6 +22,7 @@ from custom_components.dropbox_backup.sync.decide.models import Protection
 from custom_components.dropbox_backup.sync.report.state import ProblemKind
 from tests.backup_page import OpenPage, last_result, own_agents
 from tests.dropbox_server import DropboxServer, Line
+from tests.english import ENGLISH
 from tests.supervisor import CLOUD, Contents, Fault, Supervisor, archives as making, parts
 from tests.test_repairs import choose, fix
 from tests.world import (
@@ -279,9 +280,9 @@ async def test_what_breaks_while_home_assistant_hands_it_out_is_told_also_after_
     alarm = state_of(entry).alarm
     assert alarm is not None
     assert alarm.kind is ProblemKind.UPLOAD_FAILED
-    assert "Nightly was made for Dropbox and did not get there" in alarm.detail
+    assert "Nightly was made for Dropbox and did not get there" in ENGLISH.of(*alarm.reasons)
     for raw in ("payload", "ContentLength", "ServerDisconnected"):
-        assert raw not in alarm.detail
+        assert raw not in ENGLISH.of(*alarm.reasons)
     assert f"Unexpected error for {own_agents(hass)[0]}" not in caplog.text
     issue_id = f"{ProblemKind.UPLOAD_FAILED}_{entry.entry_id}"
     assert ir.async_get(hass).async_get_issue(DOMAIN, issue_id)

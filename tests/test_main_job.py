@@ -29,7 +29,9 @@ from custom_components.dropbox_backup.sync.decide.models import BackupId
 from custom_components.dropbox_backup.sync.report.state import ProblemKind, Status
 from custom_components.dropbox_backup.sync.requests import Selection
 from tests.dropbox_server import DropboxServer, Fault, FaultKind, Rules
+from tests.english import told
 from tests.world import (
+    ASKED,
     MANUAL,
     MIB,
     archives,
@@ -159,7 +161,7 @@ async def test_what_the_user_deleted_from_dropbox_stays_deleted(
     entry = await set_up_entry(hass, dropbox_server)
     made = await make_backup(hass)
     await wait_until_idle(hass, entry)
-    await engine_of(entry).delete([BackupId(made.backup_id)], "asked for")
+    await engine_of(entry).delete([BackupId(made.backup_id)], ASKED)
     await hass.config_entries.async_reload(entry.entry_id)
     await wait_until_idle(hass, entry)
     assert archives(dropbox_server) == []
@@ -223,7 +225,7 @@ async def test_an_archive_without_its_end_is_not_uploaded_and_does_not_stop_othe
     assert [one.backup.name for one in state_of(entry).backups] == ["Good"]
     [refused] = state_of(entry).refused
     assert refused.local.backup == broken
-    assert "end" in refused.reason
+    assert "end" in told(refused.reason)
     assert state_of(entry).status is Status.NEEDS_ATTENTION
 
 

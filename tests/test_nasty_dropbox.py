@@ -131,6 +131,7 @@ async def test_cursors_that_die_between_two_pages_are_no_missing_folder(
     await hass.config_entries.async_setup(entry.entry_id)
     assert fault.applied == 2
     assert "can't be reached" not in caplog.text
+    assert "Backups can't be uploaded" not in caplog.text
     await wait_until_idle(hass, entry)
     await wait_until(lambda: len(state_of(entry).backups) == 3)
     assert not state_of(entry).folder_was_missing

@@ -16,8 +16,8 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER, DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api.errors import FullError
-from custom_components.dropbox_backup.sync.report.alarm import size_text
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.english import ENGLISH, told
 from tests.world import (
     MANUAL,
     MIB,
@@ -214,13 +214,13 @@ async def test_many_deletions_wait_for_confirmation_and_are_then_done(
     menu = await fix(hass_client, issue_id)
     assert menu["menu_options"] == ["delete", "keep"]
     shown = menu["description_placeholders"]
-    size = size_text(state_of(entry).unconfirmed[0].file.size)
+    size = ENGLISH.size(state_of(entry).unconfirmed[0].file.size)
     assert shown["backups"].splitlines() == [
         # The clock of this Home Assistant is eight hours behind, or seven in summer.
         *(f"- Old {n}, 2026-01-{n:02} 16:00, {size}" for n in range(11, 1, -1)),
         "- … (+2)",
     ]
-    assert shown["size"] == size_text(sum(one.file.size for one in state_of(entry).unconfirmed))
+    assert shown["size"] == ENGLISH.size(sum(one.file.size for one in state_of(entry).unconfirmed))
     events: list[Event[Any]] = async_capture_events(hass, "repairs_issue_registry_updated")
     done = await choose(hass_client, menu, "delete")
     assert done["type"] == "create_entry"
@@ -275,7 +275,7 @@ async def test_what_the_user_keeps_stays_without_another_question(
     assert not issues(hass)
     names = [one.backup.name for one in state_of(entry).backups]
     assert names == ["Night 1", *(f"Old {n}" for n in range(4, -1, -1))], "nights are pruned"
-    reasons = {verdict.reason for verdict in await engine_of(entry).judge()}
+    reasons = {told(verdict.reason) for verdict in await engine_of(entry).judge()}
     assert reasons == {"one of the newest 1", "you chose to keep it"}
 
     hass.config_entries.async_update_entry(entry, options={CONF_KEEP: 2})
@@ -369,7 +369,7 @@ async def test_uploads_that_were_paused_for_too_long_go_on_when_the_user_agrees(
     assert problem.attributes["kind"] == "uploads_paused"
     form = await fix(hass_client, issue_id)
     assert form["description_placeholders"]["detail"] == (
-        "Nothing has been uploaded for 4 days, and 1 backup waits: uploads are paused"
+        "Nothing has been uploaded for 4 days. 1 backup waits. Uploads are paused"
     )
     assert (await submit(hass_client, form))["type"] == "create_entry"
     await wait_until_idle(hass, entry)

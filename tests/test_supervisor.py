@@ -37,9 +37,11 @@ from custom_components.dropbox_backup.sync.report.state import ProblemKind, Stat
 from custom_components.dropbox_backup.sync.requests import Selection
 from tests.backup_page import OpenPage, last_result, own_agents
 from tests.dropbox_server import DropboxServer, Fault as DropboxFault, FaultKind, Line
+from tests.english import ENGLISH
 from tests.supervisor import CLOUD, LOCAL, Contents, Fault, StoredBackup, Supervisor, parts
 from tests.world import (
     APPEND,
+    ASKED,
     MIB,
     archives,
     engine_of,
@@ -373,7 +375,7 @@ async def test_a_supervisor_that_starts_after_home_assistant_is_asked_for_its_lo
     first = await asyncio.to_thread(late_supervisor.store.make, Contents(), [LOCAL])
     entry = await set_up_entry(hass, dropbox_server)
     problem = problem_of(entry)
-    assert problem.detail.endswith("Supervisor (it does not answer)")
+    assert ENGLISH.of(*problem.reasons).endswith("Supervisor (it does not answer)")
     assert state_of(entry).status is Status.RETRYING
     if not heard:
         monkeypatch.setattr(late_supervisor, "_on_event", lambda _event: None)
@@ -410,7 +412,7 @@ async def test_a_supervisor_that_is_still_starting_is_away(
     backup = await asyncio.to_thread(late_supervisor.store.make, Contents(), [LOCAL])
     entry = await set_up_entry(hass, dropbox_server)
     problem = problem_of(entry)
-    assert "it is just starting or stopping" in problem.detail
+    assert "it is just starting or stopping" in ENGLISH.of(*problem.reasons)
     assert state_of(entry).alarm is None
 
     late_supervisor.ready()
@@ -446,9 +448,9 @@ async def test_a_restart_of_supervisor_in_mid_upload_is_no_alarm_and_the_upload_
     assert state_of(entry).alarm is None
     problem = problem_of(entry)
     assert problem.kind is ProblemKind.LOCATION_UNREACHABLE
-    assert "This system" in problem.detail
+    assert "This system" in ENGLISH.of(*problem.reasons)
     for raw in ("payload", "ContentLength", "ServerDisconnected", "400"):
-        assert raw not in problem.detail
+        assert raw not in ENGLISH.of(*problem.reasons)
     assert told == []
 
     dropbox_server.line = Line()
@@ -538,7 +540,7 @@ async def test_a_location_that_refuses_a_backup_for_a_moment_is_away_and_asked_a
     await wait_until_idle(hass, entry)
     problem = problem_of(entry)
     assert problem.kind is ProblemKind.LOCATION_UNREACHABLE
-    assert "on purpose" not in problem.detail
+    assert "on purpose" not in ENGLISH.of(*problem.reasons)
     assert state_of(entry).status is Status.RETRYING
     assert state_of(entry).alarm is None
 
@@ -729,7 +731,7 @@ async def test_what_the_user_deleted_from_dropbox_stays_deleted_when_supervisor_
     entry = await set_up_entry(hass, dropbox_server)
     backup = await supervisor.make_backup(Contents())
     await wait_until_idle(hass, entry)
-    await engine_of(entry).delete([BackupId(backup.slug)], "asked for")
+    await engine_of(entry).delete([BackupId(backup.slug)], ASKED)
 
     away = Fault("backups")
     supervisor.faults.append(away)
@@ -762,7 +764,7 @@ async def test_what_is_asked_for_outlives_a_supervisor_that_falls_silent_during_
     entry = await set_up_entry(hass, dropbox_server)
     wanted = await supervisor.make_backup(Contents())
     await wait_until_idle(hass, entry)
-    await engine_of(entry).delete([BackupId(wanted.slug)], "asked for")
+    await engine_of(entry).delete([BackupId(wanted.slug)], ASKED)
 
     upload = dropbox_server.faults.add(
         DropboxFault(FaultKind.STALL, "files/upload", seconds=60, times=1)
@@ -776,7 +778,7 @@ async def test_what_is_asked_for_outlives_a_supervisor_that_falls_silent_during_
     await wait_until_idle(hass, entry)
     [outcome] = (await asked).values()
     assert outcome.error
-    assert "This system" in outcome.error
+    assert "This system" in ENGLISH.of(outcome.error)
     assert state_of(entry).status is Status.RETRYING
     assert len(archives(dropbox_server)) == 1
 
@@ -796,8 +798,8 @@ async def test_a_silent_location_is_named_as_what_it_is_and_alarms_after_an_hour
     await wait_until_idle(hass, entry)
     problem = problem_of(entry)
     assert problem.kind.value == "location_unreachable"
-    assert "This system" in problem.detail
-    assert "Dropbox" not in problem.detail
+    assert "This system" in ENGLISH.of(*problem.reasons)
+    assert "Dropbox" not in ENGLISH.of(*problem.reasons)
     assert state_of(entry).alarm is None, "for a while that is everyday life"
 
     let_it_have_failed_for_an_hour(entry)

@@ -223,7 +223,12 @@ async def test_an_upload_that_somebody_waits_for_says_that_it_was_paused(
 
     assert await asking == {
         "backups": [
-            {"backup_id": made.backup_id, "name": made.name, "error": "uploads are paused"}
+            {
+                "backup_id": made.backup_id,
+                "name": made.name,
+                "error": "uploads are paused",
+                "error_code": "held_back",
+            }
         ],
         "in_dropbox": 0,
     }

@@ -31,6 +31,7 @@ from custom_components.dropbox_backup.sync.upload import transfers
 from tests.acts import Between
 from tests.backup_page import own_agents
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.english import ENGLISH
 from tests.world import (
     APPEND,
     FINISH,
@@ -368,7 +369,7 @@ async def test_our_own_damaged_file_is_removed_although_the_first_deletion_faile
     made = await make_backup(hass, size=SEVERAL_CHUNKS)
     await wait_until_idle(hass, entry)
     problem = problem_of(entry)
-    assert "Dropbox stored something else" in problem.detail
+    assert "Dropbox stored something else" in ENGLISH.of(*problem.reasons)
     engine_of(entry).request("a minute later")
     await wait_until_idle(hass, entry)
     assert_all_is_well(entry, dropbox_server, made, await content_of(hass, made))

@@ -161,6 +161,22 @@ async def async_setup_entry(hass, entry):
 def start(entry):
     entry.runtime_data = 1
 """
+CODES = """
+class Why(Code):
+    OLD = "old"
+    FAR = "far"
+NOW = Reason.of(Why.OLD)
+"""
+COMMON = {"old_one": "{days} day old", "old_other": "{days} days old"}
+SENTENCE = """
+def why(name):
+    return f"{name} was not found"
+"""
+FOR_THE_LOG = """
+_LOGGER.info("Nobody was at home")
+raise ValueError("This is a bug of ours")
+WORDS = {"never": "no sentence"}
+"""
 PLAIN_ERROR = """
 from homeassistant.exceptions import HomeAssistantError
 def press():
@@ -168,11 +184,34 @@ def press():
 """
 
 
+def test_what_is_for_the_log_needs_no_translation(folder: Path) -> None:
+    code("sync.py", FOR_THE_LOG)(folder)
+    assert list(validate.problems(folder)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ({**COMMON, "far": "far"}, "the text old needs the placeholder days"),
+        (COMMON, "has no text far in common"),
+        ({"old_one": "old", "far": "far"}, "old_one is there without old_other"),
+    ],
+)
+def test_a_code_has_a_text_and_all_that_it_is_about(
+    folder: Path, text: dict[str, str], problem: str
+) -> None:
+    code("sync.py", CODES)(folder)
+    change(EN, "common", value=text)(folder)
+    change("translations/de.json", "common", value=text)(folder)
+    assert problem in "; ".join(validate.problems(folder))
+
+
 @pytest.mark.parametrize(
     ("fault", "problem"),
     [
         (change("manifest.json", "version", value=None), "required key not provided at 'version'"),
         (change("manifest.json", "version", value="new"), "no version"),
+        (code("sync.py", SENTENCE), "sync.py:3 has a text for people"),
         (change("manifest.json", "domain", value="other"), "not the folder's name"),
         (change("manifest.json", "after_dependencies", value=["hassio"]), "not in order"),
         pytest.param(

@@ -22,6 +22,7 @@ from homeassistant.helpers import entity_registry as er
 from homeassistant.setup import async_setup_component
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
+from custom_components.dropbox_backup.codes import Reason
 from custom_components.dropbox_backup.const import (
     CONF_FOLDER,
     CONF_UPLOAD_AUTOMATICALLY,
@@ -32,6 +33,7 @@ from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntr
 from custom_components.dropbox_backup.sync.archive.metadata import backup_from_json
 from custom_components.dropbox_backup.sync.decide.file_names import file_name
 from custom_components.dropbox_backup.sync.engine import Engine
+from custom_components.dropbox_backup.sync.pruner import Asked
 from custom_components.dropbox_backup.sync.report.state import Problem, State, Status
 from custom_components.dropbox_backup.sync.storage.account_notes import notes_name
 from custom_components.dropbox_backup.sync.storage.journal import JOURNALS, Journal
@@ -43,6 +45,7 @@ LOCAL_AGENT = "backup.local"
 # Long enough for two busy cores; nothing here takes a second.
 _PATIENCE = 30.0
 MIB = 1 << 20
+ASKED = Reason(Asked.BY_ACTION)  # who asked to delete a backup
 CHUNK = 4 * MIB
 APPEND = "files/upload_session/append_v2"
 FINISH = "files/upload_session/finish"

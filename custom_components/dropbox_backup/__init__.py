@@ -38,7 +38,7 @@ from .sync.remote.listing import ListingCache
 from .sync.report.state import State
 from .sync.storage.account_notes import forget_old_notes, move_notes, notes_name
 from .sync.storage.journal import journal_of
-from .texts import common_texts
+from .texts import load_texts, texts_of
 from .watch import async_watch_backups
 
 _LOGGER = logging.getLogger(__name__)
@@ -144,7 +144,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
         raise ConfigEntryAuthFailed(
             translation_domain=DOMAIN,
             translation_key="sign_in_needed",
-            translation_placeholders={"reason": err.reason},
+            translation_placeholders={"reason": texts_of(hass).of(err.fault)},
         ) from err
     except DropboxError as err:
         if journal.notes.folder_seen:
@@ -156,7 +156,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
         raise ConfigEntryNotReady(
             translation_domain=DOMAIN,
             translation_key="cannot_connect",
-            translation_placeholders={"reason": err.reason},
+            translation_placeholders={"reason": texts_of(hass).of(err.fault)},
         ) from err
 
     return await _start(hass, entry, coordinator)
@@ -190,13 +190,11 @@ async def async_remove_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntr
     journal = await journal_of(hass, await _moved_notes_of(hass, entry))
     await journal.put_aside()
     async_delete_issues(hass, entry)
-    texts = await common_texts(hass)
+    texts = await load_texts(hass)
     account, folder = entry.title, entry.data[CONF_FOLDER] or ROOT_FOLDER
     persistent_notification.async_create(
         hass,
-        texts["account_removed"].format(
-            account=account, folder=folder, days=str(NOTES_KEPT_FOR.days)
-        ),
-        texts["account_removed_title"],
+        texts.fill("account_removed", account=account, folder=folder, days=NOTES_KEPT_FOR.days),
+        texts.fill("account_removed_title"),
         f"{DOMAIN}_{entry.entry_id}_removed",
     )

@@ -28,7 +28,7 @@ from homeassistant.helpers.network import NoURLAvailableError, get_url
 
 from .const import CONF_IMPLEMENTATION, DOMAIN, SCOPES
 from .dropbox_api import hosts
-from .texts import common_texts
+from .texts import load_texts
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -204,7 +204,7 @@ async def redirect_placeholders(hass: HomeAssistant) -> dict[str, str]:
     url = _redirect_url(hass)
     warning = ""
     if _will_be_refused(url):
-        warning = f"\n\n{(await common_texts(hass))['redirect_refused']}"
+        warning = f"\n\n{(await load_texts(hass)).fill('redirect_refused')}"
     return {"console_url": console_url(), "redirect_url": url, "redirect_warning": warning}
 
 

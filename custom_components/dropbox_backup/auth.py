@@ -10,7 +10,7 @@ from homeassistant.exceptions import OAuth2TokenRequestReauthError
 from homeassistant.helpers.config_entry_oauth2_flow import OAuth2Session
 
 from .dropbox_api.calls import GetToken
-from .dropbox_api.errors import SignInError, UnreachableError
+from .dropbox_api.errors import Fault, SignInError, UnreachableError
 
 # In seconds. Home Assistant's helper would wait for five minutes, and all others for it.
 _LONGEST_RENEWAL = 60.0
@@ -39,16 +39,16 @@ class EntryToken:
             async with asyncio.timeout(_LONGEST_RENEWAL):
                 await self._session.async_ensure_token_valid()
         except OAuth2TokenRequestReauthError as err:
-            raise SignInError("the sign-in is no longer valid") from err
+            raise SignInError(Fault.SIGN_IN_ENDED) from err
         except (ClientError, TimeoutError) as err:  # all other token errors are client errors
-            raise UnreachableError("Dropbox did not renew the sign-in") from err
+            raise UnreachableError(Fault.SIGN_IN_NOT_RENEWED) from err
         except _NOT_DROPBOXS as err:
             # Home Assistant's helper reads what came as if it could only be Dropbox's.
-            raise UnreachableError("the renewal of the sign-in was answered oddly") from err
+            raise UnreachableError(Fault.RENEWAL_ANSWERED_ODDLY) from err
         token = self._token.get(CONF_ACCESS_TOKEN)
         if not isinstance(token, str) or not token or not token.isascii() or _BLANK.search(token):
             self._expire()  # it is asked for again
-            raise UnreachableError("the renewal of the sign-in was answered oddly")
+            raise UnreachableError(Fault.RENEWAL_ANSWERED_ODDLY)
         return token
 
     @property
@@ -68,7 +68,7 @@ def fixed_token(access_token: str) -> GetToken:
 
     async def get_token(refused: str | None) -> str:
         if refused is not None:
-            raise SignInError("the new access token was not accepted")
+            raise SignInError(Fault.NEW_TOKEN_REFUSED)
         return access_token
 
     return get_token

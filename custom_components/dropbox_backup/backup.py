@@ -17,6 +17,7 @@ from homeassistant.core import HomeAssistant, callback
 from homeassistant.util.hass_dict import HassKey
 
 from . import untrusted
+from .codes import Reason
 from .const import DOMAIN
 from .coordinator import DropboxBackupConfigEntry
 from .dropbox_api.errors import DropboxError, FullError, NotFoundError, SignInError
@@ -24,9 +25,10 @@ from .packing import async_begin_packing, async_end_packing
 from .sync.archive.metadata import presentable
 from .sync.decide.models import BackupId, RemoteBackup, read_date
 from .sync.engine import Engine
-from .sync.pruner import OwnCopyError
+from .sync.pruner import Asked, OwnCopyError
+from .sync.report.problems import why_of
 from .sync.upload.upload_notes import DeletedMeanwhileError
-from .texts import common_texts
+from .texts import texts_of
 
 _LISTENERS: HassKey[list[Callable[[], None]]] = HassKey(f"{DOMAIN}_backup_agent_listeners")
 
@@ -115,20 +117,20 @@ def _in_home_assistants_words(agent: DropboxBackupAgent) -> Generator[None]:
         raise BackupNotFound(translation_domain=DOMAIN, translation_key="backup_not_found") from err
     except SignInError as err:
         agent.entry.async_start_reauth(agent.hass)
-        raise _agent_error("sign_in_needed", err) from err
+        raise _agent_error(agent.hass, "sign_in_needed", err) from err
     except FullError as err:
-        raise _agent_error("dropbox_full", err) from err
+        raise _agent_error(agent.hass, "dropbox_full", err) from err
     except DropboxError as err:
-        raise _agent_error("dropbox_error", err) from err
+        raise _agent_error(agent.hass, "dropbox_error", err) from err
     except BackupAgentError as err:  # reading what Home Assistant hands out
-        raise _agent_error("backup_unreadable", err) from err
+        raise _agent_error(agent.hass, "backup_unreadable", err) from err
 
 
-def _agent_error(key: str, err: Exception) -> BackupAgentError:
+def _agent_error(hass: HomeAssistant, key: str, err: Exception) -> BackupAgentError:
     return BackupAgentError(
         translation_domain=DOMAIN,
         translation_key=key,
-        translation_placeholders={"reason": str(err)},
+        translation_placeholders={"reason": texts_of(hass).of(why_of(err))},
     )
 
 
@@ -185,7 +187,7 @@ class DropboxBackupAgent(BackupAgent):
             stream = self._engine.download(BackupId(backup_id))
             # What is gone is said before Home Assistant has promised a file to anybody.
             beginning = await anext(stream, b"")
-        return _translated_stream(beginning, stream)
+        return _translated_stream(self.hass, beginning, stream)
 
     @override
     async def async_delete_backup(self, backup_id: str, **kwargs: Any) -> None:
@@ -193,9 +195,8 @@ class DropboxBackupAgent(BackupAgent):
         from a person.
         """
         with _in_home_assistants_words(self):
-            texts = await common_texts(self.hass)
             await self._engine.delete(
-                [BackupId(backup_id)], texts["by_home_assistant"], spare_own_copies=True
+                [BackupId(backup_id)], Reason(Asked.BY_HOME_ASSISTANT), spare_own_copies=True
             )
 
 
@@ -209,7 +210,7 @@ def _for_the_page(one: RemoteBackup) -> AgentBackup:
 
 
 async def _translated_stream(
-    beginning: bytes, rest: AsyncGenerator[bytes]
+    hass: HomeAssistant, beginning: bytes, rest: AsyncGenerator[bytes]
 ) -> AsyncGenerator[bytes]:
     try:
         async with aclosing(rest):
@@ -217,4 +218,4 @@ async def _translated_stream(
             async for piece in rest:
                 yield piece
     except DropboxError as err:
-        raise _agent_error("download_failed", err) from err
+        raise _agent_error(hass, "download_failed", err) from err

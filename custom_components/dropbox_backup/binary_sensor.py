@@ -12,6 +12,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinator import DropboxBackupConfigEntry
 from .entity import DropboxBackupEntity
+from .texts import texts_of
 
 PARALLEL_UPDATES = 0
 
@@ -39,9 +40,10 @@ class DropboxBackupProblem(DropboxBackupEntity, BinarySensorEntity):
     @property
     @override
     def extra_state_attributes(self) -> dict[str, Any]:
-        """Return what the problem is: a word for automations and a text for people."""
+        """Return what the problem is: codes for automations and a text for people."""
         alarm = self.coordinator.data.alarm
         return {
             "kind": alarm.kind.value if alarm else None,
-            "detail": alarm.detail if alarm else None,
+            "detail": texts_of(self.hass).of(*alarm.reasons) if alarm else None,
+            "detail_code": alarm.reason.code.value if alarm else None,
         }

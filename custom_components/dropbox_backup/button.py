@@ -15,7 +15,9 @@ from .const import DOMAIN
 from .coordinator import DropboxBackupConfigEntry, DropboxBackupCoordinator
 from .entity import DropboxBackupEntity
 from .services import error_of, refuse_while_paused
+from .sync.report.problems import why_of
 from .sync.requests import Outcomes, Selection
+from .texts import texts_of
 
 PARALLEL_UPDATES = 0
 
@@ -37,10 +39,11 @@ async def _back_up(coordinator: DropboxBackupCoordinator, _asker: Context | None
     try:
         await coordinator.engine.back_up()
     except HomeAssistantError as err:
+        texts = texts_of(coordinator.hass)
         raise HomeAssistantError(
             translation_domain=DOMAIN,
             translation_key="backup_not_started",
-            translation_placeholders={"reason": str(err)},
+            translation_placeholders={"reason": texts.of(why_of(err))},
         ) from err
 
 
@@ -53,7 +56,7 @@ async def _upload(coordinator: DropboxBackupCoordinator, asker: Context | None) 
     if not by_person or not await _is_over(coordinator, uploading) or uploading.result():
         return
     if (problem := engine.state.problem) is not None:
-        raise error_of(problem)
+        raise error_of(coordinator.hass, problem)
     raise ServiceValidationError(
         translation_domain=DOMAIN,
         translation_key="nothing_to_upload",

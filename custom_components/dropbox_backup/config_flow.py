@@ -20,6 +20,7 @@ from homeassistant.helpers.config_entry_oauth2_flow import (
 )
 
 from .auth import EntryToken, fixed_token
+from .codes import Reason
 from .const import (
     CONF_FOLDER,
     CONF_IMPLEMENTATION,
@@ -31,6 +32,7 @@ from .const import (
 from .coordinator import DropboxBackupConfigEntry
 from .dropbox_api.calls import GetToken
 from .dropbox_api.client import DropboxClient
+from .dropbox_api.errors import Fault
 from .dropbox_api.retry import RETRY_FOR, Waiter
 from .folder_form import contents_text, errors_of, folder_form, readable_text, reason_of
 from .options_flow import DropboxBackupOptionsFlow
@@ -46,6 +48,7 @@ from .sync.remote.account import (
 )
 from .sync.storage.account_notes import notes_name
 from .sync.storage.journal import folder_used_before
+from .texts import load_texts
 
 _NAMELESS = "Dropbox"
 # Nothing that could be typed into the folder's form helps against these.
@@ -109,7 +112,8 @@ class DropboxBackupConfigFlow(SignInFlow, domain=DOMAIN):
         if err.permissions:
             return await self._ask_for_permissions(err.permissions)
         return self.async_abort(
-            reason=err.obstacle, description_placeholders={"reason": err.reason}
+            reason=err.obstacle,
+            description_placeholders={"reason": reason_of(err, await load_texts(self.hass))},
         )
 
     # The folder
@@ -125,7 +129,7 @@ class DropboxBackupConfigFlow(SignInFlow, domain=DOMAIN):
             except ObstacleError as err:
                 if err.obstacle in _NEEDS_NEW_SIGN_IN:
                     return await self._give_up(err)
-                errors, reason = errors_of(err), reason_of(err)
+                errors, reason = errors_of(err), reason_of(err, await load_texts(self.hass))
             else:
                 return await self._use(folder)
         form = folder_form(await self._suggested_folder(), await self._folders_with_backups())
@@ -243,6 +247,5 @@ class DropboxBackupConfigFlow(SignInFlow, domain=DOMAIN):
         try:
             implementation = await async_get_config_entry_implementation(self.hass, entry)
         except (ImplementationUnavailableError, UnknownImplementationError) as err:
-            reason = "the key and the secret of the Dropbox app are gone from Home Assistant"
-            raise ObstacleError(Obstacle.SIGN_IN_REFUSED, reason) from err
+            raise ObstacleError(Obstacle.SIGN_IN_REFUSED, Reason(Fault.APP_GONE)) from err
         return self._client(EntryToken(OAuth2Session(self.hass, entry, implementation)).get)

@@ -10,7 +10,8 @@ from . import responses
 from .const import CONF_FOLDER
 from .coordinator import DropboxBackupConfigEntry
 from .sync.engine import Engine
-from .sync.report.state import State
+from .sync.report.state import Problem, State
+from .texts import Texts, texts_of
 
 
 async def async_get_config_entry_diagnostics(
@@ -27,13 +28,13 @@ async def async_get_config_entry_diagnostics(
     }
     if entry.state is not ConfigEntryState.LOADED:
         return {"entry": about_entry}
-    engine = entry.runtime_data.engine
+    engine, texts = entry.runtime_data.engine, texts_of(hass)
     return {
         "entry": about_entry,
         "state": _state(engine.state),
         "manners": _manners(engine),
-        "plan": responses.uploads(engine.state.plan) if engine.state.plan else None,
-        "backups": await _backups(engine),
+        "plan": responses.uploads(engine.state.plan, texts) if engine.state.plan else None,
+        "backups": await _backups(engine, texts),
     }
 
 
@@ -42,9 +43,9 @@ def _state(state: State) -> dict[str, Any]:  # Any: JSON
     alarm = state.alarm
     return {
         "status": state.status.value,
-        "problem": {"kind": problem.kind.value, "detail": problem.detail} if problem else None,
-        "alarm": {"kind": alarm.kind.value, "detail": alarm.detail} if alarm else None,
-        "refused": {one.local.backup.backup_id: one.reason for one in state.refused},
+        "problem": _problem(problem),
+        "alarm": _problem(alarm),
+        "refused": {one.local.backup.backup_id: str(one.reason) for one in state.refused},
         "unconfirmed": [one.backup.backup_id for one in state.unconfirmed],
         "folder_was_missing": state.folder_was_missing,
         "waiting": [one.backup.backup_id for one in state.waiting],
@@ -59,6 +60,12 @@ def _state(state: State) -> dict[str, Any]:  # Any: JSON
     }
 
 
+def _problem(problem: Problem | None) -> dict[str, Any] | None:  # Any: JSON
+    if problem is None:
+        return None
+    return {"kind": problem.kind.value, "detail": [str(reason) for reason in problem.reasons]}
+
+
 def _manners(engine: Engine) -> dict[str, Any]:  # Any: JSON
     """Return what is in force of the line's limits: the options may have been read otherwise."""
     policy = engine.policy
@@ -71,12 +78,12 @@ def _manners(engine: Engine) -> dict[str, Any]:  # Any: JSON
     }
 
 
-async def _backups(engine: Engine) -> list[dict[str, Any]]:  # Any: JSON
+async def _backups(engine: Engine, texts: Texts) -> list[dict[str, Any]]:  # Any: JSON
     return [
         {
-            **responses.remote_backup(one.backup, engine),
+            **responses.remote_backup(one.backup, engine, texts),
             "keep": one.keep,
-            "reason": one.reason,
+            "reason": str(one.reason),
         }
         for one in await engine.judge()
     ]

@@ -10,6 +10,7 @@ from .const import EVENT_BACKUP
 from .coordinator import DropboxBackupConfigEntry
 from .entity import DropboxBackupEntity
 from .sync.publisher import BackupEvent, EventKind
+from .texts import texts_of
 
 # Pushed by the worker.
 PARALLEL_UPDATES = 0
@@ -41,7 +42,8 @@ class DropboxBackupEvent(DropboxBackupEntity, EventEntity):
             "backup_id": event.backup_id,
             "name": event.name,
             "size": event.size,
-            "reason": event.reason,
+            "reason": texts_of(self.hass).of(event.reason) if event.reason else None,
+            "reason_code": event.reason.code.value if event.reason else None,
         }
         self._trigger_event(event.kind.value, about)
         self.async_write_ha_state()

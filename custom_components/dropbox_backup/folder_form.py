@@ -16,11 +16,11 @@ from homeassistant.helpers.selector import (
 )
 import voluptuous as vol
 
+from .codes import Bytes
 from .const import CONF_FOLDER, DEFAULT_FOLDER
 from .dropbox_api.client import DropboxClient
 from .sync.remote.account import Obstacle, ObstacleError, look_into
-from .sync.report.alarm import size_text
-from .texts import common_texts
+from .texts import Texts, load_texts
 
 _ABOUT_THE_FOLDER = {
     Obstacle.NAME_TOO_LONG,
@@ -53,9 +53,11 @@ def errors_of(err: ObstacleError) -> dict[str, str]:
     return {CONF_FOLDER if err.obstacle in _ABOUT_THE_FOLDER else "base": err.obstacle}
 
 
-def reason_of(err: ObstacleError) -> str:
+def reason_of(err: ObstacleError, texts: Texts) -> str:
     """Return what the error's text names. An invisible character would break the sentence."""
-    return "" if err.obstacle is Obstacle.NAME_HAS_CONTROL else err.reason
+    if err.reason is None or err.obstacle is Obstacle.NAME_HAS_CONTROL:
+        return ""
+    return texts.write(err.reason)
 
 
 async def contents_text(hass: HomeAssistant, client: DropboxClient, folder: str) -> str:
@@ -65,18 +67,18 @@ async def contents_text(hass: HomeAssistant, client: DropboxClient, folder: str)
     contents = await look_into(client, folder, await instance_id.async_get(hass))
     if contents is None:
         return ""
-    texts = await common_texts(hass)
+    texts = await load_texts(hass)
     parts = []
     if contents.own:
-        size = size_text(contents.own_size)
-        parts.append(texts["found_own"].format(count=contents.own, size=size))
+        size = Bytes(contents.own_size)
+        parts.append(texts.fill("found_own", count=contents.own, size=size))
     if contents.others:
-        size = size_text(contents.others_size)
-        parts.append(texts["found_others"].format(count=contents.others, size=size))
+        size = Bytes(contents.others_size)
+        parts.append(texts.fill("found_others", count=contents.others, size=size))
     if contents.unknown:
-        parts.append(texts["found_unknown"].format(count=contents.unknown))
+        parts.append(texts.fill("found_unknown", count=contents.unknown))
     listed = "\n".join(f"- {part}" for part in parts)
-    return f"\n\n{texts['found']}\n\n{listed}" if parts else f" {texts['found_nothing']}"
+    return f"\n\n{texts.fill('found')}\n\n{listed}" if parts else f" {texts.fill('found_nothing')}"
 
 
 async def readable_text(hass: HomeAssistant) -> str:
@@ -89,4 +91,4 @@ async def readable_text(hass: HomeAssistant) -> str:
         return ""
     if password:
         return ""
-    return f"\n\n{(await common_texts(hass))['no_encryption_key']}"
+    return f"\n\n{(await load_texts(hass)).fill('no_encryption_key')}"

@@ -10,9 +10,9 @@ from homeassistant.components.logbook import (
 )
 from homeassistant.core import Event, HomeAssistant, callback
 
+from .codes import Bytes
 from .const import DOMAIN, EVENT_BACKUP
-from .sync.report.alarm import size_text
-from .texts import cached_texts
+from .texts import texts_of
 
 type Describe = Callable[[Event[dict[str, Any]]], dict[str, str]]
 
@@ -26,16 +26,17 @@ def async_describe_events(
     @callback
     def describe(event: Event[dict[str, Any]]) -> dict[str, str]:
         about = event.data
-        texts = cached_texts(hass)
-        text = texts["backup_because" if about["reason"] else "backup_alone"]
+        texts = texts_of(hass)
+        reason = {"reason": about["reason"]} if about["reason"] else {}
         return {
             LOGBOOK_ENTRY_NAME: about["account"],
             LOGBOOK_ENTRY_ENTITY_ID: about["entity_id"],
-            LOGBOOK_ENTRY_MESSAGE: text.format(
-                what=texts[about["event_type"]],
+            LOGBOOK_ENTRY_MESSAGE: texts.fill(
+                "backup_because" if reason else "backup_alone",
+                what=texts.fill(about["event_type"]),
                 name=about["name"],
-                size=size_text(about["size"]),
-                reason=about["reason"],
+                size=Bytes(about["size"]),
+                **reason,
             ),
         }
 

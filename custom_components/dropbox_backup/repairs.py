@@ -15,15 +15,15 @@ from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
 import voluptuous as vol
 
+from .codes import Reason
 from .const import CONF_FOLDER, DOMAIN, ROOT_FOLDER
 from .coordinator import DropboxBackupConfigEntry
-from .responses import date_text
 from .sync.decide.backup_settings import Encryption
 from .sync.decide.consent import Answer
 from .sync.decide.models import date_of
 from .sync.engine import Engine
-from .sync.report.alarm import size_text
 from .sync.report.state import ProblemKind, State
+from .texts import Texts, texts_of
 
 _LISTED_NAMES = 10
 
@@ -42,7 +42,7 @@ class Issue:
     kind: str
     severity: ir.IssueSeverity = ir.IssueSeverity.ERROR
     cause: Callable[[State], bool]
-    about: Callable[[State], Placeholders] | None = None
+    about: Callable[[State, Texts], Placeholders] | None = None
     text: Callable[[State], str] | None = None
     fix: Callable[[Engine], None] | None = None
     choices: Callable[[State], list[str]] | None = None
@@ -57,31 +57,32 @@ def _has(kind: ProblemKind) -> Callable[[State], bool]:
     return lambda state: state.alarm is not None and state.alarm.kind is kind
 
 
-def _unconfirmed(state: State) -> Placeholders:
-    return _listed((one.backup, one.file.size) for one in state.unconfirmed) | {
-        "size": size_text(sum(one.file.size for one in state.unconfirmed))
+def _unconfirmed(state: State, texts: Texts) -> Placeholders:
+    return _listed(texts, ((one.backup, one.file.size) for one in state.unconfirmed)) | {
+        "size": texts.size(sum(one.file.size for one in state.unconfirmed))
     }
 
 
-def _waiting(state: State) -> Placeholders:
-    return _detail(state) | _listed((one.backup, one.backup.size) for one in state.waiting)
+def _waiting(state: State, texts: Texts) -> Placeholders:
+    backups = ((one.backup, one.backup.size) for one in state.waiting)
+    return _detail(state, texts) | _listed(texts, backups)
 
 
-def _refused(state: State) -> Placeholders:
+def _refused(state: State, texts: Texts) -> Placeholders:
     backups = [(one.local.backup, one.local.backup.size) for one in state.refused]
-    return _listed(backups, [one.reason for one in state.refused])
+    return _listed(texts, backups, [one.reason for one in state.refused])
 
 
 def _listed(
-    backups: Iterable[tuple[AgentBackup, int]], reasons: Sequence[str] = ()
+    texts: Texts, backups: Iterable[tuple[AgentBackup, int]], reasons: Sequence[Reason] = ()
 ) -> Placeholders:
     """Return how many these are, and a list: three equal names alone are none."""
     lines = [
-        f"- {in_markdown(backup.name)}, {date_text(date_of(backup))}, {size_text(size)}"
+        f"- {in_markdown(backup.name)}, {texts.date(date_of(backup))}, {texts.size(size)}"
         for backup, size in backups
     ]
     for number, reason in enumerate(reasons):
-        lines[number] += f": {in_markdown(reason)}"
+        lines[number] += f": {in_markdown(texts.of(reason))}"
     shown = lines[:_LISTED_NAMES]
     if (more := len(lines) - _LISTED_NAMES) > 0:
         shown.append(f"- … (+{more})")
@@ -93,15 +94,17 @@ def in_markdown(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>#|~])", r"\\\1", " ".join(text.split()))
 
 
-def _detail(state: State) -> Placeholders:
-    return {"detail": in_markdown(state.alarm.detail).rstrip(".") if state.alarm else ""}
+def _detail(state: State, texts: Texts) -> Placeholders:
+    detail = texts.of(*state.alarm.reasons) if state.alarm else ""
+    return {"detail": in_markdown(detail).rstrip(".")}
 
 
-def _space(state: State) -> Placeholders:
-    return _detail(state) | {"free": size_text(state.space.free) if state.space else "?"}
+def _space(state: State, texts: Texts) -> Placeholders:
+    free = texts.size(state.space.free) if state.space else "?"
+    return _detail(state, texts) | {"free": free}
 
 
-def _alarm(kind: ProblemKind, about: Callable[[State], Placeholders] = _detail) -> Issue:
+def _alarm(kind: ProblemKind, about: Callable[[State, Texts], Placeholders] = _detail) -> Issue:
     """Return the issue of an alarm that says itself what is the matter."""
     return Issue(kind=kind.value, cause=_has(kind), about=about)
 
@@ -121,11 +124,11 @@ def _encryption_choices(state: State) -> list[str]:
     return [*cures[_encryption_text(state)], "leave_readable"]
 
 
-def _unexamined(state: State) -> Placeholders:
-    return _listed((one.backup, one.file.size) for one in state.unexamined)
+def _unexamined(state: State, texts: Texts) -> Placeholders:
+    return _listed(texts, ((one.backup, one.file.size) for one in state.unexamined))
 
 
-def _limits(state: State) -> Placeholders:
+def _limits(state: State, _texts: Texts) -> Placeholders:
     if (settings := state.settings) is None:
         return {}
     return {"copies": str(settings.copies), "days": str(settings.days)}
@@ -202,7 +205,7 @@ def async_update_issues(hass: HomeAssistant, entry: DropboxBackupConfigEntry, st
             is_fixable=issue.fixable,
             severity=issue.severity,
             translation_key=issue.text(state) if issue.text else issue.kind,
-            translation_placeholders=_placeholders(issue, entry, state),
+            translation_placeholders=_placeholders(issue, entry, state, texts_of(hass)),
         )
 
 
@@ -217,8 +220,10 @@ def _id_of(issue: Issue, entry: DropboxBackupConfigEntry) -> str:
     return f"{issue.kind}_{entry.entry_id}"
 
 
-def _placeholders(issue: Issue, entry: DropboxBackupConfigEntry, state: State) -> Placeholders:
-    about = issue.about(state) if issue.about else {}
+def _placeholders(
+    issue: Issue, entry: DropboxBackupConfigEntry, state: State, texts: Texts
+) -> Placeholders:
+    about = issue.about(state, texts) if issue.about else {}
     folder = entry.data[CONF_FOLDER] or ROOT_FOLDER
     return {"account": entry.title, "folder": folder, **about}
 
@@ -253,6 +258,10 @@ class _Flow(RepairsFlow):
         )
         return entry if entry and entry.state is ConfigEntryState.LOADED else None
 
+    def _placeholders(self, entry: DropboxBackupConfigEntry) -> Placeholders:
+        state = entry.runtime_data.engine.state
+        return _placeholders(self._issue, entry, state, texts_of(self.hass))
+
     def _choices(self, state: State) -> list[str]:
         return self._issue.choices(state) if self._issue.choices else []
 
@@ -277,7 +286,7 @@ class ConfirmFlow(_Flow):
         return self.async_show_form(
             step_id="confirm",
             data_schema=vol.Schema({}),
-            description_placeholders=_placeholders(self._issue, entry, engine.state),
+            description_placeholders=self._placeholders(entry),
         )
 
 
@@ -297,7 +306,7 @@ class DeletionsFlow(_Flow):
         return self.async_show_menu(
             step_id="init",
             menu_options=self._choices(engine.state),
-            description_placeholders=_placeholders(self._issue, entry, engine.state),
+            description_placeholders=self._placeholders(entry),
         )
 
     async def async_step_delete(self, _: dict[str, Any] | None = None) -> RepairsFlowResult:
@@ -329,7 +338,7 @@ class SettingsFlow(_Flow):
         return self.async_show_menu(
             step_id="init",
             menu_options=self._choices(state),
-            description_placeholders=_placeholders(self._issue, entry, state),
+            description_placeholders=self._placeholders(entry),
         )
 
     async def async_step_check(self, _: dict[str, Any] | None = None) -> RepairsFlowResult:

@@ -1,32 +1,30 @@
 """Backups and plans as plain data, for the responses of actions and for diagnostics."""
 
 from collections.abc import Collection, Iterable
-from contextlib import suppress
-from datetime import datetime
 
 from homeassistant.components.backup import AgentBackup
-from homeassistant.util import dt as dt_util
 from homeassistant.util.json import JsonObjectType, JsonValueType
 
+from .codes import Reason
 from .sync.decide.models import LocalBackup, RemoteBackup, date_of
 from .sync.decide.plan import Plan, Skipped
 from .sync.decide.retention import Verdict
 from .sync.engine import Engine
-from .sync.report.alarm import size_text
+from .texts import Texts, in_time_zone
 
 
-def remote_backup(one: RemoteBackup, engine: Engine) -> JsonObjectType:
+def remote_backup(one: RemoteBackup, engine: Engine, texts: Texts) -> JsonObjectType:
     """Return everything that is known of a backup in Dropbox. `size` in bytes."""
     backup = one.backup
     return {
-        **_named(backup),
-        **_sized(one.file.size),
+        **_named(backup, texts),
+        **_sized(one.file.size, texts),
         "path": engine.path_of(one.file.name),
         "content_hash": one.file.content_hash,
-        "uploaded": _local_time(one.file.uploaded).isoformat(),
-        "uploaded_text": date_text(one.file.uploaded),
+        "uploaded": in_time_zone(one.file.uploaded).isoformat(),
+        "uploaded_text": texts.date(one.file.uploaded),
         "verified": one.verified is not None,
-        "verified_at": _local_time(one.verified).isoformat() if one.verified else None,
+        "verified_at": in_time_zone(one.verified).isoformat() if one.verified else None,
         "encrypted": one.protection,
         "of_this_home_assistant": one.owner == engine.state.instance_id,
         "automatic": backup.extra_metadata.get("with_automatic_settings") is True,
@@ -46,62 +44,58 @@ def remote_backup(one: RemoteBackup, engine: Engine) -> JsonObjectType:
 
 
 def retention(
-    verdicts: Iterable[Verdict], deleted: Collection[RemoteBackup]
+    verdicts: Iterable[Verdict], deleted: Collection[RemoteBackup], texts: Texts
 ) -> dict[str, JsonValueType]:
     """Return what is kept and what is deleted, each with the reason."""
     files = {(one.file.name, one.file.rev) for one in deleted}
     return {
-        "keep": [verdict(one) for one in verdicts if one.keep],
+        "keep": [verdict(one, texts) for one in verdicts if one.keep],
         "delete": [
-            verdict(one) for one in verdicts if (one.backup.file.name, one.backup.file.rev) in files
+            verdict(one, texts)
+            for one in verdicts
+            if (one.backup.file.name, one.backup.file.rev) in files
         ],
     }
 
 
-def verdict(one: Verdict) -> JsonObjectType:
+def verdict(one: Verdict, texts: Texts) -> JsonObjectType:
     """Return what retention says of a backup in Dropbox."""
     return {
-        **_named(one.backup.backup),
-        **_sized(one.backup.file.size),
-        "reason": one.reason,
+        **_named(one.backup.backup, texts),
+        **_sized(one.backup.file.size, texts),
+        **because(one.reason, texts),
     }
 
 
-def uploads(plan: Plan) -> JsonObjectType:
+def uploads(plan: Plan, texts: Texts) -> JsonObjectType:
     """Return what of the local backups would be uploaded, and why the others would not."""
     return {
-        "upload": [_local(one) for one in plan.upload],
-        "skipped": [_skipped(one) for one in (*plan.conflicts, *plan.skipped)],
+        "upload": [_local(one, texts) for one in plan.upload],
+        "skipped": [_skipped(one, texts) for one in (*plan.conflicts, *plan.skipped)],
     }
 
 
-def date_text(date: datetime) -> str:
-    """Return a date as people read it, in Home Assistant's time zone."""
-    return _local_time(date).strftime("%Y-%m-%d %H:%M")
+def because(reason: Reason, texts: Texts, name: str = "reason") -> JsonObjectType:
+    """Return a reason: a sentence for people, and a code for automations."""
+    return {name: texts.of(reason), f"{name}_code": reason.code.value}
 
 
-def _local_time(date: datetime) -> datetime:
-    with suppress(OverflowError):  # whatever an archive says
-        return dt_util.as_local(date)
-    return date
+def _sized(size: int, texts: Texts) -> JsonObjectType:
+    return {"size": size, "size_text": texts.size(size)}
 
 
-def _sized(size: int) -> JsonObjectType:
-    return {"size": size, "size_text": size_text(size)}
+def _local(one: LocalBackup, texts: Texts) -> JsonObjectType:
+    return {**_named(one.backup, texts), **_sized(one.backup.size, texts)}
 
 
-def _local(one: LocalBackup) -> JsonObjectType:
-    return {**_named(one.backup), **_sized(one.backup.size)}
+def _skipped(one: Skipped, texts: Texts) -> JsonObjectType:
+    return {**_local(one.local, texts), **because(one.reason, texts)}
 
 
-def _skipped(one: Skipped) -> JsonObjectType:
-    return {**_local(one.local), "reason": one.reason}
-
-
-def _named(backup: AgentBackup) -> JsonObjectType:
+def _named(backup: AgentBackup, texts: Texts) -> JsonObjectType:
     return {
         "backup_id": backup.backup_id,
         "name": backup.name,
-        "date": _local_time(date_of(backup)).isoformat(),
-        "date_text": date_text(date_of(backup)),
+        "date": in_time_zone(date_of(backup)).isoformat(),
+        "date_text": texts.date(date_of(backup)),
     }

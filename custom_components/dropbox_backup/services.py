@@ -19,6 +19,7 @@ from homeassistant.util.json import JsonObjectType
 import voluptuous as vol
 
 from . import responses
+from .codes import Reason
 from .const import DOMAIN
 from .coordinator import DropboxBackupConfigEntry
 from .dropbox_api.errors import (
@@ -33,9 +34,11 @@ from .sync.decide.lookup import Meant
 from .sync.decide.models import BackupId, date_of
 from .sync.decide.upload_window import HoldReason
 from .sync.engine import Engine
+from .sync.pruner import Asked
+from .sync.report.alarm import Alarm
 from .sync.report.state import Problem, ProblemKind
 from .sync.requests import Outcome, Outcomes, Selection
-from .texts import common_texts
+from .texts import Texts, texts_of
 
 CONF_CONFIG_ENTRY_ID: Final = "config_entry_id"
 CONF_BACKUP_IDS: Final = "backup_ids"
@@ -57,7 +60,7 @@ async def _upload(engine: Engine, call: ServiceCall) -> ServiceResponse:
             translation_domain=DOMAIN, translation_key="backup_ids_or_latest"
         )
     refuse_while_paused(engine)
-    ids = _ids_of(await engine.look_up(given))
+    ids = _ids_of(await engine.look_up(given), texts_of(call.hass))
     selection = Selection(frozenset(ids), latest=call.data[CONF_LATEST])
     uploading = engine.request("an action asked for it", selection)
     if not call.data[CONF_WAIT]:
@@ -70,8 +73,9 @@ async def _upload(engine: Engine, call: ServiceCall) -> ServiceResponse:
 
 
 def _uploaded(outcomes: Outcomes, engine: Engine, call: ServiceCall) -> ServiceResponse:
+    texts = texts_of(call.hass)
     if not outcomes and (problem := engine.state.problem) is not None:
-        raise error_of(problem)
+        raise error_of(call.hass, problem)
     if not outcomes and call.data[CONF_LATEST]:
         raise HomeAssistantError(translation_domain=DOMAIN, translation_key="no_local_backup")
     failed = [one for one in outcomes.values() if one.error is not None]
@@ -80,12 +84,18 @@ def _uploaded(outcomes: Outcomes, engine: Engine, call: ServiceCall) -> ServiceR
             translation_domain=DOMAIN,
             translation_key="upload_failed",
             translation_placeholders={
-                "backups": "; ".join(sorted(f"{one.name}: {one.error}" for one in failed))
+                "backups": texts.write(
+                    tuple(
+                        Reason.of(Alarm.OF_BACKUP, name=one.name, reason=one.error)
+                        for one in sorted(failed, key=lambda one: one.name)
+                        if one.error is not None
+                    )
+                )
             },
         )
     return {
         "backups": [
-            _outcome(backup_id, one, engine)
+            _outcome(backup_id, one, engine, texts)
             for backup_id, one in sorted(outcomes.items(), key=lambda item: item[1].name)
         ],
         # Who finds nothing in that list wants to know why.
@@ -93,19 +103,21 @@ def _uploaded(outcomes: Outcomes, engine: Engine, call: ServiceCall) -> ServiceR
     }
 
 
-def _outcome(backup_id: BackupId, one: Outcome, engine: Engine) -> JsonObjectType:
-    if one.remote is None:
-        return {"backup_id": backup_id, "name": one.name, "error": one.error}
-    return responses.remote_backup(one.remote, engine)
+def _outcome(backup_id: BackupId, one: Outcome, engine: Engine, texts: Texts) -> JsonObjectType:
+    if one.remote is not None:
+        return responses.remote_backup(one.remote, engine, texts)
+    about: JsonObjectType = {"backup_id": backup_id, "name": one.name}
+    return about | responses.because(one.error, texts, "error") if one.error else about
 
 
 async def _list_backups(engine: Engine, call: ServiceCall) -> ServiceResponse:
+    texts = texts_of(call.hass)
     return {
         "backups": [
             {
-                **responses.remote_backup(one.backup, engine),
+                **responses.remote_backup(one.backup, engine, texts),
                 "keep": one.keep,
-                "reason": one.reason,
+                **responses.because(one.reason, texts),
             }
             for one in await engine.judge()
         ]
@@ -113,7 +125,8 @@ async def _list_backups(engine: Engine, call: ServiceCall) -> ServiceResponse:
 
 
 async def _delete(engine: Engine, call: ServiceCall) -> ServiceResponse:
-    ids = _ids_of(engine.look_up_in_dropbox(call.data[CONF_BACKUP_IDS]))
+    texts = texts_of(call.hass)
+    ids = _ids_of(engine.look_up_in_dropbox(call.data[CONF_BACKUP_IDS]), texts)
     there = map(engine.get, ids)
     if pinned := [one.backup.name for one in there if one is not None and one.pinned]:
         raise ServiceValidationError(
@@ -122,18 +135,21 @@ async def _delete(engine: Engine, call: ServiceCall) -> ServiceResponse:
             translation_placeholders={"backups": ", ".join(sorted(pinned))},
         )
     try:
-        texts = await common_texts(call.hass)
-        deleted = await engine.delete(ids, texts["by_action"])
+        deleted = await engine.delete(ids, Reason(Asked.BY_ACTION))
     except NotFoundError:  # somebody was faster
         _raise_unknown(ids)
-    return {"deleted": [responses.remote_backup(one, engine) for one in deleted]}
+    return {"deleted": [responses.remote_backup(one, engine, texts) for one in deleted]}
 
 
 async def _apply_retention(engine: Engine, call: ServiceCall) -> ServiceResponse:
+    texts = texts_of(call.hass)
     if call.data[CONF_DRY_RUN]:
         plan = await engine.preview()
         to_delete = [one.backup for one in plan.verdicts if not one.keep]
-        return {**responses.retention(plan.verdicts, to_delete), **responses.uploads(plan)}
+        return {
+            **responses.retention(plan.verdicts, to_delete, texts),
+            **responses.uploads(plan, texts),
+        }
     pruning = await engine.apply_retention(consent=call.data[CONF_CONFIRM])
     if pruning.unconfirmed and not call.return_response:
         raise ServiceValidationError(
@@ -142,8 +158,8 @@ async def _apply_retention(engine: Engine, call: ServiceCall) -> ServiceResponse
             translation_placeholders={"count": str(len(pruning.unconfirmed))},
         )
     return {
-        **responses.retention(pruning.verdicts, pruning.deleted),
-        "unconfirmed": responses.retention(pruning.verdicts, pruning.unconfirmed)["delete"],
+        **responses.retention(pruning.verdicts, pruning.deleted, texts),
+        "unconfirmed": responses.retention(pruning.verdicts, pruning.unconfirmed, texts)["delete"],
     }
 
 
@@ -211,7 +227,8 @@ async def _run(handler: Handler, call: ServiceCall) -> ServiceResponse:
     except DropboxError as err:
         if isinstance(err, SignInError):
             entry.async_start_reauth(call.hass)
-        raise _error(_KEYS_OF_ERRORS.get(type(err), "dropbox_error"), str(err)) from err
+        key = _KEYS_OF_ERRORS.get(type(err), "dropbox_error")
+        raise _error(call.hass, key, err.why) from err
 
 
 def refuse_while_paused(engine: Engine) -> None:
@@ -223,7 +240,7 @@ def refuse_while_paused(engine: Engine) -> None:
         raise ServiceValidationError(translation_domain=DOMAIN, translation_key="uploads_paused")
 
 
-def _ids_of(meant: Meant) -> tuple[BackupId, ...]:
+def _ids_of(meant: Meant, texts: Texts) -> tuple[BackupId, ...]:
     """Return the ids of what was found. Raises `ServiceValidationError` if anything was not, or if
     it could be several.
     """
@@ -236,7 +253,7 @@ def _ids_of(meant: Meant) -> tuple[BackupId, ...]:
             translation_placeholders={
                 "name": name,
                 "backups": ", ".join(
-                    f"{one.backup_id} ({responses.date_text(date_of(one))})"
+                    f"{one.backup_id} ({texts.date(date_of(one))})"
                     for one in sorted(backups, key=date_of, reverse=True)
                 ),
             },
@@ -266,14 +283,18 @@ _KEYS_OF_PROBLEMS = {
 }
 
 
-def error_of(problem: Problem) -> HomeAssistantError:
+def error_of(hass: HomeAssistant, problem: Problem) -> HomeAssistantError:
     """Return what to tell who asked for what this problem stops."""
-    return _error(_KEYS_OF_PROBLEMS.get(problem.kind, "dropbox_error"), problem.detail)
+    key = _KEYS_OF_PROBLEMS.get(problem.kind, "dropbox_error")
+    cause = problem.reason.get("reason")
+    # Most of these texts say already what the problem says.
+    told = cause if key != "dropbox_error" and isinstance(cause, Reason) else problem.reason
+    return _error(hass, key, told)
 
 
-def _error(key: str, reason: str) -> HomeAssistantError:
+def _error(hass: HomeAssistant, key: str, reason: Reason) -> HomeAssistantError:
     return HomeAssistantError(
         translation_domain=DOMAIN,
         translation_key=key,
-        translation_placeholders={"reason": reason},
+        translation_placeholders={"reason": texts_of(hass).of(reason)},
     )

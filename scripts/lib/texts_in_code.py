@@ -1,7 +1,7 @@
 """Finds the translated texts that an integration's code asks for."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,10 +43,15 @@ def read(folder: Path) -> CodeTexts:
     steps: list[TextUse] = []
     aborts: list[TextUse] = []
     strings: set[str] = set()
-    for file in sorted(folder.rglob("*.py")):
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        name = file.relative_to(folder).as_posix()
+    trees = {
+        file.relative_to(folder).as_posix(): ast.parse(file.read_text(encoding="utf-8"))
+        for file in sorted(folder.rglob("*.py"))
+    }
+    codes = {name: code for tree in trees.values() for name, code in _codes(tree)}
+    uses.extend(TextUse(name, ("common",), code) for name, code in codes.items())
+    for name, tree in trees.items():
         uses.extend(_text_uses(tree, name))
+        uses.extend(_common_uses(tree, name, codes))
         steps.extend(_keyword_uses(tree, name, "step_id"))
         aborts.extend(_keyword_uses(tree, name, "reason"))
         strings.update(_strings(tree))
@@ -70,6 +75,37 @@ def _text_uses(tree: ast.AST, file: str) -> Iterator[TextUse]:
             case ast.Assign(targets=[ast.Name(id="_attr_translation_key")], value=value):
                 for key in _texts_of(value):
                     yield TextUse(where, entity, key)
+
+
+def _codes(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """Yield the codes that reasons are made of, each with the key of its text."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and any(called(base) == "Code" for base in node.bases):
+            for line in node.body:
+                match line:
+                    case ast.Assign(
+                        targets=[ast.Name(id=name)], value=ast.Constant(value=str(key))
+                    ):
+                        yield f"{node.name}.{name}", key
+
+
+def _common_uses(tree: ast.AST, file: str, codes: Mapping[str, str]) -> Iterator[TextUse]:
+    """Yield where a text of `common` is filled in: by its key, or by its code."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(attr="fill"), args=[ast.Constant(value=str(key))]):
+                yield _common_use(node, file, key)
+            case ast.Call(
+                func=ast.Name(id="Reason") | ast.Attribute(attr="of", value=ast.Name(id="Reason")),
+                args=[ast.Attribute(attr=name, value=ast.Name(id=kind))],
+            ) if (code := codes.get(f"{kind}.{name}")) is not None:
+                yield _common_use(node, file, code)
+
+
+def _common_use(node: ast.Call, file: str, key: str) -> TextUse:
+    names = [keyword.arg for keyword in node.keywords]
+    filled = None if None in names else frozenset(name for name in names if name)
+    return TextUse(f"{file}:{node.lineno}", ("common",), key, filled)
 
 
 def _section(called: str, entity: tuple[str, ...] | None) -> tuple[str, ...] | None:

@@ -14,6 +14,7 @@ from homeassistant.core import HomeAssistant
 import pytest
 
 from custom_components.dropbox_backup.backup import agent_id_of
+from custom_components.dropbox_backup.codes import Reason
 from custom_components.dropbox_backup.const import DEFAULT_FOLDER
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync.report.state import Status
@@ -36,7 +37,7 @@ from tests.world import (
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
 
-def refused(entry: DropboxBackupConfigEntry) -> dict[str, str]:
+def refused(entry: DropboxBackupConfigEntry) -> dict[str, Reason]:
     """Return the reasons by the backups' ids."""
     return {one.local.backup.backup_id: one.reason for one in state_of(entry).refused}
 

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 import pytest
 
+from custom_components.dropbox_backup.codes import Reason
 from custom_components.dropbox_backup.sync import engine, planner
 from custom_components.dropbox_backup.sync.decide import (
     consent,
@@ -86,7 +87,7 @@ def _dates_in_the_future_are_believed(patch: Patch) -> None:
 
 
 def _who_deletes_stops_no_upload(patch: Patch) -> None:
-    async def delete(self: engine.Engine, backup_ids: Any, reason: str) -> list[RemoteBackup]:
+    async def delete(self: engine.Engine, backup_ids: Any, reason: Reason) -> list[RemoteBackup]:
         return await self._pruner.delete(backup_ids, reason)
 
     patch.setattr(engine.Engine, "delete", delete)

@@ -11,13 +11,13 @@ from typing import Any
 from homeassistant.components.backup import AgentBackup
 from homeassistant.util import dt as dt_util
 
+from custom_components.dropbox_backup.codes import Reason
+from custom_components.dropbox_backup.sync.decide.plan import WhySkipped
 from custom_components.dropbox_backup.sync.report.state import State
 from tests.dropbox_server import hash_file
 from tests.soak.home import Told
 
 _RETENTION = "older than the newest "
-_WOULD_BE_DELETED = "it would be deleted at once"
-_ON_PURPOSE = "it was deleted from Dropbox on purpose"
 
 
 class Fate(StrEnum):
@@ -45,7 +45,7 @@ class Account:
     arrived: bool = False
     deleted_by_user: bool = False
     deleted_because: str | None = None
-    skipped_because: str | None = None
+    skipped_because: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +169,10 @@ class Ledger:
         account.skipped_because = reason
         if reason is None:
             self.violation(f"{account.name} lies here, is not in Dropbox, and nobody says why")
-        elif reason.startswith(_WOULD_BE_DELETED):
+        elif reason.code is WhySkipped.SURPLUS:
             if self._newer_in_dropbox(account, facts) < facts.keep:
                 self.violation(f"{account.name} is not uploaded for a wrong reason: {reason}")
-        elif reason == _ON_PURPOSE:
+        elif reason.code is WhySkipped.DISMISSED:
             if not account.deleted_by_user:
                 self.violation(f"{account.name} was never deleted on purpose")
         elif not account.damaged:
@@ -244,7 +244,7 @@ def _fate_of(account: Account) -> Fate:
     return Fate.LOST
 
 
-def _reasons(state: State) -> dict[str, str]:
+def _reasons(state: State) -> dict[str, Reason]:
     """Return why backups are not uploaded, by id."""
     skipped = [*(state.plan.skipped if state.plan else ()), *state.refused]
     return {one.local.backup.backup_id: one.reason for one in skipped}

@@ -208,7 +208,7 @@ class Story:
         await self._home.settle_once()
         problem = self._home.problem
         if problem is not None and problem.kind not in {ProblemKind.FULL, ProblemKind.UNREACHABLE}:
-            self.ledger.violation(f"Dropbox is full, and this is said: {problem.detail}")
+            self.ledger.violation(f"Dropbox is full, and this is said: {problem}")
         self._dropbox.change_account(quota=_ENOUGH_ROOM)
 
     async def _damaged_archive(self) -> None:

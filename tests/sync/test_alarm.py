@@ -6,13 +6,16 @@ from datetime import datetime, time, timedelta
 from hypothesis import given, strategies as st
 import pytest
 
+from custom_components.dropbox_backup.codes import Reason
 from custom_components.dropbox_backup.dropbox_api.types import Space
+from custom_components.dropbox_backup.sync.archive.metadata import ArchiveFault
 from custom_components.dropbox_backup.sync.decide.backup_settings import Encryption
-from custom_components.dropbox_backup.sync.decide.models import Missed, RemoteBackup
+from custom_components.dropbox_backup.sync.decide.models import Missed, RemoteBackup, Trouble
 from custom_components.dropbox_backup.sync.decide.plan import Skipped
 from custom_components.dropbox_backup.sync.decide.upload_window import Hours
-from custom_components.dropbox_backup.sync.report.alarm import AlarmInput, alarm, size_text
+from custom_components.dropbox_backup.sync.report.alarm import AlarmInput, alarm
 from custom_components.dropbox_backup.sync.report.state import AWAY, Problem, ProblemKind
+from tests.english import ENGLISH, told
 from tests.sync.backups import FIRST_DAY, local, remote
 
 DAY = timedelta(days=1)
@@ -39,6 +42,13 @@ FINE = AlarmInput(
 )
 
 
+WHY = Reason(Trouble.UNEXPECTED)
+
+
+def said(found: Problem | None) -> tuple[ProblemKind, str] | None:
+    return (found.kind, told(*found.reasons)) if found else None
+
+
 def kind(given: AlarmInput) -> ProblemKind | None:
     found = alarm(given)
     return found.kind if found else None
@@ -59,7 +69,7 @@ def test_nothing_is_wrong() -> None:
     ],
 )
 def test_what_needs_a_person_alarms_at_once(stops: ProblemKind) -> None:
-    assert kind(replace(FINE, problem=Problem(stops, "x"), failing_since=NOW)) is stops
+    assert kind(replace(FINE, problem=Problem(stops, WHY), failing_since=NOW)) is stops
 
 
 @pytest.mark.parametrize(
@@ -68,14 +78,14 @@ def test_what_needs_a_person_alarms_at_once(stops: ProblemKind) -> None:
 def test_a_network_that_is_away_alarms_after_an_hour(minutes: int, alarmed: bool) -> None:
     away = replace(
         FINE,
-        problem=Problem(ProblemKind.UNREACHABLE, "x"),
+        problem=Problem(ProblemKind.UNREACHABLE, Reason(Trouble.UNEXPECTED)),
         failing_since=NOW - timedelta(minutes=minutes),
     )
     assert (kind(away) is ProblemKind.UNREACHABLE) == alarmed
 
 
 def test_a_network_that_has_only_just_gone_is_no_alarm() -> None:
-    assert alarm(replace(FINE, problem=Problem(ProblemKind.UNREACHABLE, "x"))) is None
+    assert alarm(replace(FINE, problem=Problem(ProblemKind.UNREACHABLE, WHY))) is None
 
 
 @pytest.mark.parametrize(("newest", "alarmed"), [(29, False), (28, False), (27, True), (1, True)])
@@ -91,10 +101,10 @@ def test_the_alarm_says_whether_no_backup_was_made_or_none_was_uploaded() -> Non
     assert kind(replace(old, waiting=[local(28)])) is ProblemKind.OVERDUE
 
 
-@pytest.mark.parametrize(("newest", "told"), [(29, "1 day"), (28, "2 days")])
-def test_the_alarm_counts_days_as_people_do(newest: int, told: str) -> None:
+@pytest.mark.parametrize(("newest", "days"), [(29, "1 day"), (28, "2 days")])
+def test_the_alarm_counts_days_as_people_do(newest: int, days: str) -> None:
     found = alarm(replace(FINE, after=DAY, ours=[remote(newest)]))
-    assert found == Problem(ProblemKind.NO_BACKUP, f"No new backup has been made for {told}")
+    assert said(found) == (ProblemKind.NO_BACKUP, f"No new backup has been made for {days}")
 
 
 def test_a_date_in_the_future_silences_no_alarm() -> None:
@@ -129,9 +139,9 @@ AT_NIGHT = Hours(time(1), time(6))
 
 def test_a_pause_does_not_silence_the_alarm_but_is_named_as_the_cause() -> None:
     found = alarm(replace(OVERDUE, paused=True))
-    assert found == Problem(
+    assert said(found) == (
         ProblemKind.PAUSED_TOO_LONG,
-        "Nothing has been uploaded for 10 days, and 1 backup waits: uploads are paused",
+        "Nothing has been uploaded for 10 days. 1 backup waits. Uploads are paused",
     )
     assert kind(replace(OVERDUE, paused=True, waiting=[])) is ProblemKind.NO_BACKUP
     assert alarm(replace(FINE, paused=True, waiting=[local(30)])) is None, "a short pause is none"
@@ -155,16 +165,18 @@ def test_an_upload_that_moves_and_never_ends_alarms(
     assert (found is not None) == alarmed
     if found:
         assert found.kind is ProblemKind.OVERDUE
-        assert found.detail.endswith("An upload is under way, but takes too long")
+        assert told(*found.reasons).endswith("An upload is under way, but takes too long")
 
 
 def test_backups_that_nobody_asked_to_upload_are_told_apart_from_none_made() -> None:
     old = replace(FINE, ours=[remote(20)], not_wanted=[local(21), local(28)])
     found = alarm(old)
-    assert found == Problem(
+    assert said(found) == (
         ProblemKind.AUTOMATIC_OFF,
-        "Nothing has been uploaded for 10 days. 2 newer backups were made, but nobody asked to "
-        "upload them, and Upload every backup is off",
+        (
+            "Nothing has been uploaded for 10 days. 2 newer backups were made, but nobody asked "
+            "to upload them, and Upload every backup is off"
+        ),
     )
     for not_newer in (local(19), local(20)):
         assert kind(replace(old, not_wanted=[not_newer])) is ProblemKind.NO_BACKUP
@@ -174,7 +186,11 @@ def test_backups_that_nobody_asked_to_upload_are_told_apart_from_none_made() -> 
 
 @pytest.mark.parametrize("away", sorted(AWAY))
 def test_a_network_share_may_be_away_for_an_hour_like_dropbox_itself(away: ProblemKind) -> None:
-    silent = replace(FINE, problem=Problem(away, "x"), failing_since=NOW - timedelta(minutes=59))
+    silent = replace(
+        FINE,
+        problem=Problem(away, WHY),
+        failing_since=NOW - timedelta(minutes=59),
+    )
     assert alarm(silent) is None
     assert kind(replace(silent, failing_since=NOW - timedelta(minutes=60))) is away
 
@@ -193,11 +209,11 @@ def test_an_upload_that_moves_every_night_is_no_alarm(hours_ago: float, alarmed:
 def test_the_alarm_names_the_hours_which_may_be_too_few() -> None:
     found = alarm(replace(OVERDUE, hours=AT_NIGHT))
     assert found
-    assert found.detail.endswith("Your options allow uploads from 01:00 to 06:00")
+    assert told(*found.reasons).endswith("Your options allow uploads from 01:00 to 06:00")
 
 
 def test_a_backup_that_was_made_for_dropbox_and_is_not_there_alarms_until_a_newer_one_is() -> None:
-    missed = Missed("Weekly", FIRST_DAY + 29.5 * DAY, "no network")
+    missed = Missed("Weekly", FIRST_DAY + 29.5 * DAY, Reason(Trouble.UNEXPECTED))
     assert kind(replace(FINE, missed=missed)) is ProblemKind.UPLOAD_FAILED
     assert alarm(replace(FINE, missed=missed, ours=[remote(30)])) is None
     itself = replace(missed, made=remote(30).date)
@@ -209,7 +225,7 @@ def test_the_alarm_for_days_can_be_switched_off() -> None:
 
 
 def test_nothing_is_said_of_backups_in_dropbox_before_anybody_could_look() -> None:
-    missed = Missed("Weekly", FIRST_DAY, "no network")
+    missed = Missed("Weekly", FIRST_DAY, WHY)
     assert alarm(replace(FINE, ours=None, missed=missed)) is None
 
 
@@ -226,7 +242,7 @@ def test_backups_that_could_not_be_examined_are_named() -> None:
     found = alarm(replace(FINE, unexamined=[remote(1), remote(2)]))
     assert found is not None
     assert found.kind is ProblemKind.NOT_ENCRYPTED
-    assert found.detail.endswith(": Backup 1, Backup 2")
+    assert told(*found.reasons).endswith(": Backup 1, Backup 2")
 
 
 def test_space_that_nobody_knows_is_no_alarm() -> None:
@@ -240,8 +256,8 @@ def test_a_dropbox_that_will_not_take_the_next_backup_is_told_before() -> None:
 
 
 def test_a_bad_backup_is_named_with_its_reason() -> None:
-    found = alarm(replace(FINE, refused=[Skipped(local(3), "its end is missing")]))
-    assert found == Problem(ProblemKind.REFUSED, "Backup 3: its end is missing")
+    found = alarm(replace(FINE, refused=[Skipped(local(3), Reason(ArchiveFault.HOLES))]))
+    assert said(found) == (ProblemKind.REFUSED, "Backup 3: it holds a file with holes")
 
 
 def test_deletions_that_wait_for_a_word_are_told() -> None:
@@ -272,11 +288,14 @@ def _made_at(date: datetime) -> RemoteBackup:
     ("size", "text"),
     [
         (0, "0 bytes"),
+        (1, "1 byte"),
         (999, "999 bytes"),
         (1000, "1 KB"),
         (123_456, "123 KB"),
+        (999_999, "1 MB"),
         (2_500_000_000, "2.5 GB"),
+        (10**16, "10000 TB"),
     ],
 )
 def test_sizes_are_written_for_people(size: int, text: str) -> None:
-    assert size_text(size) == text
+    assert ENGLISH.size(size) == text

@@ -8,7 +8,7 @@ import pytest
 from custom_components.dropbox_backup.sync.decide.models import BackupId
 from custom_components.dropbox_backup.sync.local.backups import LocalBackups, LocalListing
 from tests.dropbox_server import DropboxServer
-from tests.world import archives, engine_of, make_backup, set_up_entry, wait_until_idle
+from tests.world import ASKED, archives, engine_of, make_backup, set_up_entry, wait_until_idle
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
@@ -24,7 +24,7 @@ async def test_a_deleted_backup_stays_deleted_when_its_location_was_away_for_a_w
     deleted = await make_backup(hass, "On a share")
     await make_backup(hass, "Here")
     await wait_until_idle(hass, entry)
-    await engine_of(entry).delete([BackupId(deleted.backup_id)], "asked for")
+    await engine_of(entry).delete([BackupId(deleted.backup_id)], ASKED)
     left = archives(dropbox_server)
 
     everything = LocalBackups.list

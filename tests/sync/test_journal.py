@@ -9,6 +9,7 @@ from typing import Any
 from homeassistant.core import HomeAssistant
 from hypothesis import given, strategies as st
 
+from custom_components.dropbox_backup.codes import Bytes, Count, Reason, Value, all_codes
 from custom_components.dropbox_backup.const import DOMAIN
 from custom_components.dropbox_backup.dropbox_api.upload.upload import UploadSession
 from custom_components.dropbox_backup.sync.archive.encryption import Root
@@ -51,6 +52,22 @@ answers = st.builds(
     folder=texts,
     revisions=st.frozensets(revisions, max_size=4),
 )
+
+
+def _reasons(values: st.SearchStrategy[Value]) -> st.SearchStrategy[Reason]:
+    about = st.lists(st.tuples(words, values), max_size=3, unique_by=lambda item: item[0])
+    return st.builds(Reason, st.sampled_from(sorted(set(all_codes()))), about.map(tuple))
+
+
+plain_values: st.SearchStrategy[Value] = (
+    texts
+    | moment
+    | st.times().map(lambda value: value.replace(fold=0))
+    | st.integers(0, 2**50)
+    | st.integers(0, 2**50).map(Bytes)
+    | st.integers(0, 2**50).map(Count)
+)
+reasons = _reasons(plain_values | st.lists(_reasons(plain_values), max_size=2).map(tuple))
 any_notes = st.builds(
     Notes,
     results=st.builds(Results, *[dates] * len(fields(Results))),
@@ -62,7 +79,7 @@ any_notes = st.builds(
     approved=st.none() | answers,
     declined=st.none() | answers,
     commits=st.dictionaries(ids, commits, max_size=3),
-    missed=st.none() | st.builds(Missed, name=texts, made=moment, reason=texts),
+    missed=st.none() | st.builds(Missed, name=texts, made=moment, reason=reasons),
     folder_seen=st.booleans(),
     folder_was_missing=st.booleans(),
     paused=st.booleans(),

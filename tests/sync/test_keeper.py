@@ -25,7 +25,9 @@ from custom_components.dropbox_backup.sync.report.state import ProblemKind
 from custom_components.dropbox_backup.sync.storage.journal import journal_of
 from custom_components.dropbox_backup.sync.storage.notes import Notes
 from tests.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.english import told
 from tests.world import (
+    ASKED,
     MIB,
     archives,
     engine_of,
@@ -242,7 +244,7 @@ async def test_nothing_is_deleted_when_dropbox_does_not_say_what_is_there(
     with pytest.raises(UnreachableError):
         await engine.apply_retention(consent=False)
     with pytest.raises(UnreachableError):
-        await engine.delete([BackupId(state_of(entry).backups[0].backup.backup_id)], "asked for")
+        await engine.delete([BackupId(state_of(entry).backups[0].backup.backup_id)], ASKED)
     assert len(archives(dropbox_server)) == 3
 
 
@@ -285,7 +287,7 @@ async def test_a_persons_own_copy_is_kept_for_ever_and_takes_no_place(
     assert original not in archives(dropbox_server)
     assert names(entry) == ["2", "Before the renovation"]
     verdicts = await engine_of(entry).judge()
-    assert verdicts[-1].reason == "somebody's own copy, by its name"
+    assert told(verdicts[-1].reason) == "somebody's own copy, by its name"
     assert state_of(entry).waiting == ()
 
 

@@ -36,6 +36,7 @@ from tests.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.sync.backups import US, backup, folders, json_values, remote
 from tests.sync.test_remote import FOLDER, ids, put, store
 from tests.world import (
+    ASKED,
     archives,
     engine_of,
     entity,
@@ -312,7 +313,7 @@ async def test_the_backups_are_shown_while_dropbox_is_away_after_a_restart(
 
     # But nothing is deleted because of it, not even what a person wants deleted.
     with pytest.raises(DropboxError):
-        await engine_of(entry).delete([BackupId(listed.backup_id)], "asked for")
+        await engine_of(entry).delete([BackupId(listed.backup_id)], ASKED)
     assert dropbox_server.log.count("files/delete_v2") == 0
     assert notes_of(entry).dismissed == set()
 

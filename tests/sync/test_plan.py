@@ -16,6 +16,7 @@ from custom_components.dropbox_backup.sync.decide.models import (
 )
 from custom_components.dropbox_backup.sync.decide.plan import Plan, make_plan
 from custom_components.dropbox_backup.sync.decide.retention import judge
+from tests.english import told
 from tests.sync.backups import FIRST_DAY, THEM, US, backup, folders, local, locals_, remote
 
 policies = st.builds(Policy, upload_automatically=st.booleans(), keep=st.integers(0, 12))
@@ -41,7 +42,7 @@ def test_what_was_begun_goes_first_if_it_is_to_be_kept() -> None:
 def test_what_retention_would_remove_at_once_is_not_uploaded() -> None:
     plan = make_plan([local(number) for number in range(5)], [], Policy(keep=2), US)
     assert uploads(plan) == [4, 3]
-    assert {one.reason for one in plan.skipped} == {
+    assert {told(one.reason) for one in plan.skipped} == {
         "it would be deleted at once: older than the newest 2"
     }
     assert [one.backup.backup.name for one in plan.expected_verdicts] == ["Backup 4", "Backup 3"]
@@ -99,7 +100,7 @@ def test_what_was_deleted_on_purpose_stays_deleted_until_somebody_asks_for_it() 
     dismissed = {BackupId("00000001")}
     plan = make_plan([local(1)], [], Policy(), US, dismissed=dismissed)
     assert uploads(plan) == []
-    assert plan.skipped[0].reason == "it was deleted from Dropbox on purpose"
+    assert told(plan.skipped[0].reason) == "it was deleted from Dropbox on purpose"
     assert uploads(
         make_plan([local(1)], [], Policy(), US, dismissed=dismissed, wanted=dismissed)
     ) == [1]
@@ -114,8 +115,8 @@ def test_nothing_is_uploaded_by_itself_when_that_is_switched_off() -> None:
 def test_another_backup_with_the_same_id_is_an_error_that_is_seen() -> None:
     plan = make_plan([local(1, day=5)], [remote(1)], Policy(), US)
     assert uploads(plan) == []
-    assert [one.reason for one in plan.conflicts] == [
-        "another backup with the same id is in Dropbox already"
+    assert [told(one.reason) for one in plan.conflicts] == [
+        "another backup with the same ID is in Dropbox already"
     ]
 
 

@@ -7,6 +7,7 @@ from custom_components.dropbox_backup.sync.decide.consent import revision_of
 from custom_components.dropbox_backup.sync.decide.file_names import is_our_name
 from custom_components.dropbox_backup.sync.decide.models import RemoteBackup, _age
 from custom_components.dropbox_backup.sync.decide.retention import judge
+from tests.english import told
 from tests.sync.backups import THEM, US, folders, remote
 
 
@@ -70,13 +71,13 @@ from tests.sync.backups import THEM, US, folders, remote
 )
 def test_cases(case: list[RemoteBackup], keep: int, expected: dict[int, str]) -> None:
     verdicts = judge(case, keep, US)
-    assert {int(one.backup.backup.backup_id, 16): one.reason for one in verdicts} == expected
+    assert {int(one.backup.backup.backup_id, 16): told(one.reason) for one in verdicts} == expected
 
 
 def test_what_a_person_chose_to_keep_stays_and_its_reason_is_told_only_where_it_counts() -> None:
     declined = frozenset(revision_of(remote(number).file) for number in (1, 3))
     verdicts = judge([remote(1), remote(2), remote(3)], 1, US, declined)
-    assert [(one.keep, one.reason) for one in verdicts] == [
+    assert [(one.keep, told(one.reason)) for one in verdicts] == [
         (True, "one of the newest 1"),
         (False, "older than the newest 1"),
         (True, "you chose to keep it"),

@@ -12,12 +12,14 @@ from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
+from custom_components.dropbox_backup.codes import Reason
 from custom_components.dropbox_backup.sync import schedule as schedule_module
+from custom_components.dropbox_backup.sync.decide.models import Trouble
 from custom_components.dropbox_backup.sync.report.state import Problem, ProblemKind
 from custom_components.dropbox_backup.sync.schedule import Schedule
 
-PROBLEM = Problem(ProblemKind.UPLOAD_FAILED, "x")
-AWAY = Problem(ProblemKind.UNREACHABLE, "x")
+PROBLEM = Problem(ProblemKind.UPLOAD_FAILED, Reason(Trouble.UNEXPECTED))
+AWAY = Problem(ProblemKind.UNREACHABLE, Reason(Trouble.UNEXPECTED))
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
 

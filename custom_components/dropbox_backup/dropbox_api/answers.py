@@ -14,9 +14,11 @@ from typing import Any, TypeIs
 
 import aiohttp
 
+from ..codes import Reason
 from ..untrusted import whole_characters
 from .errors import (
     DropboxError,
+    Fault,
     RateLimitedError,
     RefusedError,
     SignInError,
@@ -29,7 +31,6 @@ from .sdk import json_decode
 # SDK route objects are generated code without types.
 type Route = Any
 
-NOT_DROPBOXS = "the answer is not one of Dropbox's"
 _LONGEST_REASON = 200
 # Bytes of an error that are looked at, and seconds that they may take.
 _LARGEST_ERROR = 64 * 1024
@@ -65,7 +66,7 @@ def decode[T](
     try:
         return convert(json_decode(route.result_type, whole_characters(text), strict=False))
     except Exception as err:
-        raise UnreachableError(NOT_DROPBOXS, request_id_of(response)) from err
+        raise UnreachableError(Fault.ANSWER_OF_ANOTHER, request_id_of(response)) from err
 
 
 async def error_of(response: aiohttp.ClientResponse) -> DropboxError:
@@ -87,11 +88,11 @@ def _judge(response: aiohttp.ClientResponse, text: str) -> DropboxError:
     match response.status:
         # The login page of a hotel's network may have these numbers too.
         case 401 | 403 if not reason and request_id is None:
-            return UnreachableError(f"unexpected answer with status {response.status}")
+            return UnreachableError(_unexpected(response.status))
         case 401:
-            return SignInError(reason or "the sign-in was refused", request_id, tags=tags)
+            return SignInError(reason or Fault.SIGN_IN_REFUSED, request_id, tags=tags)
         case 403:
-            return RefusedError(reason or "access denied", request_id, tags=tags)
+            return RefusedError(reason or Fault.ACCESS_DENIED, request_id, tags=tags)
         case 409 if reason:
             return refusal(tags, request_id)
         case 416:
@@ -100,7 +101,7 @@ def _judge(response: aiohttp.ClientResponse, text: str) -> DropboxError:
             return RefusedError(f"path_root/{reason}", request_id, tags=tags)
         case 429:
             wait = _retry_after(response, answer)
-            return RateLimitedError(reason or "too_many_requests", request_id, wait, tags=tags)
+            return RateLimitedError(reason or Fault.ASKED_TOO_MUCH, request_id, wait, tags=tags)
         # Dropbox tells in plain text what is wrong with the request. A page of somebody's proxy is
         # not Dropbox's.
         case 400 if request_id is not None:
@@ -108,9 +109,13 @@ def _judge(response: aiohttp.ClientResponse, text: str) -> DropboxError:
             if scope := _REQUIRED_SCOPE.search(text):
                 tags = ["missing_scope", scope[1]]
                 return SignInError("/".join(tags), request_id, tags=tags)
-            return RefusedError(_one_line(text) or "bad request", request_id)
+            return RefusedError(_one_line(text) or Fault.BAD_REQUEST, request_id)
         case status:
-            return UnreachableError(f"unexpected answer with status {status}", request_id)
+            return UnreachableError(_unexpected(status), request_id)
+
+
+def _unexpected(status: int) -> Reason:
+    return Reason.of(Fault.UNEXPECTED_STATUS, status=status)
 
 
 def _json_of(text: str) -> Any:  # Any: of unknown shape

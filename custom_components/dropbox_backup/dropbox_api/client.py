@@ -7,11 +7,12 @@ from http import HTTPStatus
 import aiohttp
 
 from . import convert
-from .answers import NOT_DROPBOXS, decode
+from .answers import decode
 from .calls import Caller
 from .errors import (
     ConflictError,
     DropboxError,
+    Fault,
     NotFoundError,
     RangeIgnoredError,
     RefusedError,
@@ -237,7 +238,7 @@ class DropboxClient(Caller):
             answer_timeout=_BATCH_TIMEOUT,
         )
         if len(results) != len(sessions):
-            raise UnreachableError(NOT_DROPBOXS)
+            raise UnreachableError(Fault.ANSWER_OF_ANOTHER)
         return results
 
     @asynccontextmanager
@@ -255,6 +256,6 @@ class DropboxClient(Caller):
         arg = files.DownloadArg(path=path)
         async with self._open("files", files.download, arg, headers=headers) as response:
             if headers and response.status != HTTPStatus.PARTIAL_CONTENT:
-                raise RangeIgnoredError("the range was ignored")
+                raise RangeIgnoredError(Fault.RANGES_IGNORED)
             result = response.headers.get("Dropbox-API-Result", "")
             yield decode(files.download, result, response, convert.file), response.content

@@ -9,8 +9,7 @@ from functools import partial
 from typing import Any
 
 from .. import untrusted
-from .answers import NOT_DROPBOXS
-from .errors import DropboxError, UnreachableError, refusal
+from .errors import DropboxError, Fault, UnreachableError, refusal
 from .rate_limit import capped
 from .sdk import files
 from .types import (
@@ -137,7 +136,7 @@ def finished(result: Sdk) -> list[File | DropboxError]:
 def _finished(one: Sdk) -> File | DropboxError:
     if not one.is_success():
         return refusal(_tags(one))
-    return untrusted.or_none(file, one.get_success()) or UnreachableError(NOT_DROPBOXS)
+    return untrusted.or_none(file, one.get_success()) or UnreachableError(Fault.ANSWER_OF_ANOTHER)
 
 
 def _match(match: Sdk) -> File:

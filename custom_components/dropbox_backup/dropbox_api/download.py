@@ -14,6 +14,7 @@ from .client import DropboxClient
 from .concurrency import Concurrency, Stopwatch
 from .errors import (
     CorruptError,
+    Fault,
     NotFoundError,
     RangeIgnoredError,
     RefusedError,
@@ -54,7 +55,7 @@ async def download(
             await in_thread(hasher.update, piece)
             yield piece
     if hasher.hexdigest() != expected_hash:
-        raise CorruptError("the download is not what was uploaded")
+        raise CorruptError(Fault.DOWNLOAD_DIFFERS)
 
 
 async def read_range(client: DropboxClient, rev: str, start: int, end: int) -> bytes:
@@ -79,7 +80,7 @@ async def _read_range(client: DropboxClient, path: str, start: int, end: int) ->
             return await _read(stream, end - start)
     except RangeIgnoredError as err:
         if start > _MOST_SKIPPED:
-            raise RefusedError("ranges are ignored on the way to Dropbox", err.request_id) from err
+            raise RefusedError(Fault.RANGES_IGNORED, err.request_id) from err
     async with client.download(path) as (_metadata, stream):
         skipped = 0
         while skipped < start and (data := await stream.read(min(_PIECE_SIZE, start - skipped))):
@@ -137,12 +138,12 @@ async def _one_stream(
 
 def _check_end(position: int, end: int) -> None:
     if position < end:
-        raise UnreachableError("the answer ended before its time")
+        raise UnreachableError(Fault.ANSWER_BROKEN_OFF)
 
 
 def _check_same(metadata: File, size: int) -> None:
     if metadata.size != size:
-        raise NotFoundError("another file is in its place")
+        raise NotFoundError(Fault.ANOTHER_FILE)
 
 
 class _Range:
@@ -161,7 +162,7 @@ class _Range:
     def put(self, data: bytes) -> None:
         """Take what arrived."""
         if self.position + len(data) > self.end:
-            raise UnreachableError("Dropbox sent more than was asked for")
+            raise UnreachableError(Fault.ANSWER_TOO_LONG)
         self.position += len(data)
         self._arrived.append(data)
         self._size += len(data)

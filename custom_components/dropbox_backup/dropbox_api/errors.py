@@ -3,30 +3,75 @@
 from collections.abc import Sequence
 from typing import override
 
+from ..codes import Code, CodedError, Reason
 from ..untrusted import presentable
 
 # Whoever answered wrote it, and it is shown.
 _LONGEST_REASON = 500
 
 
-class DropboxError(Exception):
+class Fault(Code):
+    """What went wrong with Dropbox, or on the way to it."""
+
+    DROPBOX_SAID = "dropbox_said"
+    WITH_REQUEST = "with_request"
+    NO_ANSWER = "no_answer_in_time"
+    NO_CONNECTION = "no_connection"
+    UNEXPECTED_STATUS = "unexpected_status"
+    ANSWER_OF_ANOTHER = "answer_of_another"
+    ANSWER_BROKEN_OFF = "answer_broken_off"
+    ANSWER_TOO_LONG = "answer_too_long"
+    ANOTHER_RANGE = "another_range"
+    RANGES_IGNORED = "ranges_ignored"
+    LISTING_RESTARTS = "listing_restarts"
+    LISTING_ENDLESS = "listing_endless"
+    SIGN_IN_REFUSED = "sign_in_not_accepted"
+    SIGN_IN_ENDED = "sign_in_ended"
+    SIGN_IN_NOT_RENEWED = "sign_in_not_renewed"
+    RENEWAL_ANSWERED_ODDLY = "renewal_answered_oddly"
+    NEW_TOKEN_REFUSED = "new_token_refused"  # noqa: S105  (a code)
+    APP_GONE = "app_gone"
+    ACCESS_DENIED = "access_denied"
+    BAD_REQUEST = "bad_request"
+    ASKED_TOO_MUCH = "asked_too_much"
+    NO_ROOM = "no_room"
+    TOO_LITTLE_ROOM = "too_little_room"
+    ANOTHER_FILE = "another_file"
+    WRONG_LENGTH = "wrong_length"
+    DAMAGED_ON_THE_WAY = "damaged_on_the_way"
+    STORED_OTHERWISE = "stored_otherwise"
+    DOWNLOAD_DIFFERS = "download_differs"
+    SESSION_LOST = "session_lost"
+
+
+class DropboxError(CodedError):
     """Base of all errors of this package. Never carries a token, an account id or an e-mail
     address.
 
     `tags` is Dropbox's own error, from the outermost to the innermost: `path`, `conflict`, `file`.
-    `reason` is the same, or a short English text where Dropbox gave no tags: to be shown, not to be
-    searched. `request_id` is what Dropbox's support asks for.
+    `fault` says what is wrong, to be told, and `why` the same with the id of the request. `reason`
+    is the same as a short text for the log. `request_id` is what Dropbox's support asks for.
     """
 
     def __init__(
-        self, reason: str, request_id: str | None = None, *, tags: Sequence[str] = ()
+        self, reason: str | Reason, request_id: str | None = None, *, tags: Sequence[str] = ()
     ) -> None:
-        """Keep Dropbox's reason and the id of the request."""
-        reason = presentable(reason[:_LONGEST_REASON])
-        super().__init__(reason)
-        self.reason = reason
+        """Keep Dropbox's reason, or ours, and the id of the request."""
+        match reason:
+            case Reason():
+                self.fault, self.reason = reason, str(reason.get("answer") or reason.code)
+            case Code():
+                self.fault, self.reason = Reason(reason), str(reason)
+            case _:
+                self.reason = presentable(reason[:_LONGEST_REASON])
+                self.fault = Reason.of(Fault.DROPBOX_SAID, answer=self.reason)
         self.tags = tuple(tags)
         self.request_id = presentable(request_id[:_LONGEST_REASON]) if request_id else None
+        super().__init__(
+            Reason.of(Fault.WITH_REQUEST, reason=self.fault, request_id=self.request_id)
+            if self.request_id
+            else self.fault
+        )
 
     def has(self, *tags: str) -> bool:
         """Tell whether any of these is among Dropbox's tags."""
@@ -34,7 +79,8 @@ class DropboxError(Exception):
 
     @override
     def __str__(self) -> str:
-        return f"{self.reason} (request {self.request_id})" if self.request_id else self.reason
+        told = self.reason if self.fault.code is Fault.DROPBOX_SAID else str(self.fault)
+        return f"{told} (request {self.request_id})" if self.request_id else told
 
 
 class SignInError(DropboxError):
@@ -79,7 +125,7 @@ class RateLimitedError(TransientError):
 
     def __init__(
         self,
-        reason: str,
+        reason: str | Reason,
         request_id: str | None = None,
         retry_after: float | None = None,
         *,
@@ -138,7 +184,7 @@ class StoppedError(Exception):
 
     def __init__(self) -> None:
         """Say so."""
-        super().__init__("uploads are stopped")
+        super().__init__("stopped")
 
 
 _TOO_MANY_WRITES = "too_many_write_operations"

@@ -8,7 +8,7 @@ import random
 import time
 from typing import Final
 
-from .errors import DropboxError, RateLimitedError, TransientError
+from .errors import DropboxError, Fault, RateLimitedError, TransientError
 from .rate_limit import RateLimit
 from .transport import OnFailure
 
@@ -102,7 +102,7 @@ class Retries:
             now = time.monotonic()
             deadline = now + self._retry_for if self._deadline is None else self._deadline
             if now + rest > deadline:
-                raise RateLimitedError("too_many_requests", retry_after=rest)
+                raise RateLimitedError(Fault.ASKED_TOO_MUCH, retry_after=rest)
             await self._sleep(rest if together else rest + _jitter(FIRST_WAIT))
 
     async def wait_after(self, err: TransientError) -> None:

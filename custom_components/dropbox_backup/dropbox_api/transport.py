@@ -12,9 +12,10 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import StreamWriter
 
+from ..codes import Reason
 from .answers import error_of
 from .bandwidth import BandwidthLimit
-from .errors import DropboxError, UnreachableError
+from .errors import DropboxError, Fault, UnreachableError
 
 type OnSent = Callable[[int], None]
 """Told how many more bytes of a body were handed to the connection."""
@@ -204,6 +205,6 @@ async def request(
                     raise await error_of(response)
                 yield response
     except TimeoutError as err:
-        raise UnreachableError("Dropbox did not answer in time") from err
+        raise UnreachableError(Fault.NO_ANSWER) from err
     except (aiohttp.ClientError, OSError) as err:
-        raise UnreachableError(f"no connection to Dropbox: {type(err).__name__}") from err
+        raise UnreachableError(Reason.of(Fault.NO_CONNECTION, error=type(err).__name__)) from err

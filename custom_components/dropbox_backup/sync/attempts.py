@@ -6,12 +6,13 @@ from typing import Any
 
 from homeassistant.components.backup import BackupNotFound
 
+from ..codes import Reason
 from ..dropbox_api.errors import FullError, NotFoundError, StoppedError
-from .decide.models import LocalBackup, RemoteBackup, id_of
+from .decide.models import LocalBackup, RemoteBackup, Trouble, id_of
 from .decide.upload_window import Origin
 from .publisher import Publisher
-from .report.problems import away_of, concerns_all, problem_of, text_of
-from .requests import DELETED_MEANWHILE, Outcome, Run
+from .report.problems import away_of, concerns_all, problem_of, text_of, why_of
+from .requests import Outcome, Run
 from .storage.journal import Journal
 from .upload.gate import Gate
 from .upload.upload_notes import DeletedMeanwhileError
@@ -19,7 +20,7 @@ from .uploader import Uploader
 
 _LOGGER = logging.getLogger(__name__)
 
-_HELD_BACK = "uploads are paused"  # the only thing that holds back what somebody has asked for
+_HELD_BACK = Reason(Trouble.HELD_BACK)  # the only thing that holds back what somebody has asked for
 
 
 class Attempts:
@@ -65,13 +66,13 @@ class Attempts:
         backup_id, name = id_of(one.backup), one.backup.name
         origin = Origin.PERSON if self._journal.notes.is_wanted(backup_id) else Origin.WORKER
         if origin is Origin.WORKER and backup_id in self._journal.notes.dismissed:
-            run.take(backup_id, Outcome(name, error=DELETED_MEANWHILE))
+            run.take(backup_id, Outcome(name, error=Reason(Trouble.DELETED_MEANWHILE)))
             return
         if self._gate.hold_of(origin) is not None:
             run.take(backup_id, Outcome(name, error=_HELD_BACK))
             return
         if not run.room.fits(one.backup.size):
-            run.take(backup_id, Outcome(name, error=text_of(run.room.lacks(one.backup))))
+            run.take(backup_id, Outcome(name, error=why_of(run.room.lacks(one.backup))))
             return
         uploading = self._uploader.upload(one, origin, retry_for, run.room.free)
         if await self._attempt(run, one, uploading):
@@ -91,20 +92,20 @@ class Attempts:
             return False
         except BackupNotFound, FileNotFoundError, DeletedMeanwhileError:
             _LOGGER.info("%s is gone: it was deleted before it was uploaded", name)
-            run.take(backup_id, Outcome(name, error=DELETED_MEANWHILE))
+            run.take(backup_id, Outcome(name, error=Reason(Trouble.DELETED_MEANWHILE)))
             return True
         except FullError:
             err = run.room.refused(one.backup)
-            run.take(backup_id, Outcome(name, error=text_of(err)))
+            run.take(backup_id, Outcome(name, error=why_of(err)))
             return False
         except Exception as err:
             if (away := away_of(one.agent_id, err)) is not None:
                 _LOGGER.info("%s can't be read from %s now: %s", name, one.agent_id, text_of(err))
-                run.take(backup_id, Outcome(name, error=away.detail))
+                run.take(backup_id, Outcome(name, error=away.reason))
                 run.tried.add(backup_id)
                 run.problem = away
                 return False
-            run.take(backup_id, Outcome(name, error=text_of(err)))
+            run.take(backup_id, Outcome(name, error=why_of(err)))
             if concerns_all(err):
                 # All that are under way fail for the same reason: it is told once.
                 run.stopped_by = run.stopped_by or (one.backup, err)

@@ -10,9 +10,10 @@ from homeassistant.components.backup import AgentBackup
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.util import dt as dt_util
 
+from ..codes import Reason
 from ..dropbox_api.client import DropboxClient
 from ..dropbox_api.download import download
-from ..dropbox_api.errors import UnreachableError
+from ..dropbox_api.errors import Fault, UnreachableError
 from ..dropbox_api.retry import RETRY_FOR, Waiter
 from .attempts import Attempts
 from .decide.backup_settings import NOT_ENCRYPTED, retention_beats
@@ -209,7 +210,7 @@ class Engine:
                     RETRY_FOR[Waiter.WORKER] if within is None else within, adopt=within is None
                 )
         except TimeoutError as err:
-            raise UnreachableError("Dropbox did not answer in time") from err
+            raise UnreachableError(Fault.NO_ANSWER) from err
 
     async def ensure_listed(self) -> None:
         """List the backup folder if it is not known what lies there. Raises `DropboxError`."""
@@ -252,10 +253,10 @@ class Engine:
         return replace(plan, conflicts=(*found.bad, *plan.conflicts))
 
     async def delete(
-        self, backup_ids: Collection[BackupId], reason: str, *, spare_own_copies: bool = False
+        self, backup_ids: Collection[BackupId], reason: Reason, *, spare_own_copies: bool = False
     ) -> list[RemoteBackup]:
         """Delete backups on a person's behalf, and stop their uploads; return what was in Dropbox.
-        They are not uploaded again by themselves. `reason`: who asked for it, in words for people.
+        They are not uploaded again by themselves. `reason`: who asked for it.
 
         Arguments and errors are those of `Pruner.delete`; what is on its way need not be there.
         """

@@ -5,11 +5,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 import logging
 
+from ..codes import Code, Reason
 from ..dropbox_api.errors import ConflictError, RefusedError
 from ..dropbox_api.threads import in_thread
 from .decide.consent import Answer, Revision, decide, revision_of
 from .decide.file_names import is_our_name
-from .decide.models import BackupId, Policy, RemoteBackup, id_of
+from .decide.models import BackupId, Policy, RemoteBackup, Trouble, id_of
 from .decide.retention import Verdict, counts, judge
 from .publisher import EventKind, Publisher
 from .remote.folder import BackupFolder
@@ -27,6 +28,13 @@ class Pruning:
     verdicts: tuple[Verdict, ...]
     deleted: tuple[RemoteBackup, ...] = ()
     unconfirmed: tuple[RemoteBackup, ...] = ()
+
+
+class Asked(Code):
+    """Who asked to delete a backup."""
+
+    BY_ACTION = "by_action"
+    BY_HOME_ASSISTANT = "by_home_assistant"
 
 
 class OwnCopyError(Exception):
@@ -127,12 +135,12 @@ class Pruner:
     async def delete(
         self,
         backup_ids: Iterable[BackupId],
-        reason: str,
+        reason: Reason,
         *,
         spare_own_copies: bool = False,
     ) -> list[RemoteBackup]:
         """Delete backups on a person's behalf; return them. They are not uploaded again by
-        themselves. `reason`: who asked for it, in words for people. `spare_own_copies`: who asks
+        themselves. `reason`: who asked for it. `spare_own_copies`: who asks
         may be no person.
 
         Raises before anything is deleted: `NotFoundError` if one is not there, `RefusedError` if
@@ -143,7 +151,7 @@ class Pruner:
             await self._refresh()
             backups = [self._folder.find(backup_id) for backup_id in backup_ids]
             if pinned := [one.backup.name for one in backups if one.pinned]:
-                raise RefusedError(f"{', '.join(pinned)}: pinned")
+                raise RefusedError(Reason.of(Trouble.PINNED_BACKUPS, backups=tuple(pinned)))
             if spare_own_copies and (own := [one for one in backups if self._is_own_copy(one)]):
                 raise OwnCopyError(own[0].file.name)
             # First: what was deleted on purpose must not come back, whatever happens in between.
@@ -191,7 +199,7 @@ class Pruner:
             self._carried_out(answered)
             return Pruning(verdicts, deleted, decision.unconfirmed)
 
-    async def _delete_copies(self, backup_ids: Iterable[BackupId], reason: str) -> None:
+    async def _delete_copies(self, backup_ids: Iterable[BackupId], reason: Reason) -> None:
         """Delete what else lies under a name that we gave to these backups: who deletes one must
         not find a cut-off copy of it in its place. What a person has named stays.
         """
@@ -224,14 +232,14 @@ class Pruner:
             await self._deleted(deleted)
         return tuple(reversed(deleted))
 
-    async def _reason_to_delete(self, one: RemoteBackup) -> str | None:
+    async def _reason_to_delete(self, one: RemoteBackup) -> Reason | None:
         """Return why this very file is to be deleted by the newest listing, None if it is not."""
         for verdict in await self.judge():
             if revision_of(verdict.backup.file) == revision_of(one.file) and not verdict.keep:
                 return verdict.reason
         return None
 
-    async def _delete(self, one: RemoteBackup, reason: str) -> None:
+    async def _delete(self, one: RemoteBackup, reason: Reason) -> None:
         await self._folder.delete(one)
         self._publisher.tell(EventKind.DELETED, one, reason)
 

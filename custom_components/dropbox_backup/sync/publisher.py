@@ -12,6 +12,7 @@ from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.util import dt as dt_util
 
+from ..codes import Reason
 from .decide.backup_settings import (
     NOT_ENCRYPTED,
     BackupSettings,
@@ -20,7 +21,7 @@ from .decide.backup_settings import (
     retention_beats,
 )
 from .decide.models import Protection, RemoteBackup, id_of
-from .decide.plan import NOT_AUTOMATIC, Skipped
+from .decide.plan import Skipped, WhySkipped
 from .remote.folder import BackupFolder
 from .report.alarm import AlarmInput, alarm
 from .report.state import Problem, ProblemKind, Progress, State, Status
@@ -50,13 +51,13 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BackupEvent:
-    """Something happened to a backup. `size` in bytes; `reason` is for people."""
+    """Something happened to a backup, maybe for a reason. `size` in bytes."""
 
     kind: EventKind
     backup_id: str
     name: str
     size: int
-    reason: str | None = None
+    reason: Reason | None = None
 
 
 class Publisher:
@@ -121,7 +122,7 @@ class Publisher:
         return lambda: self._listeners.remove(listener)
 
     @callback
-    def tell(self, kind: EventKind, remote: RemoteBackup, reason: str | None = None) -> None:
+    def tell(self, kind: EventKind, remote: RemoteBackup, reason: Reason | None = None) -> None:
         """Tell everybody what happened to a backup in Dropbox."""
         backup = remote.backup
         _LOGGER.info("%s: %s%s", remote.file.name, kind.value, f", {reason}" if reason else "")
@@ -168,7 +169,9 @@ class Publisher:
         else:
             results.failing_since = results.failing_since or dt_util.utcnow()
             if before is None or before.kind is not problem.kind:
-                _LOGGER.warning("Backups can't be uploaded to Dropbox now: %s", problem.detail)
+                _LOGGER.warning(
+                    "Backups can't be uploaded to Dropbox now: %s", *problem.reasons[:1]
+                )
         self._journal.changed()
         self.publish(problem=problem)
         if problem is not None and problem.kind is ProblemKind.SIGN_IN:
@@ -275,7 +278,7 @@ class Publisher:
             not_wanted=[
                 one.local
                 for one in (state.plan.skipped if state.plan else ())
-                if one.reason == NOT_AUTOMATIC
+                if one.reason.code is WhySkipped.NOT_AUTOMATIC
             ],
             refused=state.refused,
             unconfirmed=state.unconfirmed,

@@ -7,14 +7,13 @@ from datetime import datetime
 
 from homeassistant.components.backup import AgentBackup
 
+from ..codes import Reason
 from ..dropbox_api.errors import FullError
-from .decide.models import BackupId, LocalBackup, RemoteBackup, id_of
+from .decide.models import BackupId, LocalBackup, RemoteBackup, Trouble, id_of
 from .decide.plan import Skipped
 from .remote.folder import BackupFolder
 from .report.problems import no_room
 from .report.state import Problem, State
-
-DELETED_MEANWHILE = "it was deleted meanwhile"
 
 # Dropbox has no room though it said it had: after so many it is believed, whatever it says.
 _MOST_REFUSALS = 3
@@ -52,7 +51,7 @@ class Outcome:
 
     name: str
     remote: RemoteBackup | None = None
-    error: str | None = None
+    error: Reason | None = None
 
 
 type Outcomes = dict[BackupId, Outcome]
@@ -186,7 +185,7 @@ class Run:
 
 
 def outcomes_of(
-    selection: Selection, run: Run, folder: BackupFolder, state: State, unsure: str | None
+    selection: Selection, run: Run, folder: BackupFolder, state: State, unsure: Reason | None
 ) -> Outcomes:
     """Return what became of the backups that somebody asked for. `unsure`: why it is not known what
     is in Dropbox now; then only what was uploaded in this run counts as being there.
@@ -203,7 +202,7 @@ def outcomes_of(
             there = remote is not None and remote.verified is not None
             if found.remote is None or there or unsure is not None:
                 return found
-            return Outcome(found.name, error=DELETED_MEANWHILE)
+            return Outcome(found.name, error=Reason(Trouble.DELETED_MEANWHILE))
         if remote is not None and remote.verified is not None:
             if unsure is not None:
                 return Outcome(remote.backup.name, error=unsure)
@@ -212,7 +211,7 @@ def outcomes_of(
             return Outcome(skipped.local.backup.name, error=skipped.reason)
         name = names.get(backup_id, backup_id)
         if run.problem is not None:
-            return Outcome(name, error=run.problem.detail)
-        return Outcome(name, error="there is no such backup on this Home Assistant")
+            return Outcome(name, error=run.problem.reason)
+        return Outcome(name, error=Reason(Trouble.NO_SUCH_BACKUP))
 
     return {backup_id: outcome(backup_id) for backup_id in chosen}

@@ -6,6 +6,7 @@ import logging
 
 from homeassistant.util import dt as dt_util
 
+from ..codes import Reason
 from ..dropbox_api.errors import DropboxError
 from ..dropbox_api.retry import RETRY_FOR, Waiter
 from .attempts import Attempts
@@ -98,12 +99,12 @@ class Runner:
             self._inbox.interrupt(requests)
             raise
 
-    async def _unsure(self) -> str | None:
+    async def _unsure(self) -> Reason | None:
         """Ask Dropbox what lies there now; return why that is not known, if it does not say."""
         try:
             await self._folder.refresh(RETRY_FOR[Waiter.PERSON], adopt=False)
         except DropboxError as err:
-            return text_of(err)
+            return err.why
         return None
 
     async def _look_for_work(self, run: Run) -> None:

@@ -18,7 +18,7 @@ from .local.stream_source import OpenStream
 from .publisher import BackupEvent, EventKind, Publisher
 from .remote.account import ask_space
 from .remote.folder import BackupFolder
-from .report.problems import no_room, problem_of, text_of
+from .report.problems import no_room, problem_of, text_of, why_of
 from .report.state import Status
 from .storage.journal import Journal
 from .upload.gate import Gate
@@ -168,7 +168,7 @@ class Uploader:
         """Remember it: should Home Assistant have no other copy, nothing else would."""
         self.failed(backup, err)
         made = made_at(backup, dt_util.utcnow())
-        self._journal.notes.missed = Missed(backup.name, made, text_of(err))
+        self._journal.notes.missed = Missed(backup.name, made, why_of(err))
         self._journal.changed()
         self._publisher.publish()
 
@@ -178,7 +178,7 @@ class Uploader:
         corrupt = isinstance(err, CorruptError)
         kind = EventKind.VERIFICATION_FAILED if corrupt else EventKind.UPLOAD_FAILED
         self._publisher.tell_of(
-            BackupEvent(kind, backup.backup_id, backup.name, backup.size, text_of(err))
+            BackupEvent(kind, backup.backup_id, backup.name, backup.size, why_of(err))
         )
 
 

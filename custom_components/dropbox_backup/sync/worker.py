@@ -6,7 +6,9 @@ import logging
 from homeassistant.core import callback
 from homeassistant.util import dt as dt_util
 
+from ..codes import Reason
 from ..dropbox_api.errors import DropboxError
+from .decide.models import Trouble
 from .inbox import Inbox
 from .local.backups import LocalBackups
 from .publisher import Publisher
@@ -107,7 +109,7 @@ class Worker:
         except Exception:
             # The worker must outlive its own bugs: what it left undone is tried again.
             _LOGGER.exception("Unexpected error while checking the backups")
-            run.problem = Problem(ProblemKind.UPLOAD_FAILED, "unexpected error, see the log")
+            run.problem = Problem(ProblemKind.UPLOAD_FAILED, Reason(Trouble.UNEXPECTED))
         try:
             await self._runner.answer(run, run.requests)
             self._finish(run)

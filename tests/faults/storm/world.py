@@ -16,7 +16,7 @@ from custom_components.dropbox_backup.dropbox_api.content_hash import block_dige
 from custom_components.dropbox_backup.dropbox_api.errors import DropboxError, UnreachableError
 from custom_components.dropbox_backup.sync.decide.file_names import file_name
 from custom_components.dropbox_backup.sync.decide.models import date_of, id_of
-from custom_components.dropbox_backup.sync.decide.plan import DISMISSED
+from custom_components.dropbox_backup.sync.decide.plan import WhySkipped
 from custom_components.dropbox_backup.sync.requests import Selection
 from custom_components.dropbox_backup.sync.storage.notes_format import parse_notes
 from tests.faults.memory_dropbox import PowerCutError, StoredFile
@@ -445,7 +445,7 @@ class World:
         if reason is None:
             told = state.alarm or state.problem
             self._break(f"{name} is not in Dropbox, and nobody says why ({told})")
-        elif reason == DISMISSED:
+        elif reason.code is WhySkipped.DISMISSED:
             if backup_id not in self._books.asked:
                 self._break(f"{name} is not in Dropbox, and nobody deleted it on purpose")
         elif self._books.keep == 0 or self._newer_than(made) < self._books.keep:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from ..concurrency import SLOW, Duration, Stopwatch
-from ..errors import CorruptError, DropboxError, RateLimitedError, RefusedError
+from ..errors import CorruptError, DropboxError, Fault, RateLimitedError, RefusedError
 from ..transport import BeforeLastBytes, OnSent, Sending
 from .limits import UploadLimits
 
@@ -100,9 +100,7 @@ class ChunkSend:
                 if not err.has("content_hash_mismatch"):
                     raise
                 if last_try:
-                    raise CorruptError(
-                        "the connection damages what is sent", err.request_id
-                    ) from err
+                    raise CorruptError(Fault.DAMAGED_ON_THE_WAY, err.request_id) from err
                 self._sent.add(-self._counted)
                 self._counted = 0
         raise AssertionError("unreachable")

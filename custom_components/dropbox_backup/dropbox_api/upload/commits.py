@@ -9,6 +9,7 @@ from ..client import DropboxClient
 from ..errors import (
     CorruptError,
     DropboxError,
+    Fault,
     NotFoundError,
     RefusedError,
     TransientError,
@@ -157,4 +158,4 @@ async def verified(
         await client.delete(commit.path, metadata.rev)
     except DropboxError as err:
         _LOGGER.warning("A damaged file could not be removed from Dropbox: %s", err)
-    raise CorruptError("Dropbox stored something else than what was sent")
+    raise CorruptError(Fault.STORED_OTHERWISE)

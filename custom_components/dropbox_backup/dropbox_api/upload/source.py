@@ -10,8 +10,9 @@ import os
 from pathlib import Path
 from typing import Protocol, override
 
+from ...codes import Bytes, Reason
 from ..content_hash import block_digests
-from ..errors import CorruptError
+from ..errors import CorruptError, Fault
 from ..threads import in_thread
 
 _PIECE_SIZE = 1024 * 1024
@@ -153,7 +154,9 @@ def _fill(chunk: memoryview, file: io.BufferedReader) -> int:
 def _check_size(found: int, expected: int) -> None:
     """Raise `CorruptError` if a source was not as long as it claimed."""
     if found != expected:
-        raise CorruptError(f"the backup has {found} bytes instead of {expected}")
+        raise CorruptError(
+            Reason.of(Fault.WRONG_LENGTH, found=Bytes(found), expected=Bytes(expected))
+        )
 
 
 async def digests_of(chunk: bytes | memoryview) -> list[bytes]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..client import DropboxClient
 from ..content_hash import content_hash
-from ..errors import CorruptError, RefusedError
+from ..errors import CorruptError, Fault, RefusedError
 from ..types import ClosedSession, File, UploadCommit
 from .chunk import ChunkSend, ChunkSlot, Sent
 from .commits import SessionLostError, already_there, verified
@@ -67,7 +67,7 @@ async def upload(
                 session = None
                 await job.on_session(None)
                 if last_try:
-                    raise CorruptError("the upload session was lost again and again") from err
+                    raise CorruptError(Fault.SESSION_LOST) from err
     raise AssertionError("unreachable")
 
 

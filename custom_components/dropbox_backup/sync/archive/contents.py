@@ -12,8 +12,9 @@ from typing import IO
 from securetar import GZIP_MAGIC_BYTES, SECURETAR_MAGIC, TAR_MAGIC_BYTES, TAR_MAGIC_OFFSET
 
 from ... import untrusted
+from ...codes import Reason
 from ..decide.models import Protection
-from .metadata import ArchiveError
+from .metadata import ArchiveError, ArchiveFault
 
 BLOCK = tarfile.BLOCKSIZE
 # Home Assistant's and Supervisor's names of inner archives.
@@ -62,9 +63,9 @@ def metadata_as_encrypted(text: bytes) -> bytes:
     try:
         metadata = json.loads(text)
     except (ValueError, RecursionError) as err:
-        raise ArchiveError(f"its backup.json can't be read: {err}") from err
+        raise ArchiveError(Reason.of(ArchiveFault.METADATA_WRONG, field="/")) from err
     if not isinstance(metadata, dict):
-        raise ArchiveError("its backup.json is not that of a backup")
+        raise ArchiveError(Reason.of(ArchiveFault.METADATA_WRONG, field="/"))
     return json.dumps({**metadata, "protected": True}).encode()
 
 
@@ -126,13 +127,13 @@ def walk(inner: list[InnerArchive], most: int = MOST_MEMBERS) -> Walk:
         member, start = header
         members += 1
         if members > most or len(inner) > MOST_MEMBERS:
-            raise ArchiveError("it holds far more files than a backup does")
+            raise ArchiveError(ArchiveFault.TOO_MANY_FILES)
         if is_inner_archive(member):
             beginning = yield start, min(BLOCK, member.size)
             inner.append(InnerArchive(member.name, member.size, protection_of(beginning)))
         elif is_metadata(member):
             if member.size > _LARGEST_METADATA:
-                raise ArchiveError("its backup.json is too large")
+                raise ArchiveError(ArchiveFault.METADATA_TOO_LARGE)
             text = yield start, member.size
             growth = max(growth, len(metadata_as_encrypted(text)) - member.size)
         has_data = member.isreg() or member.type not in tarfile.SUPPORTED_TYPES
@@ -156,7 +157,7 @@ def _next_header(
         if member.type not in _EXTENDED | _LONG | {tarfile.XGLTYPE}:
             break
         if member.size > _LARGEST_HEADER:
-            raise ArchiveError("a header in it is too large")
+            raise ArchiveError(ArchiveFault.HEADER_TOO_LARGE)
         text = yield offset, member.size
         offset += _in_blocks(member.size)
         if member.type in _EXTENDED:
@@ -177,7 +178,7 @@ def _next_header(
 
 def _check_name(of_file_with_holes: str) -> None:
     if PurePath(of_file_with_holes).name.endswith(_SUFFIXES):
-        raise ArchiveError("a part of it has holes")
+        raise ArchiveError(ArchiveFault.HOLES)
 
 
 def _behind_holes(header: bytes, offset: int) -> Generator[tuple[int, int], bytes, int]:
@@ -194,13 +195,13 @@ def _behind_holes(header: bytes, offset: int) -> Generator[tuple[int, int], byte
 
 def _size(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > len(str(untrusted.LARGEST_SIZE)):
-        raise ArchiveError("a size in it is no number")
+        raise ArchiveError(ArchiveFault.WRONG_SIZE)
     return _checked_size(int(text))
 
 
 def _checked_size(size: int) -> int:
     if not 0 <= size <= untrusted.LARGEST_SIZE:
-        raise ArchiveError("a size in it is none that a file can have")
+        raise ArchiveError(ArchiveFault.WRONG_SIZE)
     return size
 
 
@@ -208,7 +209,7 @@ def _parsed(block: bytes) -> tarfile.TarInfo:
     try:
         member = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except tarfile.TarError as err:
-        raise ArchiveError(f"it is not a readable archive: {err}") from err
+        raise ArchiveError(ArchiveFault.NOT_READABLE) from err
     _checked_size(member.size)
     return member
 
@@ -221,7 +222,7 @@ def _extended(text: bytes) -> dict[str, str]:
     while start < end:
         length, _, _ = text[start : start + _LONGEST_LENGTH].partition(b" ")
         if not length.isdigit() or int(length) <= 0:
-            raise ArchiveError("a header in it can't be read")
+            raise ArchiveError(ArchiveFault.HEADER_UNREADABLE)
         line = text[start + len(length) + 1 : start + int(length)]
         key, _, value = line.removesuffix(b"\n").partition(b"=")
         values[key.decode(errors="surrogateescape")] = value.decode(errors="surrogateescape")

@@ -37,7 +37,7 @@ from .contents import (
     needs_encryption,
     protection_of,
 )
-from .metadata import ArchiveError
+from .metadata import ArchiveError, ArchiveFault
 
 # The version that Home Assistant writes itself. Its header (securetar/__init__.py) begins with what
 # belongs to the password (two salts and a check value), followed by a salt and a nonce.
@@ -152,7 +152,7 @@ def _in_our_words() -> Generator[None]:
     try:
         yield
     except tarfile.TarError as err:
-        raise ArchiveError(f"it is not a readable archive: {err}") from err
+        raise ArchiveError(ArchiveFault.NOT_READABLE) from err
 
 
 @_in_our_words()
@@ -214,7 +214,7 @@ def encrypt(
                 archive.tar.addfile(about, io.BytesIO(text))
             elif is_inner_archive(member) and _to_be_encrypted(data, flagged=flagged):
                 if index == len(digests.pieces):
-                    raise ChangedError("it was changed while it was read")
+                    raise ChangedError(ArchiveFault.CHANGED)
                 checked = _Checked(data, digests.pieces[index])
                 archive.import_tar(
                     cast("IO[bytes]", checked),
@@ -226,10 +226,10 @@ def encrypt(
             else:
                 archive.tar.addfile(member, data)
     if index != len(digests.pieces):
-        raise ChangedError("it was changed while it was read")
+        raise ChangedError(ArchiveFault.CHANGED)
     missing = size - target.tell()
     if missing < 0:
-        raise ArchiveError("it became larger than expected when it was encrypted")
+        raise ArchiveError(ArchiveFault.GREW)
     while missing:
         missing -= target.write(bytes(min(missing, _PIECE)))
 
@@ -239,7 +239,7 @@ def _members(file: IO[bytes]) -> Iterator[tuple[tarfile.TarInfo, io.BufferedRead
     with tarfile.open(fileobj=file, mode="r|", bufsize=_TAR_BUFFER) as archive:
         for member in archive:
             if member.issparse():
-                raise ArchiveError("it holds a file with holes")
+                raise ArchiveError(ArchiveFault.HOLES)
             if not member.isreg():
                 yield member, None
                 continue
@@ -280,10 +280,10 @@ class _Checked(io.RawIOBase):
             expected = self._digests[self._position : self._position + _DIGEST]
             self._position += _DIGEST
             if _digest(piece) != expected:
-                raise ChangedError("it was changed while it was read")
+                raise ChangedError(ArchiveFault.CHANGED)
         return piece
 
     def check_end(self) -> None:
         """Raise `ChangedError` if there was more when it was read first."""
         if self._position != len(self._digests):
-            raise ChangedError("it was changed while it was read")
+            raise ChangedError(ArchiveFault.CHANGED)

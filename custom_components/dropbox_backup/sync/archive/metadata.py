@@ -16,6 +16,7 @@ from homeassistant.components.backup import AddonInfo, AgentBackup, Folder
 import voluptuous as vol
 
 from ... import untrusted
+from ...codes import Code, CodedError, Reason
 
 # Far more than any real one has. Longer means something else lies there under that name.
 LARGEST_METADATA = 4 * 1024 * 1024
@@ -27,13 +28,31 @@ _MOST_EXTRAS = 100
 _ENDING = 256 * 1024
 _METADATA_NAME = PurePath("backup.json")
 _PLAIN_FILES = {tarfile.REGTYPE, tarfile.AREGTYPE}
-_LONGEST_REASON = 500
+_LONGEST_FIELD = 100
 _TAR_BLOCK = 512
 
 
-class ArchiveError(Exception):
-    """The file is not a whole Home Assistant backup; the text says what is wrong, in the user's
-    words.
+class ArchiveFault(Code):
+    """What is wrong with an archive."""
+
+    NOT_READABLE = "archive_not_readable"
+    NOT_WHOLE = "archive_not_whole"
+    TOO_MANY_FILES = "too_many_files"
+    HEADER_TOO_LARGE = "header_too_large"
+    HEADER_UNREADABLE = "header_unreadable"
+    WRONG_SIZE = "wrong_size"
+    HOLES = "file_with_holes"
+    NO_METADATA = "no_backup_json"
+    METADATA_NO_FILE = "backup_json_no_file"
+    METADATA_TOO_LARGE = "backup_json_too_large"
+    METADATA_WRONG = "backup_json_wrong"
+    CHANGED = "changed_while_read"
+    GREW = "grew_when_encrypted"
+
+
+class ArchiveError(CodedError):
+    """The file is not a whole Home Assistant backup. What a library said of it is the cause, which
+    is for the log.
     """
 
 
@@ -55,8 +74,7 @@ def _in_our_words() -> Generator[None]:
     try:
         yield
     except (tarfile.TarError, EOFError, ValueError, RecursionError) as err:
-        reason = untrusted.presentable(str(err))[:_LONGEST_REASON]
-        raise ArchiveError(f"it is not a readable archive: {reason}") from err
+        raise ArchiveError(ArchiveFault.NOT_READABLE) from err
 
 
 def _extra_metadata(value: object) -> dict[str, bool | str]:
@@ -142,12 +160,13 @@ def backup_from_dict(value: object) -> AgentBackup:
     try:
         return AgentBackup(**_AGENT_BACKUP(value))
     except vol.Invalid as err:
-        raise ArchiveError(f"its metadata is not that of a backup: {_explained(err)}") from err
+        raise _wrong_metadata(err) from err
 
 
-def _explained(err: vol.Invalid) -> str:
+def _wrong_metadata(err: vol.Invalid) -> ArchiveError:
     # The path may name what was found in the archive.
-    return untrusted.presentable(str(err))[:_LONGEST_REASON]
+    field = untrusted.presentable("/".join(map(str, err.path)))[:_LONGEST_FIELD]
+    return ArchiveError(Reason.of(ArchiveFault.METADATA_WRONG, field=field or "/"))
 
 
 def backup_from_json(text: bytes, size: int) -> AgentBackup:
@@ -155,9 +174,9 @@ def backup_from_json(text: bytes, size: int) -> AgentBackup:
     try:
         data: dict[str, Any] = _BACKUP_JSON(untrusted.json_object(text))
     except vol.Invalid as err:
-        raise ArchiveError(f"its backup.json is not that of a backup: {_explained(err)}") from err
+        raise _wrong_metadata(err) from err
     except untrusted.UntrustedError as err:
-        raise ArchiveError(f"its backup.json is not that of a backup: {err}") from err
+        raise ArchiveError(Reason.of(ArchiveFault.METADATA_WRONG, field="/")) from err
     core = data["homeassistant"] or {}
     return backup_from_dict(
         {
@@ -223,13 +242,13 @@ def read_metadata(archive: Seekable, size: int) -> AgentBackup:
         if first and (backup := _read_ending(archive, size, member.name)) is not None:
             return backup
         first = False
-    raise ArchiveError("it holds no backup.json")
+    raise ArchiveError(ArchiveFault.NO_METADATA)
 
 
 def _read_member(tar: tarfile.TarFile, member: tarfile.TarInfo, size: int) -> AgentBackup:
     # Not a link: it would be looked for in the whole archive.
     if not _is_plain(member) or member.size > LARGEST_METADATA:
-        raise ArchiveError("its backup.json is not a file")
+        raise ArchiveError(ArchiveFault.METADATA_NO_FILE)
     reader = tar.extractfile(member)
     assert reader is not None  # it is a file
     return backup_from_json(reader.read(), size)
@@ -298,7 +317,7 @@ def _members(archive: Seekable) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFi
             if (member := tar.next()) is None:
                 return
             yield member, tar
-    raise ArchiveError("it has too many members to be a backup")
+    raise ArchiveError(ArchiveFault.TOO_MANY_FILES)
 
 
 class _Bounded(io.RawIOBase):
@@ -312,7 +331,7 @@ class _Bounded(io.RawIOBase):
     def read(self, size: int = -1, /) -> bytes:
         self._left -= size
         if not 0 <= size <= LARGEST_METADATA + _TAR_BLOCK or self._left < 0:
-            raise ArchiveError("its headers are too large for those of a backup")
+            raise ArchiveError(ArchiveFault.HEADER_TOO_LARGE)
         return self._file.read(size)
 
     @override
@@ -341,4 +360,4 @@ def check_whole(path: Path) -> None:
         file.seek(end)
         closing = file.read(2 * _TAR_BLOCK)
     if size % _TAR_BLOCK or closing != bytes(2 * _TAR_BLOCK):
-        raise ArchiveError("its end is missing: it was not written to the end")
+        raise ArchiveError(ArchiveFault.NOT_WHOLE)

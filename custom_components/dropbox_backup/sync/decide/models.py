@@ -11,6 +11,7 @@ from homeassistant.components.backup import AgentBackup
 from homeassistant.util import dt as dt_util
 
 from ... import untrusted
+from ...codes import Code, Reason
 from .upload_window import Hours
 
 BackupId = NewType("BackupId", str)
@@ -103,7 +104,7 @@ class Missed:
 
     name: str
     made: datetime
-    reason: str
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,27 @@ class Protection(StrEnum):
     def noted_in(self, backup: AgentBackup) -> AgentBackup:
         """Return a backup whose `protected` says so, unless the bytes don't tell."""
         return backup if self.as_flag is None else replace(backup, protected=self.as_flag)
+
+
+class Trouble(Code):
+    """What keeps a backup from being uploaded, found or deleted, beside Dropbox and its archive."""
+
+    DELETED_MEANWHILE = "deleted_meanwhile"
+    HELD_BACK = "held_back"
+    NO_SUCH_BACKUP = "no_such_backup"
+    NOT_THERE = "not_in_dropbox"
+    REPLACED = "replaced_in_dropbox"
+    SAME_ID = "same_id"
+    NO_FREE_NAME = "no_free_name"
+    PINNED_BACKUPS = "pinned_backups"
+    LOCATION_GONE = "location_gone"
+    CONTENT_UNKNOWN = "content_unknown"
+    NOT_ENCRYPTABLE = "not_encryptable"
+    CHANGED_MEANWHILE = "changed_meanwhile"
+    UNEXPECTED = "unexpected_error"
+    ERROR = "error"
+    DISK_ERROR = "disk_error"
+    SAID = "said"
 
 
 class WhyNot(StrEnum):

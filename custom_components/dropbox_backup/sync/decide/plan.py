@@ -7,6 +7,7 @@ from datetime import datetime
 from homeassistant.components.backup import AgentBackup
 from homeassistant.util import dt as dt_util
 
+from ...codes import Code, Reason
 from .consent import Revision
 from .file_names import file_name
 from .models import (
@@ -16,14 +17,20 @@ from .models import (
     Policy,
     RemoteBackup,
     RemoteFile,
+    Trouble,
     date_of,
     id_of,
     made_by,
 )
 from .retention import Verdict, judge
 
-DISMISSED = "it was deleted from Dropbox on purpose"
-NOT_AUTOMATIC = "new backups are not uploaded automatically"
+
+class WhySkipped(Code):
+    """Why a local backup is not to be uploaded."""
+
+    DISMISSED = "deleted_on_purpose"
+    NOT_AUTOMATIC = "not_automatic"
+    SURPLUS = "would_be_deleted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +38,7 @@ class Skipped:
     """A local backup that is not uploaded, and why."""
 
     local: LocalBackup
-    reason: str
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +96,15 @@ def make_plan(
         there = in_dropbox.get(backup_id)
         if there is not None and there.verified is not None:
             if not same_backup(one.backup, there.backup):
-                conflicts.append(
-                    Skipped(one, "another backup with the same id is in Dropbox already")
-                )
+                conflicts.append(Skipped(one, Reason(Trouble.SAME_ID)))
         elif there is not None and backup_id not in unlike and _may_be(one, there):
             verify.append(one)
         elif backup_id in wanted or (policy.upload_automatically and backup_id not in dismissed):
             candidates.append(one)
         else:
             automatic = policy.upload_automatically
-            skipped.append(Skipped(one, DISMISSED if automatic else NOT_AUTOMATIC))
+            why = WhySkipped.DISMISSED if automatic else WhySkipped.NOT_AUTOMATIC
+            skipped.append(Skipped(one, Reason(why)))
 
     # What is going to be verified takes its place among the newest as well: an older one that is
     # uploaded on its account would be deleted at once.
@@ -117,7 +123,8 @@ def make_plan(
         if verdict.keep or id_of(one.backup) in wanted:
             upload.append(one)
         else:
-            skipped.append(Skipped(one, f"it would be deleted at once: {verdict.reason}"))
+            why_deleted = Reason.of(WhySkipped.SURPLUS, reason=verdict.reason)
+            skipped.append(Skipped(one, why_deleted))
     if len(upload) < len(candidates):
         expected = judge(
             _there_then(remote, proven, upload, instance_id), policy.keep, instance_id, declined

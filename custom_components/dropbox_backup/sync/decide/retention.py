@@ -3,20 +3,33 @@
 from collections.abc import Iterable, Set as AbstractSet
 from dataclasses import dataclass
 
+from ...codes import Code, Reason
 from .consent import Revision, revision_of
 from .file_names import is_our_name
 from .models import RemoteBackup, newest_first
 
 
+class Rule(Code):
+    """Why a backup is kept, or deleted."""
+
+    NOT_KNOWN_AS_OURS = "not_known_as_ours"
+    OF_ANOTHER = "of_another_home_assistant"
+    PINNED = "pinned"
+    OWN_COPY = "own_copy"
+    DECLINED = "chosen_to_keep"
+    ALL_KEPT = "all_kept"
+    NEWEST = "one_of_the_newest"
+    UNVERIFIED = "not_verified"
+    SURPLUS = "older_than_the_newest"
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What retention says of one backup. The reason is for people: UI, log and service responses
-    show it as it is.
-    """
+    """What retention says of one backup, and why."""
 
     backup: RemoteBackup
     keep: bool
-    reason: str
+    reason: Reason
 
 
 def judge(
@@ -37,7 +50,7 @@ def judge(
     for backup in newest_first(backups):
         verdict = _judge_one(backup, keep, instance_id, newer_verified)
         if not verdict.keep and revision_of(backup.file) in declined:
-            verdict = Verdict(backup, keep=True, reason="you chose to keep it")
+            verdict = Verdict(backup, keep=True, reason=Reason(Rule.DECLINED))
         verdicts.append(verdict)
         if counts(backup, instance_id):
             newer_verified += 1
@@ -58,17 +71,17 @@ def counts(backup: RemoteBackup, instance_id: str) -> bool:
 
 def _judge_one(backup: RemoteBackup, keep: int, instance_id: str, newer_verified: int) -> Verdict:
     if backup.owner is None:
-        return Verdict(backup, keep=True, reason="not known to be made by this Home Assistant")
+        return Verdict(backup, keep=True, reason=Reason(Rule.NOT_KNOWN_AS_OURS))
     if backup.owner != instance_id:
-        return Verdict(backup, keep=True, reason="belongs to another Home Assistant")
+        return Verdict(backup, keep=True, reason=Reason(Rule.OF_ANOTHER))
     if backup.pinned:
-        return Verdict(backup, keep=True, reason="pinned")
+        return Verdict(backup, keep=True, reason=Reason(Rule.PINNED))
     if not is_our_name(backup.file.name, backup.backup):
-        return Verdict(backup, keep=True, reason="somebody's own copy, by its name")
+        return Verdict(backup, keep=True, reason=Reason(Rule.OWN_COPY))
     if keep == 0:
-        return Verdict(backup, keep=True, reason="all backups are kept")
+        return Verdict(backup, keep=True, reason=Reason(Rule.ALL_KEPT))
     if newer_verified >= keep:
-        return Verdict(backup, keep=False, reason=f"older than the newest {keep}")
+        return Verdict(backup, keep=False, reason=Reason.of(Rule.SURPLUS, keep=keep))
     if backup.verified is None:
-        return Verdict(backup, keep=True, reason="not verified, and no newer ones take its place")
-    return Verdict(backup, keep=True, reason=f"one of the newest {keep}")
+        return Verdict(backup, keep=True, reason=Reason(Rule.UNVERIFIED))
+    return Verdict(backup, keep=True, reason=Reason.of(Rule.NEWEST, keep=keep))

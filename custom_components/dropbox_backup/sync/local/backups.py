@@ -17,12 +17,13 @@ from homeassistant.components.backup.manager import BackupManager, BackupManager
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.hassio import is_hassio
 
+from ...codes import Reason
 from ..archive.contents import Contents
 from ..archive.metadata import ArchiveError, check_whole, checked, presentable, read_metadata
 from ..decide.backup_settings import BackupSettings, Encryption, settings_of
-from ..decide.models import BackupId, LocalBackup, id_of
+from ..decide.models import BackupId, LocalBackup, Trouble, id_of
 from ..decide.plan import Skipped, same_backup
-from ..report.problems import silence_reason
+from ..report.problems import UnreadableError, silence_reason, why_of
 from .encrypted_source import EncryptedSource
 from .local_source import LocalSource, Version
 from .sources import as_in_dropbox
@@ -46,7 +47,7 @@ class _Checked:
     """What was found wrong with a version of a file, or None."""
 
     version: Version
-    fault: str | None
+    fault: Reason | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class LocalListing:
 
     good: tuple[LocalBackup, ...]
     bad: tuple[Skipped, ...]
-    silent: dict[str, str]
+    silent: dict[str, Reason]
 
 
 class LocalBackups:
@@ -97,7 +98,7 @@ class LocalBackups:
         ]
         return sorted(agents, key=_preferred_first)
 
-    async def _locations(self, silent: dict[str, str]) -> list[BackupAgent]:
+    async def _locations(self, silent: dict[str, Reason]) -> list[BackupAgent]:
         """Return all agents whose backups lie here. If Supervisor's are not known and can't be
         asked for, that is put into `silent`.
         """
@@ -116,7 +117,7 @@ class LocalBackups:
         """Look at all locations. One that fails is named and left out, unless it is Core's own."""
         good: dict[BackupId, LocalBackup] = {}
         bad: dict[BackupId, Skipped] = {}
-        silent: dict[str, str] = {}
+        silent: dict[str, Reason] = {}
         for agent in await self._locations(silent):
             try:
                 backups = await agent.async_list_backups()
@@ -134,7 +135,7 @@ class LocalBackups:
                 try:
                     size = await self._check(agent, listed)
                 except (ArchiveError, OSError) as err:
-                    bad[backup_id] = Skipped(LocalBackup(backup, agent.agent_id), str(err))
+                    bad[backup_id] = Skipped(LocalBackup(backup, agent.agent_id), why_of(err))
                 else:
                     if size is not None:
                         backup = replace(backup, size=size)
@@ -177,7 +178,7 @@ class LocalBackups:
         known = {**self._asked, **self._manager.backup_agents}
         agent = known.get(local.agent_id)
         if agent is None:
-            raise BackupAgentError(f"The location {local.agent_id} is not there any more")
+            raise UnreadableError(Reason.of(Trouble.LOCATION_GONE, location=local.agent_id))
         return await self._source_of(agent, local.backup, password)
 
     async def _source_of(
@@ -191,7 +192,7 @@ class LocalBackups:
         contents = await self._contents_of(source)
         if contents is None:
             if password is not None:
-                raise BackupAgentError("It is not known what is encrypted in it")
+                raise UnreadableError(Trouble.CONTENT_UNKNOWN)
             return backup, source
         return as_in_dropbox(source, backup, contents, password)
 
@@ -325,9 +326,9 @@ def _handed_out_by_supervisor(hass: HomeAssistant) -> BackupAgent:
     return SupervisorBackupAgent(hass, "handed_out", _HANDED_OUT)
 
 
-def _fault_of(path: Path) -> str | None:
+def _fault_of(path: Path) -> Reason | None:
     try:
         check_whole(path)
     except ArchiveError as err:
-        return str(err)
+        return err.why
     return None

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from threading import Thread
 from typing import IO, Protocol, Self, cast
 
-from homeassistant.components.backup import BackupAgentError
 from homeassistant.util.async_iterator import Abort, AsyncIteratorReader, AsyncIteratorWriter
 
+from ...codes import Reason
 from ...dropbox_api.upload.source import Source
 from ..archive.contents import Contents, needs_encryption
 from ..archive.encryption import ChangedError, Digests, Root, encrypt, encrypted_size, read_digests
-from ..archive.metadata import ArchiveError
-from ..decide.models import Protection
+from ..archive.metadata import ArchiveError, ArchiveFault
+from ..decide.models import Protection, Trouble
+from ..report.problems import UnreadableError
 
 
 class PlainSource(Source, Protocol):
@@ -72,7 +73,7 @@ class EncryptedSource(Source):
                     yield piece
         except ArchiveError as err:
             self._digests = None
-            raise BackupAgentError(f"It can't be encrypted: {err}") from err
+            raise UnreadableError(Reason.of(Trouble.NOT_ENCRYPTABLE, reason=err.why)) from err
 
     async def _read_digests(self) -> Digests:
         found: list[Digests] = []
@@ -85,7 +86,7 @@ class EncryptedSource(Source):
                 pass
         [digests] = found
         if digests.members != self.contents.members:
-            raise ChangedError("it was changed before it was read")
+            raise ChangedError(ArchiveFault.CHANGED)
         return digests
 
     def _encrypt(self, source: IO[bytes], target: IO[bytes]) -> None:

@@ -9,10 +9,11 @@ import logging
 
 from homeassistant.components.backup import AgentBackup, BackupAgentError
 
+from ...codes import Reason
 from ...dropbox_api.errors import CorruptError
 from ...dropbox_api.upload.upload import Source
 from ..archive.metadata import ArchiveError
-from ..decide.models import RemoteBackup
+from ..decide.models import RemoteBackup, Trouble
 from .backups import LocalBackups
 from .encrypted_source import EncryptedSource
 from .sources import as_in_dropbox
@@ -62,5 +63,5 @@ async def upload_whole(
     try:
         contents = await stream.contents()
     except ArchiveError as err:
-        raise CorruptError(f"the backup can't be encrypted: {err}") from err
+        raise CorruptError(Reason.of(Trouble.NOT_ENCRYPTABLE, reason=err.why)) from err
     return await upload(*as_in_dropbox(stream, backup, contents, password))

@@ -9,18 +9,17 @@ import os
 from pathlib import Path
 from typing import Self, override
 
-from homeassistant.components.backup import AgentBackup, BackupAgent, BackupAgentError
+from homeassistant.components.backup import AgentBackup, BackupAgent
 from homeassistant.core import HomeAssistant
 
 from ... import untrusted
 from ...dropbox_api.threads import in_thread
 from ...dropbox_api.upload.source import Buffer, FileSource, Source, cut, memory_for
 from ..archive.contents import Contents, examine
-from ..decide.models import Protection
+from ..decide.models import Protection, Trouble
+from ..report.problems import UnreadableError
 from .stream_source import contents_of, read_stream
 from .supervisor_files import NoRangesError, SupervisorFile
-
-_CHANGED = "The backup was changed while it was being uploaded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +140,7 @@ async def _read_from(file: SupervisorFile, start: int) -> AsyncGenerator[bytes]:
             async for piece in stream:
                 yield piece
     except NoRangesError as err:
-        raise BackupAgentError(_CHANGED) from err
+        raise UnreadableError(Trouble.CHANGED_MEANWHILE) from err
 
 
 def _examine(path: Path, version: Version | None) -> Contents:
@@ -153,4 +152,4 @@ def _examine(path: Path, version: Version | None) -> Contents:
 def _check_version(file: io.BufferedReader, version: Version | None) -> None:
     """Refuse any other version of a file than the expected one: no key must meet two of them."""
     if version not in {None, Version.of_open(file)}:
-        raise BackupAgentError(_CHANGED)
+        raise UnreadableError(Trouble.CHANGED_MEANWHILE)

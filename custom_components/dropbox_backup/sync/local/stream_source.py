@@ -10,9 +10,9 @@ from homeassistant.exceptions import HomeAssistantError
 
 from ...dropbox_api.upload.source import Source
 from ..archive.contents import MOST_MEMBERS, Contents, Watch
-from ..archive.metadata import ArchiveError
+from ..archive.metadata import ArchiveError, ArchiveFault
 from ..decide.models import Protection
-from ..report.problems import LocationAwayError, silence_reason
+from ..report.problems import LocationAwayError, Silence, silence_reason
 
 # Seconds without a byte.
 _STALLED_AFTER = 300.0
@@ -78,7 +78,7 @@ async def contents_of(reading: AsyncGenerator[bytes]) -> Contents:
         async for piece in stream:
             watch.passed(piece)
     if (contents := watch.ended()) is None:
-        raise ArchiveError("it is not a readable archive")
+        raise ArchiveError(ArchiveFault.NOT_READABLE)
     return contents
 
 
@@ -95,7 +95,7 @@ async def read_stream(open_stream: OpenStream) -> AsyncGenerator[bytes]:
     except HomeAssistantError:
         raise
     except TimeoutError as err:
-        raise LocationAwayError("it stopped sending a backup") from err
+        raise LocationAwayError(Silence.STALLED) from err
     except Exception as err:
         raise LocationAwayError(silence_reason(err)) from err
 

@@ -18,7 +18,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
 
 from ..archive.contents import Contents, walk
-from ..report.problems import LocationAwayError, silence_reason
+from ..report.problems import LocationAwayError, Silence, silence_reason
 
 # More than a header and the beginning of what follows.
 _READ_AHEAD = 16 * 1024
@@ -80,11 +80,11 @@ class SupervisorFile:
                 if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                     return
                 if response.status == HTTPStatus.NOT_FOUND:
-                    raise BackupNotFound("Supervisor does not have the backup any more")
+                    raise BackupNotFound
                 etag = response.headers.get(hdrs.ETAG)
                 begin = response.headers.get(hdrs.CONTENT_RANGE, "").startswith(f"bytes {start}-")
                 if self.etag is not None and response.status >= HTTPStatus.BAD_REQUEST:
-                    raise LocationAwayError("it answers with an error")
+                    raise LocationAwayError(Silence.ERROR)
                 if response.status != HTTPStatus.PARTIAL_CONTENT or not begin or not etag:
                     raise NoRangesError
                 if etag.startswith("W/"):  # weak: other bytes may have the same one

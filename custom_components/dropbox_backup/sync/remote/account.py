@@ -11,6 +11,7 @@ from typing import Any
 import unicodedata
 
 from ... import untrusted
+from ...codes import Reason
 from ...const import SCOPES
 from ...dropbox_api.client import DropboxClient
 from ...dropbox_api.download import download
@@ -18,6 +19,7 @@ from ...dropbox_api.errors import (
     BadNameError,
     ConflictError,
     DropboxError,
+    Fault,
     FileAsFolderError,
     FullError,
     NotWritableError,
@@ -71,14 +73,18 @@ class Obstacle(StrEnum):
 class ObstacleError(Exception):
     """A sign-in or a folder is not good for backups.
 
-    `reason` is Dropbox's own, or a short English text; `permissions` are those that are missing.
+    `reason` says more: the name that is wrong, or what Dropbox said; `permissions` are those that
+    are missing.
     """
 
     def __init__(
-        self, obstacle: Obstacle, reason: str = "", permissions: tuple[str, ...] = ()
+        self,
+        obstacle: Obstacle,
+        reason: str | Reason | None = None,
+        permissions: tuple[str, ...] = (),
     ) -> None:
         """Keep what is in the way."""
-        super().__init__(reason or obstacle.value)
+        super().__init__(str(reason or obstacle.value))
         self.obstacle = obstacle
         self.reason = reason
         self.permissions = permissions
@@ -220,15 +226,15 @@ async def _explained() -> AsyncGenerator[None]:
         async with asyncio.timeout(_LONGEST_WAIT):
             yield
     except TimeoutError as err:
-        raise ObstacleError(Obstacle.CANNOT_CONNECT, "no answer in time") from err
+        raise ObstacleError(Obstacle.CANNOT_CONNECT, Reason(Fault.NO_ANSWER)) from err
     except DropboxError as err:
         raise _obstacle_error(err) from err
 
 
 def _obstacle_error(err: DropboxError) -> ObstacleError:
     if isinstance(err, SignInError) and (scope := err.missing_scope) is not None:
-        return ObstacleError(Obstacle.MISSING_PERMISSIONS, err.reason, (scope,))
-    return ObstacleError(_obstacle_of(err), err.reason)
+        return ObstacleError(Obstacle.MISSING_PERMISSIONS, err.fault, (scope,))
+    return ObstacleError(_obstacle_of(err), err.fault)
 
 
 def _obstacle_of(err: DropboxError) -> Obstacle:

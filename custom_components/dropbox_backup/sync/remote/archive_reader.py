@@ -12,10 +12,16 @@ from homeassistant.components.backup import AgentBackup
 from ... import untrusted
 from ...dropbox_api.client import DropboxClient
 from ...dropbox_api.download import read_range
-from ...dropbox_api.errors import DropboxError, UnreachableError
+from ...dropbox_api.errors import DropboxError, Fault, UnreachableError
 from ...dropbox_api.retry import RETRY_FOR, Waiter
 from ...dropbox_api.threads import in_thread
-from ..archive.metadata import LARGEST_METADATA, ArchiveError, backup_from_dict, read_metadata
+from ..archive.metadata import (
+    LARGEST_METADATA,
+    ArchiveError,
+    ArchiveFault,
+    backup_from_dict,
+    read_metadata,
+)
 from ..decide.models import RemoteFile
 
 _LOGGER = logging.getLogger(__name__)
@@ -140,9 +146,9 @@ class ArchiveReader:
                 start, end = missing.start, missing.end
             data = await read_range(self._client, file.rev, start, end)
             if len(data) != end - start:
-                raise UnreachableError("another range was sent than was asked for")
+                raise UnreachableError(Fault.ANOTHER_RANGE)
             known.add(start, data)
-        raise ArchiveError("it has too many members to be a backup")
+        raise ArchiveError(ArchiveFault.TOO_MANY_FILES)
 
 
 class _Retries:

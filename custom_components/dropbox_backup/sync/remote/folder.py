@@ -8,13 +8,14 @@ import logging
 
 from homeassistant.components.backup import AgentBackup
 
+from ...codes import Reason
 from ...dropbox_api.client import DropboxClient
 from ...dropbox_api.errors import NotFoundError, RefusedError
 from ...dropbox_api.retry import RETRY_FOR, Waiter
 from ...dropbox_api.threads import in_thread
 from ...dropbox_api.types import File
 from ..decide.file_names import file_name, file_names
-from ..decide.models import BackupId, Protection, RemoteBackup, RemoteFile
+from ..decide.models import BackupId, Protection, RemoteBackup, RemoteFile, Trouble
 from .archive_reader import ArchiveReader
 from .catalog import entry_of
 from .catalog_store import CatalogStore
@@ -91,7 +92,7 @@ class BackupFolder:
     def find(self, backup_id: str) -> RemoteBackup:
         """Return one backup as of the last refresh. Raises `NotFoundError`."""
         if (backup := self.get(backup_id)) is None:
-            raise NotFoundError(f"there is no backup {backup_id} in Dropbox")
+            raise NotFoundError(Reason.of(Trouble.NOT_THERE, backup=backup_id))
         return backup
 
     def path_of(self, name: str) -> str:
@@ -201,7 +202,7 @@ class BackupFolder:
         for name in file_names(backup):
             if name not in taken and self.file(name) is None:
                 return name
-        raise RefusedError("there are too many files with the name of this backup")
+        raise RefusedError(Trouble.NO_FREE_NAME)
 
     def file(self, name: str) -> RemoteFile | None:
         """Return the file under a name as far as is known."""

@@ -3,7 +3,13 @@
 from collections.abc import Callable, Sequence
 
 from ...dropbox_api.client import DropboxClient
-from ...dropbox_api.errors import CursorResetError, NotFoundError, RefusedError, UnreachableError
+from ...dropbox_api.errors import (
+    CursorResetError,
+    Fault,
+    NotFoundError,
+    RefusedError,
+    UnreachableError,
+)
 from ...dropbox_api.threads import in_thread
 from ...dropbox_api.types import Entry, File, NoFile, Page
 from ..decide.models import RemoteFile
@@ -163,13 +169,13 @@ class RemoteFiles:
                 page = await client.list_folder(self.path)
             except NotFoundError as err:
                 self._forget_all()
-                raise FolderMissingError(err.reason, err.request_id) from err
+                raise FolderMissingError(err.fault, err.request_id) from err
             try:
                 await _take_pages(client, listing, page)
             except CursorResetError, NotFoundError:
                 continue
             return listing
-        raise UnreachableError("the listing must start again and again")
+        raise UnreachableError(Fault.LISTING_RESTARTS)
 
     def _forget_all(self) -> None:
         """Take note that there is no folder."""
@@ -184,7 +190,7 @@ async def _take_pages(client: DropboxClient, listing: Listing, page: Page) -> No
     while True:
         listing.take(await _changes(page.entries))
         if page.has_more and page.cursor == listing.cursor:
-            raise UnreachableError("the listing does not end")
+            raise UnreachableError(Fault.LISTING_ENDLESS)
         listing.cursor = page.cursor
         if not page.has_more:
             return

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from ...codes import Bytes, Code, Count, Reason
 from ...dropbox_api.types import Space
 from ..decide.backup_settings import Encryption
 from ..decide.models import LocalBackup, Missed, RemoteBackup
@@ -21,7 +22,27 @@ _UNREACHABLE_FOR = timedelta(hours=1)
 _STILL_MOVING = timedelta(minutes=30)
 # Dropbox forgets an upload that takes longer: it never ends, however much it moves.
 _LONGEST_UPLOAD = timedelta(days=7)
-_STEP = 1000
+
+
+class Alarm(Code):
+    """What an alarm says."""
+
+    NOT_ARRIVED = "not_arrived"
+    NOTHING_UPLOADED = "nothing_uploaded"
+    BACKUPS_WAIT = "backups_wait"
+    PAUSED = "uploads_paused"
+    HOURS = "allowed_hours"
+    TOO_SLOW = "takes_too_long"
+    NO_BACKUP_MADE = "no_backup_made"
+    NOT_ASKED_FOR = "not_asked_for"
+    DISK = "disk_not_writable"
+    REFUSED = "backups_refused"
+    OF_BACKUP = "of_backup"
+    UNCONFIRMED = "deletions_unconfirmed"
+    LITTLE_ROOM = "little_room"
+    NO_KEY = "readable_without_key"
+    ENCRYPTION_OFF = "readable_encryption_off"
+    UNEXAMINED = "encryption_unexamined"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +108,8 @@ def _missed(at: AlarmInput) -> Problem | None:
     missed = at.missed
     if missed is None or at.ours is None or any(one.date >= missed.made for one in at.ours):
         return None
-    return Problem(
-        ProblemKind.UPLOAD_FAILED,
-        f"{missed.name} was made for Dropbox and did not get there: {missed.reason}",
-    )
+    reason = Reason.of(Alarm.NOT_ARRIVED, name=missed.name, reason=missed.reason)
+    return Problem(ProblemKind.UPLOAD_FAILED, reason)
 
 
 def _overdue(at: AlarmInput) -> Problem | None:
@@ -104,30 +123,29 @@ def _overdue(at: AlarmInput) -> Problem | None:
     moving = _moving(at)
     if moving and at.now - (at.moving_since or at.now) < min(at.after, _LONGEST_UPLOAD):
         return None
-    count = (at.now - safe_until).days
-    days = "1 day" if count == 1 else f"{count} days"
+    days = Count((at.now - safe_until).days)
     if not at.waiting:
         return _nothing_waits(at, newest, days)
-    waiting = "1 backup waits" if len(at.waiting) == 1 else f"{len(at.waiting)} backups wait"
-    told = f"Nothing has been uploaded for {days}, and {waiting}"
+    reason = Reason.of(Alarm.NOTHING_UPLOADED, days=days)
+    more = [Reason.of(Alarm.BACKUPS_WAIT, count=Count(len(at.waiting)))]
     if at.paused:
-        return Problem(ProblemKind.PAUSED_TOO_LONG, f"{told}: uploads are paused")
+        more.append(Reason(Alarm.PAUSED))
+        return Problem(ProblemKind.PAUSED_TOO_LONG, reason, tuple(more))
     if at.hours is not None:
-        told = f"{told}. Your options allow uploads from {at.hours}"
+        more.append(Reason.of(Alarm.HOURS, begin=at.hours.begin, end=at.hours.end))
     if moving:
-        told = f"{told}. An upload is under way, but takes too long"
-    return Problem(ProblemKind.OVERDUE, told)
+        more.append(Reason(Alarm.TOO_SLOW))
+    return Problem(ProblemKind.OVERDUE, reason, tuple(more))
 
 
-def _nothing_waits(at: AlarmInput, newest: datetime | None, days: str) -> Problem:
+def _nothing_waits(at: AlarmInput, newest: datetime | None, days: Count) -> Problem:
     """Return that no backup was made for so many days, or that nobody wanted those uploaded."""
     count = sum(newest is None or one.date > newest for one in at.not_wanted)
     if not count:
-        return Problem(ProblemKind.NO_BACKUP, f"No new backup has been made for {days}")
-    made = "1 newer backup was" if count == 1 else f"{count} newer backups were"
-    told = f"Nothing has been uploaded for {days}. {made} made, but nobody asked to upload"
-    them = "it" if count == 1 else "them"
-    return Problem(ProblemKind.AUTOMATIC_OFF, f"{told} {them}, and Upload every backup is off")
+        return Problem(ProblemKind.NO_BACKUP, Reason.of(Alarm.NO_BACKUP_MADE, days=days))
+    reason = Reason.of(Alarm.NOTHING_UPLOADED, days=days)
+    not_asked = Reason.of(Alarm.NOT_ASKED_FOR, count=Count(count))
+    return Problem(ProblemKind.AUTOMATIC_OFF, reason, (not_asked,))
 
 
 def _moving(at: AlarmInput) -> bool:
@@ -139,27 +157,24 @@ def _moving(at: AlarmInput) -> bool:
 def _not_writable(at: AlarmInput) -> Problem | None:
     if at.writable:
         return None
-    return Problem(
-        ProblemKind.DISK,
-        "Home Assistant can't write to its disk. Uploads go on, but start over after a restart",
-    )
+    return Problem(ProblemKind.DISK, Reason(Alarm.DISK))
 
 
 def _refused(at: AlarmInput) -> Problem | None:
     if not at.refused:
         return None
-    reasons = (f"{one.local.backup.name}: {one.reason}" for one in at.refused)
-    return Problem(ProblemKind.REFUSED, "; ".join(sorted(reasons)))
+    backups = tuple(
+        Reason.of(Alarm.OF_BACKUP, name=one.local.backup.name, reason=one.reason)
+        for one in sorted(at.refused, key=lambda one: one.local.backup.name)
+    )
+    return Problem(ProblemKind.REFUSED, Reason.of(Alarm.REFUSED, backups=backups))
 
 
 def _unconfirmed(at: AlarmInput) -> Problem | None:
     if not at.unconfirmed:
         return None
-    count = len(at.unconfirmed)
-    return Problem(
-        ProblemKind.CONFIRM_RETENTION,
-        f"{count} backups would be deleted, which needs your confirmation",
-    )
+    reason = Reason.of(Alarm.UNCONFIRMED, count=Count(len(at.unconfirmed)))
+    return Problem(ProblemKind.CONFIRM_RETENTION, reason)
 
 
 def _almost_full(at: AlarmInput) -> Problem | None:
@@ -169,40 +184,22 @@ def _almost_full(at: AlarmInput) -> Problem | None:
     needed = max(at.ours, key=lambda one: one.date).file.size
     if at.space.free >= needed:
         return None
-    return Problem(
-        ProblemKind.ALMOST_FULL,
-        f"The next backup needs about {size_text(needed)}, and {size_text(at.space.free)} are free",
-    )
+    reason = Reason.of(Alarm.LITTLE_ROOM, needed=Bytes(needed), free=Bytes(at.space.free))
+    return Problem(ProblemKind.ALMOST_FULL, reason)
 
 
 def _readable(at: AlarmInput) -> Problem | None:
     """Return that whoever gets into this Dropbox can read the backups."""
     if at.readable is None:
         return _unexamined(at)
-    why = {
-        Encryption.NO_KEY: "Home Assistant has no encryption key",
-        Encryption.OFF: "encryption is off for this location",
-    }[at.readable]
-    return Problem(ProblemKind.NOT_ENCRYPTED, f"Backups go to Dropbox readable: {why}")
+    no_key = at.readable is Encryption.NO_KEY
+    reason = Reason(Alarm.NO_KEY if no_key else Alarm.ENCRYPTION_OFF)
+    return Problem(ProblemKind.NOT_ENCRYPTED, reason)
 
 
 def _unexamined(at: AlarmInput) -> Problem | None:
     """Return that whoever gets into this Dropbox can perhaps read a backup."""
     if not at.unexamined:
         return None
-    names = ", ".join(one.backup.name for one in at.unexamined)
-    return Problem(
-        ProblemKind.NOT_ENCRYPTED, f"It could not be examined whether this is encrypted: {names}"
-    )
-
-
-def size_text(size: int) -> str:
-    """Return a number of bytes as people read it, in decimal units as Dropbox shows them."""
-    if size < _STEP:
-        return f"{size} bytes"
-    amount, unit = float(size), ""
-    for larger in ("KB", "MB", "GB", "TB"):
-        if amount < _STEP:
-            break
-        amount, unit = amount / _STEP, larger
-    return f"{amount:.3g} {unit}"
+    names = tuple(one.backup.name for one in at.unexamined)
+    return Problem(ProblemKind.NOT_ENCRYPTED, Reason.of(Alarm.UNEXAMINED, backups=names))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from ...codes import Reason
 from ...dropbox_api.types import Space
 from ..decide.backup_settings import BackupSettings
 from ..decide.models import LocalBackup, RemoteBackup
@@ -60,10 +61,16 @@ _SHOWN_BY_UPLOADS = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that keeps backups from being uploaded. `detail` is for people."""
+    """Something that keeps backups from being uploaded, and why; `more` is to be told as well."""
 
     kind: ProblemKind
-    detail: str
+    reason: Reason
+    more: tuple[Reason, ...] = ()
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """All that is to be told."""
+        return (self.reason, *self.more)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The notes as JSON: how each of them is written and read. Pure."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -9,12 +9,14 @@ from typing import Any
 import voluptuous as vol
 
 from ... import untrusted
+from ...codes import Reason
 from ...dropbox_api.upload.upload import UploadSession
 from ...untrusted import UntrustedError
 from ..archive.encryption import Root
 from ..decide.consent import Answer, Revision
 from ..decide.models import BackupId, Missed
 from .notes import Commit, Notes, Results
+from .reason_format import read_reason, write_reason
 
 # More backups than anybody has.
 _MOST = 100_000
@@ -115,11 +117,13 @@ def _by(schema: vol.Schema) -> Callable[[object], Any]:
 
 
 def _as_json(record: Any) -> dict[str, Any]:  # Any: a dataclass
-    return {name: _plain(value) for name, value in asdict(record).items()}
+    return {item.name: _plain(getattr(record, item.name)) for item in fields(record)}
 
 
 def _plain(value: object) -> object:
     match value:
+        case Reason():
+            return write_reason(value)
         case datetime():
             return value.isoformat()
         case dict():  # JSON takes only texts as keys
@@ -181,9 +185,7 @@ _COMMIT = _record(
         "unwanted": untrusted.flag,
     },
 )
-_MISSED = _record(
-    Missed, {"name": untrusted.text, "made": untrusted.date, "reason": untrusted.text}
-)
+_MISSED = _record(Missed, {"name": untrusted.text, "made": untrusted.date, "reason": read_reason})
 
 # The fields of `Results` stand beside those of `Notes`.
 _RESULTS = {item.name: _DATE for item in fields(Results)}

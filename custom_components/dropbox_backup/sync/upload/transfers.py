@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 from homeassistant.components.backup import AgentBackup
 from homeassistant.util import dt as dt_util
 
+from ...codes import Reason
 from ...dropbox_api.client import DropboxClient
 from ...dropbox_api.content_hash import content_hash
 from ...dropbox_api.errors import ConflictError, DropboxError, NotFoundError, RefusedError
@@ -19,7 +20,7 @@ from ...dropbox_api.retry import RETRY_FOR, Waiter
 from ...dropbox_api.types import File, UploadCommit
 from ...dropbox_api.upload.source import digests_of
 from ...dropbox_api.upload.upload import Source, UploadLimits, upload
-from ..decide.models import BackupId, RemoteBackup, date_of, id_of
+from ..decide.models import BackupId, RemoteBackup, Trouble, date_of, id_of
 from ..decide.plan import owner_of, same_backup
 from ..local.encrypted_source import EncryptedSource
 from ..local.sources import arrived
@@ -172,7 +173,7 @@ class Transfers:
             if not same_backup(backup, there.backup):
                 if there.verified is None:
                     return None
-                raise RefusedError("another backup with the same id is in Dropbox already")
+                raise RefusedError(Trouble.SAME_ID)
             # Home Assistant draws new keys whenever it encrypts: the same backup then never gives
             # the same bytes again.
             if there.verified is not None and (backup.protected or there.backup.protected):
@@ -221,7 +222,7 @@ class Transfers:
                 self._journal.notes.newly_verified.add(id_of(backup))
                 self._journal.changed()
                 return there
-        raise NotFoundError(f"{there.file.name} is gone, or was replaced")
+        raise NotFoundError(Reason.of(Trouble.REPLACED, file=there.file.name))
 
     async def _annotate(self, there: RemoteBackup) -> bool:
         try:

@@ -9,18 +9,19 @@ from datetime import datetime
 from homeassistant.components.backup import AgentBackup
 from homeassistant.util import dt as dt_util
 
+from ...codes import CodedError
 from ...dropbox_api.upload.upload import Source, UploadSession
-from ..decide.models import date_of, id_of
+from ..decide.models import Trouble, date_of, id_of
 from ..storage.journal import Journal
 from ..storage.notes import Commit
 
 
-class DeletedMeanwhileError(Exception):
+class DeletedMeanwhileError(CodedError):
     """Somebody deleted the backup while it was on its way."""
 
     def __init__(self) -> None:
         """Say so."""
-        super().__init__("it was deleted meanwhile")
+        super().__init__(Trouble.DELETED_MEANWHILE)
 
 
 @dataclass(slots=True, eq=False)
