@@ -56,6 +56,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "sync.archive.contents": ("tests/sync/test_contents.py", "tests/sync/test_whole.py"),
     "sync.decide.upload_window": ("tests/sync/test_manners.py", "tests/test_hours.py"),
     "sync.decide.models": (
+        "tests/sync/test_models.py",
         "tests/sync/test_plan.py",
         "tests/sync/test_retention.py",
         "tests/sync/test_catalog.py",

@@ -88,6 +88,49 @@ def test_nonsense_is_no_listing(value: Any, key: str, backups: list[RemoteBackup
         )
 
 
+def nested() -> object:
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    return deep
+
+
+@pytest.mark.parametrize("key", ["path", "cursor", "files", "unlisted", "catalog", "catalog_rev"])
+def test_no_nesting_is_too_deep_to_be_refused(key: str) -> None:
+    written = write_snapshot(snapshot_of([remote(1)]))
+    for value in (nested(), [nested()], [[nested()] * 5]):
+        assert parse_snapshot({**written, key: value}) is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"path": "/Elsewhere"},
+        {"catalog_rev": "fedcba9876543210"},
+        {"files": {}},
+        {"foreign": frozenset({"f" * 16})},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+async def test_whatever_changes_but_the_cursor_is_remembered(
+    hass: HomeAssistant, hass_storage: dict[str, Any], other: dict[str, Any]
+) -> None:
+    known = snapshot_of([remote(1)])
+    changed = replace(known, **other)
+    for snapshot in (known, changed):
+        cache = ListingCache(hass, "entry")
+        await cache.load()
+        cache.remember(snapshot)
+        await cache.close()
+        assert parse_snapshot(hass_storage[KEY]["data"]) == snapshot
+    kept = hass_storage[KEY]
+    cache = ListingCache(hass, "entry")
+    await cache.load()
+    cache.remember(replace(changed, cursor="later"))
+    await cache.close()
+    assert hass_storage[KEY] is kept
+
+
 # A listing that began from nothing
 
 OURS = remote(1).file
@@ -126,6 +169,20 @@ def test_a_revision_that_is_gone_takes_no_other_with_it() -> None:
     listing = Listing("cursor", {OURS.name.lower(): ANOTHER})
     listing.remove(OURS)
     assert listing.archives == [ANOTHER]
+
+
+def test_a_listing_that_mentions_our_upload_is_enough_and_an_older_file_in_its_place_no_news() -> (
+    None
+):
+    name = OURS.name.lower()
+    listing = Listing("cursor")
+    listing.begin()
+    listing.insert(OURS)
+    listing.take({name: ANOTHER})
+    assert listing.archives == [OURS]
+    listing.take({name: OURS})
+    listing.begin()
+    assert listing.unmentioned() == []
 
 
 def test_a_look_that_began_after_a_deletion_is_believed() -> None:

@@ -162,7 +162,7 @@ def parse_snapshot(data: object) -> Snapshot | None:
     """
     try:
         values: dict[str, Any] = _SNAPSHOT(data)
-    except vol.Invalid, RecursionError:
+    except vol.Invalid:
         return None
     catalog, rest = read_catalog(values["catalog"].encode(errors="replace"))
     known = [RemoteFile(*item) for item in values["files"]]
