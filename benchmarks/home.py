@@ -10,8 +10,8 @@ from pathlib import Path
 import time
 from typing import Any
 
-from tests.demo.world import DOMAIN, World, world
-from tests.dropbox_server import ControlClient
+from tests.support.dropbox_server import ControlClient
+from tests.support.world import DOMAIN, World, world
 
 FOLDER = "/HomeAssistant/Backups"
 _LOOPTIME = Path(__file__).parent / "looptime"

@@ -15,7 +15,7 @@ from benchmarks.proxy import Meter
 from benchmarks.run import Runner
 from benchmarks.seed import write_large_archive
 from benchmarks.stage import FREE, GIB, MIB, SHAPED
-from tests.demo.world import World
+from tests.support.world import World
 
 _LIMIT = 1e6  # bytes per second: 8 Mbit/s
 _LIMITED_SIZE = 40 * MIB

@@ -18,7 +18,7 @@ from benchmarks.report import FAILED
 from benchmarks.run import CORE, RCLONE, US, Runner
 from benchmarks.seed import archive, backups, fill_home
 from benchmarks.stage import FREE, MIB, SHAPED
-from tests.dropbox_server import ControlClient, Rules
+from tests.support.dropbox_server import ControlClient, Rules
 
 _COUNT = 50
 # An archive of about 2 MiB.

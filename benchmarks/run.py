@@ -10,7 +10,7 @@ import sys
 from benchmarks.measure import Figures
 from benchmarks.report import Report
 from benchmarks.stage import GIB, MIB, Stage, has_rclone
-from tests.dropbox_server import Line
+from tests.support.dropbox_server import Line
 
 # What takes more seconds is measured once: there the line decides, and hardly varies.
 _LONG = 13.0

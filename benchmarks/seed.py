@@ -13,7 +13,7 @@ from homeassistant.components.backup import AddonInfo, AgentBackup
 
 from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME, file_name
 from custom_components.dropbox_backup.sync.remote.catalog import CatalogEntry, write_catalog
-from tests.dropbox_server import ControlClient
+from tests.support.dropbox_server import ControlClient
 
 _APPS = 12  # of a well used Home Assistant OS
 _FIRST = datetime(2024, 1, 1, 4, 45, tzinfo=UTC)

@@ -18,7 +18,7 @@ import time
 from benchmarks.contenders.job import Job
 from benchmarks.measure import Figures
 from benchmarks.proxy import PROXIED_HOSTS, Proxy
-from tests.dropbox_server import ControlClient, DropboxProcess, Line
+from tests.support.dropbox_server import ControlClient, DropboxProcess, Line
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB

@@ -20,7 +20,7 @@ from benchmarks.run import (
     size_text,
 )
 from benchmarks.stage import FREE, GIB, MIB, SHAPED, THIN
-from tests.dropbox_server import Line
+from tests.support.dropbox_server import Line
 
 _LINE_BYTES = {SHAPED: 25e6, THIN: 0.25e6}
 # A restore over a line of 2 Mbit/s takes 330 seconds; core's ends after 300.

@@ -23,10 +23,10 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator,
 # and the pytest plugin has one of its own.
 import custom_components  # noqa: F401
 from custom_components.dropbox_backup.sync import publisher, worker
-from tests.backup_page import BackupPage, OpenPage
-from tests.before_home_assistant import PORT, TLS
-from tests.dropbox_server import DropboxServer
-from tests.supervisor import JobError, Supervisor
+from tests.support.backup_page import BackupPage, OpenPage
+from tests.support.before_home_assistant import PORT, TLS
+from tests.support.dropbox_server import DropboxServer
+from tests.support.supervisor import JobError, Supervisor
 
 # There is time for more than `scripts/test` does.
 THOROUGH = os.environ.get("THOROUGH") == "true"

@@ -15,8 +15,7 @@ from custom_components.dropbox_backup.const import DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api.errors import SignInError, UnreachableError
 from custom_components.dropbox_backup.sync.report.state import ProblemKind
-from tests.dropbox_server import DropboxServer, Fault, FaultKind
-from tests.world import (
+from tests.support.account import (
     MIB,
     archives,
     engine_of,
@@ -26,6 +25,7 @@ from tests.world import (
     state_of,
     wait_until_idle,
 )
+from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

@@ -37,10 +37,7 @@ from custom_components.dropbox_backup.const import (
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api import retry
 from custom_components.dropbox_backup.sync.requests import Selection
-from tests.backup_page import BackupPage, OpenPage, last_result, own_agents
-from tests.core_archives import tar_of
-from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
-from tests.world import (
+from tests.support.account import (
     LOCAL_AGENT,
     MANUAL,
     MIB,
@@ -58,6 +55,9 @@ from tests.world import (
     wait_until,
     wait_until_idle,
 )
+from tests.support.backup_page import BackupPage, OpenPage, last_result, own_agents
+from tests.support.core_archives import tar_of
+from tests.support.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

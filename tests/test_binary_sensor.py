@@ -11,9 +11,7 @@ import pytest
 from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api import retry
-from tests.dropbox_server import DropboxServer, Fault, FaultKind
-from tests.dropbox_server.line import Line
-from tests.world import (
+from tests.support.account import (
     MIB,
     engine_of,
     entity,
@@ -25,6 +23,8 @@ from tests.world import (
     wait_until,
     wait_until_idle,
 )
+from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.support.dropbox_server.line import Line
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

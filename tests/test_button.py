@@ -9,8 +9,7 @@ import pytest
 
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api import retry
-from tests.dropbox_server import DropboxServer, Fault, FaultKind
-from tests.world import (
+from tests.support.account import (
     MANUAL,
     engine_of,
     entity,
@@ -21,6 +20,7 @@ from tests.world import (
     state_of,
     wait_until_idle,
 )
+from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

@@ -37,10 +37,10 @@ from custom_components.dropbox_backup.sync.decide.upload_window import Hours
 from custom_components.dropbox_backup.sync.remote import account as account_module
 from custom_components.dropbox_backup.sync.remote.account import Obstacle
 from custom_components.dropbox_backup.sync.remote.catalog import CatalogEntry, write_catalog
-from tests.before_home_assistant import TLS
-from tests.dropbox_server import DropboxAccount, DropboxApp, DropboxServer, Fault, FaultKind
-from tests.home_assistant import Client, Flows, JsonObject
-from tests.sync.backups import backup
+from tests.support.backups import backup
+from tests.support.before_home_assistant import TLS
+from tests.support.dropbox_server import DropboxAccount, DropboxApp, DropboxServer, Fault, FaultKind
+from tests.support.home_assistant import Client, Flows, JsonObject
 
 TEXTS: Final = json.loads(
     (Path(dropbox_backup.__file__).parent / "translations" / "en.json").read_text(encoding="utf-8")

@@ -18,8 +18,8 @@ from custom_components.dropbox_backup.const import (
     DEFAULT_FOLDER,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from tests.dropbox_server import DropboxServer
-from tests.world import MIB, make_backup, set_up_entry, wait_until_idle
+from tests.support.account import MIB, make_backup, set_up_entry, wait_until_idle
+from tests.support.dropbox_server import DropboxServer
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

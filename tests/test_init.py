@@ -27,8 +27,7 @@ from custom_components.dropbox_backup.dropbox_api import retry
 from custom_components.dropbox_backup.sync.report.state import Status
 from custom_components.dropbox_backup.sync.storage.account_notes import notes_name
 from custom_components.dropbox_backup.sync.storage.journal import JOURNALS
-from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
-from tests.world import (
+from tests.support.account import (
     MANUAL,
     MIB,
     archives,
@@ -43,6 +42,7 @@ from tests.world import (
     wait_until,
     wait_until_idle,
 )
+from tests.support.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

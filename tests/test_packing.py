@@ -21,9 +21,7 @@ from custom_components.dropbox_backup import packing
 from custom_components.dropbox_backup.const import DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync.storage.write_hold import write_hold_of
-from tests.dropbox_server import DropboxServer
-from tests.supervisor import Contents, Supervisor
-from tests.world import (
+from tests.support.account import (
     archives,
     engine_of,
     entity,
@@ -37,6 +35,8 @@ from tests.world import (
     wait_until,
     wait_until_idle,
 )
+from tests.support.dropbox_server import DropboxServer
+from tests.support.supervisor import Contents, Supervisor
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

@@ -16,9 +16,8 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER, DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api.errors import FullError
-from tests.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.english import ENGLISH, told
-from tests.world import (
+from tests.support.account import (
     MANUAL,
     MIB,
     archives,
@@ -33,6 +32,7 @@ from tests.world import (
     wait_until,
     wait_until_idle,
 )
+from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

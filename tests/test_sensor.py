@@ -15,8 +15,7 @@ from custom_components.dropbox_backup.const import DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sensor import SENSORS, DropboxBackupSensor
 from custom_components.dropbox_backup.sync.report.throughput import Throughput
-from tests.dropbox_server import DropboxServer, Fault, FaultKind, Line
-from tests.world import (
+from tests.support.account import (
     MANUAL,
     MIB,
     SLOW,
@@ -31,6 +30,7 @@ from tests.world import (
     wait_until,
     wait_until_idle,
 )
+from tests.support.dropbox_server import DropboxServer, Fault, FaultKind, Line
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

@@ -20,8 +20,7 @@ from custom_components.dropbox_backup.const import (
 )
 from custom_components.dropbox_backup.dropbox_api import retry
 from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
-from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
-from tests.world import (
+from tests.support.account import (
     MANUAL,
     MIB,
     ask,
@@ -35,6 +34,7 @@ from tests.world import (
     wait_until,
     wait_until_idle,
 )
+from tests.support.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

@@ -20,9 +20,7 @@ from custom_components.dropbox_backup.const import (
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync.decide.file_names import file_name
-from tests.backup_page import OpenPage, last_result, own_agents
-from tests.dropbox_server import DropboxServer, Line
-from tests.world import (
+from tests.support.account import (
     APPEND,
     CHUNK,
     MANUAL,
@@ -44,6 +42,8 @@ from tests.world import (
     wait_until,
     wait_until_idle,
 )
+from tests.support.backup_page import OpenPage, last_result, own_agents
+from tests.support.dropbox_server import DropboxServer, Line
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

@@ -7,8 +7,8 @@ import pytest
 from pytest_homeassistant_custom_component.common import get_system_health_info
 
 from custom_components.dropbox_backup.const import DOMAIN
-from tests.dropbox_server import DropboxServer
-from tests.world import set_up_entry
+from tests.support.account import set_up_entry
+from tests.support.dropbox_server import DropboxServer
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

@@ -14,9 +14,7 @@ import pytest
 
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api import retry
-from tests.backup_page import OpenPage, last_result, own_agents
-from tests.dropbox_server import DropboxServer, Fault, FaultKind
-from tests.world import (
+from tests.support.account import (
     LOCAL_AGENT,
     archives,
     engine_of,
@@ -25,6 +23,8 @@ from tests.world import (
     wait_until,
     wait_until_idle,
 )
+from tests.support.backup_page import OpenPage, last_result, own_agents
+from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

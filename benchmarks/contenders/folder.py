@@ -11,7 +11,7 @@ from typing import Any, cast
 from benchmarks.contenders.job import Job, core_auth, lead_to_local_dropbox, session, token_of
 from benchmarks.measure import Figures, loop_watched, measured
 from benchmarks.pi import as_on_a_pi
-from tests.dropbox_server import ControlClient
+from tests.support.dropbox_server import ControlClient
 
 
 async def folder_with_us(job: Job, figures: Figures) -> None:

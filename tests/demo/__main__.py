@@ -13,8 +13,8 @@ import tempfile
 from tests.demo.dashboard import add_dashboard
 from tests.demo.story import MIB, Story
 from tests.demo.terminal import Terminal
-from tests.demo.world import DOMAIN, World, world
-from tests.home_assistant import problems_of
+from tests.support.home_assistant import problems_of
+from tests.support.world import DOMAIN, World, world
 
 DEFAULT_SIZE = 64 * MIB
 # What a good connection at home uploads with; on loopback there would be no progress to see.

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from tests.demo.world import World
-from tests.home_assistant import JsonObject
+from tests.support.home_assistant import JsonObject
+from tests.support.world import World
 
 URL_PATH = "dropbox-backup"
 

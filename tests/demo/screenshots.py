@@ -20,8 +20,8 @@ from playwright.async_api import BrowserContext, Page, ViewportSize, async_playw
 
 from tests.demo.dashboard import add_dashboard
 from tests.demo.story import MIB, number
-from tests.demo.world import DOMAIN, World, world
-from tests.home_assistant import LOCAL, free_port, until
+from tests.support.home_assistant import LOCAL, free_port, until
+from tests.support.world import DOMAIN, World, world
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 NAME = "Dropbox Backup"

@@ -9,8 +9,8 @@ from pathlib import Path
 import time
 
 from tests.demo.terminal import Progress, Terminal, size
-from tests.demo.world import DOMAIN, World
-from tests.home_assistant import JsonObject, until
+from tests.support.home_assistant import JsonObject, until
+from tests.support.world import DOMAIN, World
 
 BACKUP_NAME = "Before the storm"
 MARKER_BEFORE = "as it was when the backup was made\n"

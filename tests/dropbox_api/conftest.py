@@ -18,7 +18,7 @@ from custom_components.dropbox_backup.dropbox_api.upload.source import (
     cut,
     memory_for,
 )
-from tests.dropbox_server import DropboxAccount, DropboxServer
+from tests.support.dropbox_server import DropboxAccount, DropboxServer
 
 FOLDER = "/HomeAssistant/Backups"
 MIB = 1024 * 1024

@@ -10,7 +10,7 @@ from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.content_hash import block_digests, content_hash
 from custom_components.dropbox_backup.dropbox_api.errors import UnreachableError
 from custom_components.dropbox_backup.dropbox_api.types import File, NoFile, UploadCommit
-from tests.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
 
 FILE: dict[str, Any] = {
     ".tag": "file",

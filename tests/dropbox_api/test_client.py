@@ -19,7 +19,7 @@ from custom_components.dropbox_backup.dropbox_api.errors import (
 )
 from custom_components.dropbox_backup.dropbox_api.types import File, Space, UploadCommit
 from tests.dropbox_api.conftest import FOLDER, Tokens
-from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
+from tests.support.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
 
 
 async def put(client: DropboxClient, path: str, data: bytes = b"hello") -> str:

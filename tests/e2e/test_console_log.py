@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.home_assistant import problems_of
+from tests.support.home_assistant import problems_of
 
 NOISE = """\
 INFO:homeassistant.backup_restore:Restoring /x/dropbox_backup/config/backups/a.tar

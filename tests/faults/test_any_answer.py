@@ -16,8 +16,8 @@ from custom_components.dropbox_backup.dropbox_api.types import UploadCommit
 from custom_components.dropbox_backup.dropbox_api.upload.upload import upload
 from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
 from tests.dropbox_api.conftest import Bytes, account, client, some_bytes, tokens
-from tests.dropbox_server import DropboxServer, Fault, FaultKind
-from tests.sync.backups import US, json_values
+from tests.support.backups import US, json_values
+from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
 
 __all__ = ["account", "client", "tokens"]
 

@@ -18,10 +18,7 @@ from custom_components.dropbox_backup.codes import Reason
 from custom_components.dropbox_backup.const import DEFAULT_FOLDER
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync.report.state import Status
-from tests.backup_page import OpenPage
-from tests.core_archives import BAD_ID, archive
-from tests.dropbox_server import DropboxServer, Fault, FaultKind
-from tests.world import (
+from tests.support.account import (
     MANUAL,
     MIB,
     archives,
@@ -33,6 +30,9 @@ from tests.world import (
     wait_until,
     wait_until_idle,
 )
+from tests.support.backup_page import OpenPage
+from tests.support.core_archives import BAD_ID, archive
+from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

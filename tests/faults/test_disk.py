@@ -19,8 +19,7 @@ from custom_components.dropbox_backup.const import DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync.report.state import ProblemKind
 from custom_components.dropbox_backup.sync.storage.file import StorageFile
-from tests.dropbox_server import DropboxServer
-from tests.world import (
+from tests.support.account import (
     MIB,
     archives,
     engine_of,
@@ -34,6 +33,7 @@ from tests.world import (
     wait_until,
     wait_until_idle,
 )
+from tests.support.dropbox_server import DropboxServer
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

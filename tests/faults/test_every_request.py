@@ -25,8 +25,7 @@ from custom_components.dropbox_backup.dropbox_api import retry
 from custom_components.dropbox_backup.dropbox_api.retry import RETRY_FOR, Waiter
 from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.report.state import Status
-from tests.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind, hash_bytes
-from tests.world import (
+from tests.support.account import (
     MIB,
     archives,
     engine_of,
@@ -37,6 +36,7 @@ from tests.world import (
     state_of,
     wait_until_idle,
 )
+from tests.support.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind, hash_bytes
 
 _LOGGER = logging.getLogger(__name__)
 

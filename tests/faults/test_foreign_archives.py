@@ -11,9 +11,7 @@ from custom_components.dropbox_backup.dropbox_api.retry import RETRY_FOR, Waiter
 from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.remote import archive_reader
 from custom_components.dropbox_backup.sync.report.state import Status
-from tests.core_archives import tar_of
-from tests.dropbox_server import DropboxServer, Fault, FaultKind
-from tests.world import (
+from tests.support.account import (
     archives,
     engine_of,
     make_backup,
@@ -23,6 +21,8 @@ from tests.world import (
     wait_until,
     wait_until_idle,
 )
+from tests.support.core_archives import tar_of
+from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

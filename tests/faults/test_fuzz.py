@@ -16,11 +16,8 @@ import pytest
 from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER, DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
-from tests.backup_page import BackupPage, OpenPage, own_agents
 from tests.conftest import THOROUGH
-from tests.core_archives import archive
-from tests.dropbox_server import DropboxServer, Fault, FaultKind
-from tests.world import (
+from tests.support.account import (
     ask,
     engine_of,
     journal_of,
@@ -32,6 +29,9 @@ from tests.world import (
     state_of,
     wait_until_idle,
 )
+from tests.support.backup_page import BackupPage, OpenPage, own_agents
+from tests.support.core_archives import archive
+from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
 
 pytestmark = [pytest.mark.usefixtures("quick_worker"), pytest.mark.timeout(300)]
 

@@ -21,14 +21,14 @@ from custom_components.dropbox_backup.sync.remote.catalog import parse_catalog
 from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
 from custom_components.dropbox_backup.sync.report.state import ProblemKind
 from custom_components.dropbox_backup.sync.storage.journal import Journal
-from tests.faults.memory_dropbox import (
+from tests.support.memory_dropbox import (
     MemoryClient,
     MemoryDropbox,
     Power,
     PowerCutError,
     StoredFile,
 )
-from tests.faults.memory_home import LARGE, SMALL, DiskFile, Made, Shelf, journal_on, make
+from tests.support.memory_home import LARGE, SMALL, DiskFile, Made, Shelf, journal_on, make
 
 US = "this house"
 _ENOUGH = 1 << 40
@@ -37,7 +37,7 @@ _FEW = 3
 _KEPT = "KEEP ME"
 
 
-class House:
+class MemoryHouse:
     """One Home Assistant, its Dropbox, and what both must never do."""
 
     def __init__(self, hass: HomeAssistant) -> None:
@@ -366,7 +366,7 @@ _events = st.one_of(
 )
 
 
-async def _happen(house: House, event: tuple[Any, ...]) -> None:
+async def _happen(house: MemoryHouse, event: tuple[Any, ...]) -> None:
     match event:
         case ("make", size, signed):
             await house.make(size, signed=signed)
@@ -400,7 +400,7 @@ async def test_no_history_loses_or_doubles_a_backup(
     hass: HomeAssistant, events: list[tuple[Any, ...]]
 ) -> None:
     _let_the_power_go(hass.loop)
-    house = House(hass)
+    house = MemoryHouse(hass)
     await house.start()
     try:
         for event in events:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import pytest_socket
 
-from tests.dropbox_server import Fault, FaultKind
-from tests.faults.house import MIB, House
+from tests.support.dropbox_server import Fault, FaultKind
+from tests.support.house import MIB, House
 
 pytestmark = [
     pytest.mark.e2e,

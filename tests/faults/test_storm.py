@@ -14,9 +14,9 @@ import pytest
 from custom_components.dropbox_backup import backup
 from custom_components.dropbox_backup.dropbox_api import concurrency
 from tests.conftest import THOROUGH
-from tests.faults.memory_home import LARGE, SMALL
 from tests.faults.storm.virtual_time import VirtualTimeLoop
-from tests.faults.storm.world import Act, World
+from tests.faults.storm.world import Act, StormyWorld
+from tests.support.memory_home import LARGE, SMALL
 
 _which = st.integers(0, 12)
 _flag = st.booleans()
@@ -72,7 +72,7 @@ class Storm(RuleBasedStateMachine):
         """Begin with an empty folder."""
         super().__init__()
         self._loop = VirtualTimeLoop()
-        self.world = World(self._loop)
+        self.world = StormyWorld(self._loop)
         self._patches = (
             patch.object(dt_util, "utcnow", self.world.our_now),
             # Home Assistant reads its texts in a thread, and those know no virtual time.

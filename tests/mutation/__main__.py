@@ -4,7 +4,7 @@
 from tests.mutation import storage
 
 # isort: split
-from tests import before_home_assistant  # noqa: F401  (it does its work when it is imported)
+from tests.support import before_home_assistant  # noqa: F401  (it does its work when it is imported)
 
 # isort: split
 import argparse

@@ -4,7 +4,7 @@
 from tests.soak import clock
 
 # isort: split
-from tests import before_home_assistant
+from tests.support import before_home_assistant
 
 # isort: split
 import argparse
@@ -22,13 +22,13 @@ from homeassistant.util.ssl import client_context
 import custom_components  # noqa: F401
 from custom_components.dropbox_backup.dropbox_api.retry import RETRY_FOR, Waiter
 from custom_components.dropbox_backup.sync import publisher, worker
-from tests.dropbox_server import DropboxProcess
 from tests.soak import gauges
-from tests.soak.home import Home, NeverSettledError
+from tests.soak.home import NeverSettledError, SoakHome
 from tests.soak.log import Listener
 from tests.soak.report import Outcome, report, say
-from tests.soak.story import Story
+from tests.soak.story import SoakStory
 from tests.soak.weather import Weather
+from tests.support.dropbox_server import DropboxProcess
 
 # One failing call is repeated for so many seconds, not for two minutes: an outage would take these
 # of true time, and the worker's own next try, which comes by the clock that is put forward, would
@@ -55,10 +55,10 @@ async def soak(directory: Path, backups: int, seed: int, share: float) -> Outcom
     with process as server:
         weather = Weather(server.control, share, lot)
         app = str(server.info["app_key"]), str(server.info["app_secret"])
-        home = Home(directory / "home", server.control, app)
+        home = SoakHome(directory / "home", server.control, app)
         connector = aiohttp.TCPConnector(ssl=client_context())
         async with aiohttp.ClientSession(connector=connector) as session:
-            story = Story(home, server.control, weather, session, lot)
+            story = SoakStory(home, server.control, weather, session, lot)
             try:
                 await story.live(backups)
             except* NeverSettledError as errors:

@@ -14,7 +14,7 @@ from homeassistant.core import HomeAssistant
 
 from custom_components.dropbox_backup.sync.engine import Engine
 from custom_components.dropbox_backup.sync.storage.journal import Journal
-from tests.home_assistant.memory import MemoryUse
+from tests.support.home_assistant.memory import MemoryUse
 
 _OURS = str(Path("custom_components", "dropbox_backup"))
 # Of each there is one as long as Home Assistant runs. More are left over from before a restart or a

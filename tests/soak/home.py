@@ -39,8 +39,8 @@ from custom_components.dropbox_backup.const import (
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync.engine import Engine
 from custom_components.dropbox_backup.sync.report.state import Problem, State, Status
-from tests.dropbox_server import ControlClient
 from tests.soak.clock import put_forward, utcnow
+from tests.support.dropbox_server import ControlClient
 
 LOCAL = "backup.local"
 _RESOLVER = "aiohttp_resolver"
@@ -67,7 +67,7 @@ class Told:
     reason: str | None
 
 
-class Home:
+class SoakHome:
     """One Home Assistant, which can be stopped and started again."""
 
     def __init__(self, config: Path, dropbox: ControlClient, app: tuple[str, str]) -> None:

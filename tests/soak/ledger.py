@@ -14,8 +14,8 @@ from homeassistant.util import dt as dt_util
 from custom_components.dropbox_backup.codes import Reason
 from custom_components.dropbox_backup.sync.decide.plan import WhySkipped
 from custom_components.dropbox_backup.sync.report.state import State
-from tests.dropbox_server import hash_file
 from tests.soak.home import Told
+from tests.support.dropbox_server import hash_file
 
 _RETENTION = "older than the newest "
 

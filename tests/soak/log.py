@@ -6,7 +6,7 @@ import re
 from typing import override
 
 from custom_components.dropbox_backup.const import DOMAIN
-from tests.home_assistant import is_about
+from tests.support.home_assistant import is_about
 
 _EXPECTED = {
     "Home Assistant's note on custom integrations": r"We found a custom integration dropbox_backup",

@@ -20,8 +20,8 @@ from custom_components.dropbox_backup.sync.archive.metadata import backup_from_j
 from custom_components.dropbox_backup.sync.decide.models import RemoteBackup
 from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
 from custom_components.dropbox_backup.sync.remote.listing import remote_file
-from tests import core_archives
-from tests.dropbox_server import ControlClient
+from tests.support import core_archives
+from tests.support.dropbox_server import ControlClient
 
 INSTANCE = "the neighbours"
 _PATIENCE = 60.0

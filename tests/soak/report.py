@@ -7,9 +7,9 @@ from datetime import timedelta
 import sys
 
 from tests.soak.gauges import Reading
-from tests.soak.home import Home
+from tests.soak.home import SoakHome
 from tests.soak.ledger import Fate
-from tests.soak.story import Story
+from tests.soak.story import SoakStory
 
 MIB = 1 << 20
 # Home Assistant itself and Python's allocator move by some MiB.
@@ -25,8 +25,8 @@ class Outcome:
     seconds: float
     passed: timedelta
     fates: Counter[Fate]
-    story: Story
-    home: Home
+    story: SoakStory
+    home: SoakHome
     harm: Counter[str]
     requests: Mapping[str, int]
     log: Counter[str]

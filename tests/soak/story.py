@@ -12,13 +12,13 @@ from securetar import AddFileError
 
 from custom_components.dropbox_backup.const import DEFAULT_FOLDER
 from custom_components.dropbox_backup.sync.report.state import ProblemKind
-from tests.dropbox_server import ControlClient
 from tests.soak import gauges
 from tests.soak.clock import utcnow
-from tests.soak.home import LOCAL, Home
+from tests.soak.home import LOCAL, SoakHome
 from tests.soak.ledger import Account, Facts, Ledger
 from tests.soak.neighbour import Neighbour, archive
 from tests.soak.weather import Weather
+from tests.support.dropbox_server import ControlClient
 
 KIB, MIB = 1 << 10, 1 << 20
 # One backup in eight is sent in an upload session: they are for more than 4 MiB.
@@ -32,12 +32,12 @@ _ENOUGH_ROOM = 1 << 40
 type Trouble = Callable[[], Awaitable[None]]
 
 
-class Story:
+class SoakStory:
     """Tell it with `live`; its outcome is in the ledger."""
 
     def __init__(
         self,
-        home: Home,
+        home: SoakHome,
         dropbox: ControlClient,
         weather: Weather,
         session: aiohttp.ClientSession,

@@ -3,7 +3,7 @@
 from collections import Counter
 import random
 
-from tests.dropbox_server import ControlClient, Fault, FaultKind
+from tests.support.dropbox_server import ControlClient, Fault, FaultKind
 
 _EVERYTHING = "files/*,users/*,oauth2/token"
 _UPLOADS = "files/upload,files/upload_session/append_v2"

@@ -7,8 +7,15 @@ import pytest
 
 from custom_components.dropbox_backup.sync.decide.models import BackupId
 from custom_components.dropbox_backup.sync.local.backups import LocalBackups, LocalListing
-from tests.dropbox_server import DropboxServer
-from tests.world import ASKED, archives, engine_of, make_backup, set_up_entry, wait_until_idle
+from tests.support.account import (
+    ASKED,
+    archives,
+    engine_of,
+    make_backup,
+    set_up_entry,
+    wait_until_idle,
+)
+from tests.support.dropbox_server import DropboxServer
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

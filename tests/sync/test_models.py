@@ -8,7 +8,7 @@ import pytest
 from custom_components.dropbox_backup import untrusted
 from custom_components.dropbox_backup.options import policy_of
 from custom_components.dropbox_backup.sync.decide.models import Policy, Protection, date_of
-from tests.sync.backups import FIRST_DAY, backup, remote
+from tests.support.backups import FIRST_DAY, backup, remote
 
 
 def test_a_date_that_is_none_counts_as_the_oldest() -> None:

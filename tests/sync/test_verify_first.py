@@ -15,8 +15,7 @@ from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntr
 from custom_components.dropbox_backup.sync.decide.file_names import file_name
 from custom_components.dropbox_backup.sync.decide.models import WhyNot
 from custom_components.dropbox_backup.sync.report.state import Status
-from tests.dropbox_server import DropboxServer
-from tests.world import (
+from tests.support.account import (
     MIB,
     archives,
     engine_of,
@@ -26,6 +25,7 @@ from tests.world import (
     state_of,
     wait_until_idle,
 )
+from tests.support.dropbox_server import DropboxServer
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

@@ -15,14 +15,14 @@ import pytest
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.sync.archive.contents import examine
 from custom_components.dropbox_backup.sync.decide.models import Protection, RemoteBackup
-from tests.dropbox_server import DropboxServer
-from tests.supervisor import archives as supervisor
-from tests.sync.test_encryption import FOLDER, PASSWORD, House
-from tests.world import (
+from tests.support.account import (
     MIB,
     archives,
     the_archive,
 )
+from tests.support.dropbox_server import DropboxServer
+from tests.support.supervisor import archives as supervisor
+from tests.sync.archive.test_encryption import FOLDER, PASSWORD, Uploads
 
 EVERYTHING = supervisor.Contents(
     addons=("core_ssh", "local_odd.name"),
@@ -98,7 +98,7 @@ async def test_every_part_arrives(
     add(path, "notes.txt", b"not to be encrypted")
     plain = path.read_bytes()
 
-    await (await House.start(hass, client)).upload()
+    await (await Uploads.start(hass, client)).upload()
     sent = the_archive(dropbox_server)
     before, after = members_of(plain), members_of(sent)
     assert list(after) == list(before)
@@ -131,7 +131,7 @@ async def test_home_assistant_decrypts_all_that_it_knows(
     """What it does not expect it passes on encrypted: see docs/upstream-addons-local.md."""
     path = backups / "made.tar"
     supervisor.write(path, EVERYTHING)
-    remote: RemoteBackup = await (await House.start(hass, client)).upload()
+    remote: RemoteBackup = await (await Uploads.start(hass, client)).upload()
     sent = the_archive(dropbox_server)
     assert remote.backup.protected
     assert remote.backup.size == len(sent)
@@ -169,7 +169,7 @@ async def test_what_is_readable_is_encrypted_whatever_the_flag_says(
     if flagged:
         flag_as_encrypted(path)
 
-    remote = await (await House.start(hass, client)).upload()
+    remote = await (await Uploads.start(hass, client)).upload()
     sent = the_archive(dropbox_server)
     assert examine(io.BytesIO(sent)).protection is Protection.ENCRYPTED
     assert members_of(sent)[name] == members_of(path.read_bytes())[name]
@@ -193,7 +193,7 @@ async def test_what_is_encrypted_already_goes_as_it_is(
 ) -> None:
     path = backups / "made.tar"
     supervisor.write(path, supervisor.Contents(password="an older one", filling=5000))
-    remote = await (await House.start(hass, client)).upload()
+    remote = await (await Uploads.start(hass, client)).upload()
     assert the_archive(dropbox_server) == path.read_bytes()
     assert remote.backup.protected
 
@@ -208,7 +208,7 @@ async def test_an_archive_that_can_not_be_encrypted_whole_is_not_sent(
         member.type = tarfile.GNUTYPE_SPARSE
         tar.addfile(member)
     with pytest.raises(Exception, match="not known what is encrypted"):
-        await (await House.start(hass, client)).upload()
+        await (await Uploads.start(hass, client)).upload()
     assert archives(dropbox_server) == []
     assert await async_get_manager(hass).backup_agents["backup.local"].async_list_backups()
 
@@ -226,6 +226,6 @@ async def test_a_size_in_an_extended_header_is_written_anew(
             member.size = len(data)
             member.pax_headers = {"size": str(len(data))}
             tar.addfile(member, io.BytesIO(data))
-    await (await House.start(hass, client)).upload()
+    await (await Uploads.start(hass, client)).upload()
     sent = the_archive(dropbox_server)
     assert supervisor.parts(sent, PASSWORD) == supervisor.parts(path.read_bytes())

@@ -14,9 +14,9 @@ from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.decide.models import date_of
 from custom_components.dropbox_backup.sync.publisher import BackupEvent, EventKind
 from custom_components.dropbox_backup.sync.remote.catalog import parse_catalog
-from tests.faults.memory_dropbox import StoredFile
-from tests.faults.memory_home import Made
 from tests.faults.storm.dropbox import StormyDropbox, caller
+from tests.support.memory_dropbox import StoredFile
+from tests.support.memory_home import Made
 
 # So many deletions are carried out without asking, beside those that new backups pay for.
 _FEW = 3

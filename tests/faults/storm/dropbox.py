@@ -18,7 +18,7 @@ from custom_components.dropbox_backup.dropbox_api.types import (
     UploadCommit,
 )
 from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
-from tests.faults.memory_dropbox import MemoryClient, MemoryDropbox, Power, StoredFile
+from tests.support.memory_dropbox import MemoryClient, MemoryDropbox, Power, StoredFile
 
 # Who makes a request: the worker, or somebody at Home Assistant's page.
 caller: ContextVar[str] = ContextVar("caller", default="worker")

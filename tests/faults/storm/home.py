@@ -19,14 +19,14 @@ from custom_components.dropbox_backup.sync.pruner import Pruner, Pruning
 from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
 from custom_components.dropbox_backup.sync.remote.listing import ListingCache
 from custom_components.dropbox_backup.sync.storage.journal import Journal
-from tests.faults.memory_dropbox import Power
-from tests.faults.memory_home import NOTES, DiskFile, Made, Shelf, journal_on
 from tests.faults.storm.dropbox import StormyClient, StormyDropbox, Watcher
+from tests.support.memory_dropbox import Power
+from tests.support.memory_home import NOTES, DiskFile, Made, Shelf, journal_on
 
 FOLDER = "/f"
 
 
-class Home:
+class StormyHome:
     """A Home Assistant with the id `instance_id`, and what it remembers over a restart."""
 
     def __init__(

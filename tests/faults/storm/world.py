@@ -19,11 +19,11 @@ from custom_components.dropbox_backup.sync.decide.models import date_of, id_of
 from custom_components.dropbox_backup.sync.decide.plan import WhySkipped
 from custom_components.dropbox_backup.sync.requests import Selection
 from custom_components.dropbox_backup.sync.storage.notes_format import parse_notes
-from tests.faults.memory_dropbox import PowerCutError, StoredFile
-from tests.faults.memory_home import SMALL, Made, make
 from tests.faults.storm.books import Books, Truth
 from tests.faults.storm.dropbox import StormyDropbox, caller
-from tests.faults.storm.home import Home
+from tests.faults.storm.home import StormyHome
+from tests.support.memory_dropbox import PowerCutError, StoredFile
+from tests.support.memory_home import SMALL, Made, make
 
 US, THEM = "this house", "other house"
 _BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
@@ -32,10 +32,10 @@ _A_WHILE = 130.0  # a run that failed is repeated within that
 _INTEGRATION = logging.getLogger("custom_components.dropbox_backup")
 
 type Act = tuple[str, dict[str, Any]]
-"""The name of a method of `World` that begins with `act_`, and its arguments."""
+"""The name of a method of `StormyWorld` that begins with `act_`, and its arguments."""
 
 
-class World:
+class StormyWorld:
     """Acts are carried out at once, or between two requests of ours."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -51,8 +51,8 @@ class World:
         self._dropbox = StormyDropbox(lambda _: None, lambda _: None)
         self._books = Books(US, 2, self._truth, self._dropbox, self._moment)
         self._their_books = Books(THEM, 2, self._truth, self._dropbox)
-        self._home = Home(US, self._dropbox, self._books, 2)
-        self._neighbour = Home(THEM, self._dropbox, self._their_books, 2)
+        self._home = StormyHome(US, self._dropbox, self._books, 2)
+        self._neighbour = StormyHome(THEM, self._dropbox, self._their_books, 2)
         self._errors = _Errors(self._truth)
         _INTEGRATION.addHandler(self._errors)
         loop.set_exception_handler(self._lost)

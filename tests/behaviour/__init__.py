@@ -1,0 +1,1 @@
+"""What a user sees, whatever part of the code brings it about."""

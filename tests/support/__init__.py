@@ -1,0 +1,1 @@
+"""What tests use: the local Dropbox, the stand-in Supervisor, real Home Assistants, helpers."""
