@@ -21,7 +21,7 @@ import probatio as vol
 from probatio.humanize import humanize_error
 import yaml
 
-from scripts.lib import arrows, claims, sentences, texts_in_code
+from scripts.lib import arrows, border, claims, sentences, texts_in_code
 from scripts.lib.schemas import (
     ACTION_KINDS,
     ENGLISH,
@@ -291,6 +291,11 @@ def arrow_problems(integration: Integration) -> Problems:
     yield from arrows.problems(integration.folder)
 
 
+def border_problems(integration: Integration) -> Problems:
+    """Yield where the border to Dropbox leaks."""
+    yield from border.problems(integration.folder)
+
+
 # Rules whose answer "done" can be proven wrong.
 CLAIMS: dict[str, Callable[[Integration], Problems]] = {
     "exception-translations": lambda one: claims.untranslated_exceptions(one.folder),
@@ -311,6 +316,7 @@ CHECKS: tuple[Callable[[Integration], Problems], ...] = (
     quality_scale_problems,
     brand_problems,
     arrow_problems,
+    border_problems,
 )
 
 

@@ -149,6 +149,32 @@ def test_an_integration_without_faults_has_no_problems(folder: Path) -> None:
     assert list(validate.problems(folder)) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "line", "problem"),
+    [
+        ("sync/engine.py", "import dropbox.files", "sdk.py imports the SDK"),
+        ("sensor.py", "from dropbox import users", "sdk.py imports the SDK"),
+        ("dropbox_api/calls.py", "import stone", "sdk.py imports the SDK"),
+        ("sync/engine.py", "from ..dropbox_api.sdk import files", "knows the SDK's types"),
+        ("sensor.py", "from .dropbox_api import sdk", "knows the SDK's types"),
+        ("sync/engine.py", 'x = err.reason.endswith("file")', "reads Dropbox's tags"),
+        ("sync/engine.py", 'x = "conflict" in err.reason', "reads Dropbox's tags"),
+        ("sensor.py", 'x = err.reason == "full"', "reads Dropbox's tags"),
+        ("sensor.py", 'x = err.has("full")', "reads Dropbox's tags"),
+        ("sensor.py", "x = err.tags[0]", "reads Dropbox's tags"),
+    ],
+)
+def test_the_border_to_dropbox_holds(folder: Path, name: str, line: str, problem: str) -> None:
+    code(name, line)(folder)
+    assert any(problem in found for found in validate.problems(folder))
+
+
+def test_what_speaks_dropbox_may_read_its_tags(folder: Path) -> None:
+    code("dropbox_api/sdk.py", "from dropbox import files")(folder)
+    code("dropbox_api/calls.py", 'from .sdk import files\nclosed = err.has("closed")')(folder)
+    assert list(validate.problems(folder)) == []
+
+
 def test_an_anchor_in_yaml_is_no_service(folder: Path) -> None:
     change("services.yaml", ".shared", value={"required": True})(folder)
     assert list(validate.problems(folder)) == []
