@@ -199,6 +199,8 @@ async def _one_write(
     """Wait for the turn to write, a body only before its last bytes; return how to send it.
 
     Dropbox refuses writes that overlap (`too_many_write_operations`), and that costs both of them.
+
+    https://www.dropbox.com/developers/reference/data-ingress-guide (namespace locks)
     """
     if lock is None:
         yield sending

@@ -31,9 +31,12 @@ from .types import (
     UploadCommit,
 )
 
-# Longpoll answers within the asked time plus up to 90 s of jitter.
+# In seconds. A longpoll is answered within the time that was asked for plus up to 90 s, so that not
+# all clients come back at once; the rest is for the line.
+# https://www.dropbox.com/developers/documentation/http/documentation#files-list_folder-longpoll
 _LONGPOLL_JITTER = 90.0 + 30.0
 # What Dropbox gives at once at most: a folder of a thousand backups is one request.
+# https://www.dropbox.com/developers/documentation/http/documentation#files-list_folder
 _LARGEST_PAGE = 2000
 # A thousand files are not made in a moment.
 _BATCH_TIMEOUT = 300.0
@@ -137,7 +140,10 @@ class DropboxClient(Caller):
         content_hash: str,
         sending: Sending = _PLAINLY,
     ) -> File:
-        """Upload a small file (at most 150 MiB) in one call."""
+        """Upload a small file (at most 150 MiB) in one call.
+
+        https://www.dropbox.com/developers/documentation/http/documentation#files-upload
+        """
         info = convert.commit_info(commit)
         arg = files.UploadArg(
             path=info.path,
@@ -152,7 +158,10 @@ class DropboxClient(Caller):
         )
 
     async def upload_session_start(self) -> str:
-        """Open a concurrent upload session; return its id. Dropbox forgets it after 7 days."""
+        """Open a concurrent upload session; return its id. Dropbox forgets it after 7 days.
+
+        https://www.dropbox.com/developers/documentation/http/documentation#files-upload_session-start
+        """
         # Dropbox allows no data in the call that starts a concurrent session.
         arg = files.UploadSessionStartArg(session_type=files.UploadSessionType.concurrent)
         return await self._call(

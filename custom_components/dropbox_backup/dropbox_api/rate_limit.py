@@ -1,4 +1,7 @@
-"""Waits that Dropbox asks for: they hold for every call of an account."""
+"""Waits that Dropbox asks for: they hold for every call of an account.
+
+https://www.dropbox.com/developers/reference/data-ingress-guide
+"""
 
 import time
 

@@ -14,6 +14,7 @@ from .unexpected import UnexpectedErrors
 _LOGGER = logging.getLogger(__name__)
 
 # Dropbox keeps the call open for so many seconds: the longest it allows.
+# https://www.dropbox.com/developers/documentation/http/documentation#files-list_folder-longpoll
 _LONGPOLL = 480
 # Nobody is in a hurry: the worker looks by itself from time to time.
 _AFTER_TROUBLE = 60.0

@@ -20,6 +20,7 @@ from ..types import ClosedSession, File, UploadCommit
 _LOGGER = logging.getLogger(__name__)
 
 # Dropbox's own limit for one call.
+# https://www.dropbox.com/developers/documentation/http/documentation#files-upload_session-finish_batch
 _LARGEST_BATCH = 1000
 # Why a session becomes no file, as Dropbox says it when it is to be finished: it is gone, or lacks
 # something.
@@ -60,6 +61,8 @@ class Committer:
 
     Every call locks the user's Dropbox for writing and takes Dropbox's time to answer. So there is
     one at a time, and what becomes ready meanwhile is the next.
+
+    https://www.dropbox.com/developers/reference/data-ingress-guide (namespace locks)
     """
 
     def __init__(self) -> None:

@@ -18,6 +18,7 @@ from .slots import Slots
 from .source import memory_for
 
 # In seconds. A session lives for 7 days, and an upload may take some of them.
+# https://www.dropbox.com/developers/documentation/http/documentation#files-upload_session-start
 _PREPARED_FOR = 24 * 3600.0
 # 40 MiB, which leaves some of the 64 MiB that an upload may take for everything else.
 _MOST_IN_MEMORY = 10
@@ -89,7 +90,10 @@ class UploadLimits:
     def __init__(
         self, chunk_size: int = BLOCK_SIZE, parallel: int | None = None, begin: int = 5
     ) -> None:
-        """Refuse what Dropbox would refuse: chunks are multiples of 4 MiB and at most 150 MiB."""
+        """Refuse what Dropbox would refuse: chunks are multiples of 4 MiB and at most 150 MiB.
+
+        https://www.dropbox.com/developers/documentation/http/documentation#files-upload_session-start
+        """
         if chunk_size % BLOCK_SIZE or not 0 < chunk_size <= 148 * 1024 * 1024:
             raise ValueError("chunks must be multiples of 4 MiB up to 148 MiB")
         parallel = _chunks(parallel)

@@ -21,6 +21,7 @@ _UNREACHABLE_FOR = timedelta(hours=1)
 # An upload from which nothing was sent for so long does not move.
 _STILL_MOVING = timedelta(minutes=30)
 # Dropbox forgets an upload that takes longer: it never ends, however much it moves.
+# https://www.dropbox.com/developers/documentation/http/documentation#files-upload_session-start
 _LONGEST_UPLOAD = timedelta(days=7)
 
 
