@@ -1024,6 +1024,22 @@ async def test_reconfiguring_signs_in_with_any_app_and_keeps_the_folder(
     assert entry.data[CONF_FOLDER] == "/Mine"
 
 
+async def test_a_permission_that_is_missing_for_a_new_folder_is_mended_with_the_same_app(
+    person: Person, app: DropboxApp, entry: ConfigEntry, dropbox_server: DropboxServer
+) -> None:
+    other = DropboxApp("otherkey", "othersecret", "The other app", app.redirect_uris)
+    await person.adds_app(dropbox_server.add_app(other))
+    form = await person.chooses(await person.reconfigures(entry), "folder")
+    error = {".tag": "missing_scope", "required_scope": "files.content.write"}
+    dropbox_server.faults.add(Fault(FaultKind.STATUS, "files/upload", status=401, error=error))
+    form = await person.answers(form, folder="/Elsewhere")
+    assert form["step_id"] == "permissions"
+    step = await person.answers(form)
+    assert f"client_id={app.key}" in step["url"], "nobody is asked which app it is"
+    step = await person.allows(step)
+    assert (step["type"], step["reason"]) == ("abort", "reconfigure_successful")
+
+
 async def test_reconfiguring_to_another_account_changes_nothing(
     person: Person, entry: ConfigEntry, dropbox_server: DropboxServer
 ) -> None:
@@ -1085,6 +1101,21 @@ async def test_what_lies_there_is_only_told_and_keeps_nobody_from_going_on(
     dropbox_server.faults.clear()
     assert done["type"] == "create_entry"
     assert done["description_placeholders"]["found"] == ""
+
+
+async def test_the_last_page_says_that_the_location_is_still_on(
+    hass: HomeAssistant, person: Person, entry: ConfigEntry
+) -> None:
+    manager = async_get_manager(hass)
+    [agent_id] = [one for one in manager.backup_agents if one.startswith(DOMAIN)]
+    manager.config.update(create_backup=CreateBackupParametersDict(agent_ids=[agent_id]))
+    await hass.config_entries.async_remove(entry.entry_id)
+    await hass.async_block_till_done()
+
+    form = await person.allows(await person.adds_integration())
+    text = shown(await person.answers(form, folder="/Mine"))
+    assert "still switched *on*" in text
+    assert "*off*" not in text
 
 
 @pytest.mark.parametrize("password", [None, "a key"])

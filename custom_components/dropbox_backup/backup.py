@@ -35,14 +35,19 @@ _LISTENERS: HassKey[list[Callable[[], None]]] = HassKey(f"{DOMAIN}_backup_agent_
 
 def agent_id_of(entry: DropboxBackupConfigEntry) -> str:
     """Return the id under which Home Assistant keeps its settings of this location."""
-    return f"{DOMAIN}.{_unique_id(entry)}"
+    return agent_id_for(entry.unique_id)
 
 
-def _unique_id(entry: DropboxBackupConfigEntry) -> str:
+def agent_id_for(account_id: str | None) -> str:
+    """Return the same for an account that need not be set up."""
+    return f"{DOMAIN}.{_unique_id(account_id)}"
+
+
+def _unique_id(account_id: str | None) -> str:
     """Return an id that outlives the config entry and does not give away the account: Home
     Assistant logs it.
     """
-    return sha256(str(entry.unique_id).encode()).hexdigest()[:12]
+    return sha256(str(account_id).encode()).hexdigest()[:12]
 
 
 async def async_get_backup_agents(hass: HomeAssistant, **kwargs: Any) -> list[BackupAgent]:
@@ -145,7 +150,7 @@ class DropboxBackupAgent(BackupAgent):
         self.hass = hass
         self.entry = entry
         self.name = entry.title
-        self.unique_id = _unique_id(entry)
+        self.unique_id = _unique_id(entry.unique_id)
         # Kept: Home Assistant goes on with an upload over a reload of the entry.
         self._engine: Engine = entry.runtime_data.engine
 

@@ -20,6 +20,7 @@ from homeassistant.helpers.config_entry_oauth2_flow import (
 )
 
 from .auth import EntryToken, fixed_token
+from .backup import agent_id_for
 from .codes import Reason
 from .const import (
     CONF_FOLDER,
@@ -34,7 +35,14 @@ from .dropbox_api.calls import GetToken
 from .dropbox_api.client import DropboxClient
 from .dropbox_api.errors import Fault
 from .dropbox_api.retry import RETRY_FOR, Waiter
-from .folder_form import contents_text, errors_of, folder_form, readable_text, reason_of
+from .folder_form import (
+    contents_text,
+    errors_of,
+    folder_form,
+    location_text,
+    readable_text,
+    reason_of,
+)
 from .options_flow import DropboxBackupOptionsFlow
 from .sign_in_flow import SignInFlow
 from .sync.remote.account import (
@@ -170,6 +178,7 @@ class DropboxBackupConfigFlow(SignInFlow, domain=DOMAIN):
             description_placeholders={
                 **told,
                 "readable": await readable_text(self.hass),
+                "location": await location_text(self.hass, agent_id_for(self.unique_id)),
                 "keep": str(DEFAULT_KEEP),
             },
         )
@@ -224,6 +233,7 @@ class DropboxBackupConfigFlow(SignInFlow, domain=DOMAIN):
         self, _user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
         """Let the user choose what to change."""
+        self._app = self._get_reconfigure_entry().data[CONF_IMPLEMENTATION]
         return self.async_show_menu(step_id="reconfigure", menu_options=["sign_in", "folder"])
 
     async def async_step_sign_in(

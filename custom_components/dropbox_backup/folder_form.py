@@ -5,6 +5,7 @@ tells about the folder that was chosen.
 from collections.abc import Sequence
 
 from homeassistant.components.backup import async_get_manager
+from homeassistant.components.backup.config import BackupConfigData
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import instance_id
@@ -81,14 +82,27 @@ async def contents_text(hass: HomeAssistant, client: DropboxClient, folder: str)
     return f"\n\n{texts.fill('found')}\n\n{listed}" if parts else f" {texts.fill('found_nothing')}"
 
 
+async def location_text(hass: HomeAssistant, agent_id: str) -> str:
+    """Return what Home Assistant's page says of this location, and what is right: its settings may
+    be left over from an account that was removed.
+    """
+    config = _backup_config(hass)
+    switched_on = config is not None and agent_id in config.create_backup.agent_ids
+    return (await load_texts(hass)).fill("location_on" if switched_on else "location_off")
+
+
 async def readable_text(hass: HomeAssistant) -> str:
     """Return a warning that backups go up readable, nothing if Home Assistant has a key to encrypt
     them.
     """
-    try:
-        password = async_get_manager(hass).config.data.create_backup.password
-    except HomeAssistantError:  # not set up
-        return ""
-    if password:
+    config = _backup_config(hass)
+    if config is None or config.create_backup.password:
         return ""
     return f"\n\n{(await load_texts(hass)).fill('no_encryption_key')}"
+
+
+def _backup_config(hass: HomeAssistant) -> BackupConfigData | None:
+    try:
+        return async_get_manager(hass).config.data
+    except HomeAssistantError:  # not set up
+        return None
