@@ -55,7 +55,7 @@ async def _upload(coordinator: DropboxBackupCoordinator, asker: Context | None) 
     by_person = asker is not None and asker.user_id is not None and asker.parent_id is None
     if not by_person or not await _is_over(coordinator, uploading) or uploading.result():
         return
-    if (problem := engine.state.problem) is not None:
+    if (problem := engine.problem) is not None:
         raise error_of(coordinator.hass, problem)
     raise ServiceValidationError(
         translation_domain=DOMAIN,

@@ -9,7 +9,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from .const import EVENT_BACKUP
 from .coordinator import DropboxBackupConfigEntry
 from .entity import DropboxBackupEntity
-from .sync.publisher import BackupEvent, EventKind
+from .sync.report.events import BackupEvent, EventKind
 from .texts import texts_of
 
 # Pushed by the worker.

@@ -32,7 +32,6 @@ from .dropbox_api.errors import (
 )
 from .sync.decide.lookup import Meant
 from .sync.decide.models import BackupId, date_of
-from .sync.decide.upload_window import HoldReason
 from .sync.engine import Engine
 from .sync.pruner import Asked
 from .sync.report.alarm import Alarm
@@ -74,7 +73,7 @@ async def _upload(engine: Engine, call: ServiceCall) -> ServiceResponse:
 
 def _uploaded(outcomes: Outcomes, engine: Engine, call: ServiceCall) -> ServiceResponse:
     texts = texts_of(call.hass)
-    if not outcomes and (problem := engine.state.problem) is not None:
+    if not outcomes and (problem := engine.problem) is not None:
         raise error_of(call.hass, problem)
     if not outcomes and call.data[CONF_LATEST]:
         raise HomeAssistantError(translation_domain=DOMAIN, translation_key="no_local_backup")
@@ -236,7 +235,7 @@ def refuse_while_paused(engine: Engine) -> None:
 
     Raises `ServiceValidationError`.
     """
-    if engine.state.hold is HoldReason.PAUSED:
+    if engine.paused:
         raise ServiceValidationError(translation_domain=DOMAIN, translation_key="uploads_paused")
 
 

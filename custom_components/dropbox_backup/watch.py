@@ -86,5 +86,4 @@ def _watch_silence(hass: HomeAssistant, engine: Engine) -> CALLBACK_TYPE:
 
 
 def _is_silent(engine: Engine) -> bool:
-    problem = engine.state.problem
-    return problem is not None and problem.kind is ProblemKind.LOCATION_UNREACHABLE
+    return engine.problem is not None and engine.problem.kind is ProblemKind.LOCATION_UNREACHABLE

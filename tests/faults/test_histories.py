@@ -16,9 +16,9 @@ import pytest
 from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME, file_name
 from custom_components.dropbox_backup.sync.decide.models import Policy, date_of, id_of
 from custom_components.dropbox_backup.sync.engine import Engine
-from custom_components.dropbox_backup.sync.publisher import BackupEvent, EventKind
 from custom_components.dropbox_backup.sync.remote.catalog import parse_catalog
 from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
+from custom_components.dropbox_backup.sync.report.events import BackupEvent, EventKind
 from custom_components.dropbox_backup.sync.report.state import ProblemKind
 from custom_components.dropbox_backup.sync.storage.journal import Journal
 from tests.support.memory_dropbox import (

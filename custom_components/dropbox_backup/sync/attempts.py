@@ -10,10 +10,10 @@ from ..codes import Reason
 from ..dropbox_api.errors import FullError, NotFoundError, StoppedError
 from .decide.models import LocalBackup, RemoteBackup, Trouble, id_of
 from .decide.upload_window import Origin
-from .publisher import Publisher
 from .report.problems import away_of, concerns_all, problem_of, text_of, why_of
 from .requests import Outcome, Run
 from .storage.journal import Journal
+from .store import StateStore
 from .upload.gate import Gate
 from .upload.upload_notes import DeletedMeanwhileError
 from .uploader import Uploader
@@ -28,13 +28,11 @@ class Attempts:
     raised.
     """
 
-    def __init__(
-        self, gate: Gate, uploader: Uploader, publisher: Publisher, journal: Journal
-    ) -> None:
+    def __init__(self, gate: Gate, uploader: Uploader, store: StateStore, journal: Journal) -> None:
         """Try nothing yet."""
         self._gate = gate
         self._uploader = uploader
-        self._publisher = publisher
+        self._store = store
         self._journal = journal
 
     async def verify(self, run: Run, one: LocalBackup) -> None:
@@ -76,8 +74,8 @@ class Attempts:
             return
         uploading = self._uploader.upload(one, origin, retry_for, run.room.free)
         if await self._attempt(run, one, uploading):
-            waiting = tuple(other for other in self._publisher.state.waiting if other is not one)
-            self._publisher.publish(waiting=waiting)
+            run.waiting = tuple(other for other in run.waiting if other is not one)
+            self._store.publish(waiting=run.waiting)
 
     async def _attempt(
         self, run: Run, one: LocalBackup, work: Coroutine[Any, Any, RemoteBackup | None]

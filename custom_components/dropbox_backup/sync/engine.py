@@ -16,6 +16,7 @@ from ..dropbox_api.download import download
 from ..dropbox_api.errors import Fault, UnreachableError
 from ..dropbox_api.retry import RETRY_FOR, Waiter
 from .attempts import Attempts
+from .current_problem import CurrentProblem
 from .decide.backup_settings import NOT_ENCRYPTED, retention_beats
 from .decide.consent import Answer
 from .decide.lookup import Meant, look_up
@@ -29,15 +30,17 @@ from .local.backups import LocalBackups
 from .local.stream_source import OpenStream
 from .planner import Planner
 from .pruner import Pruner, Pruning
-from .publisher import BackupEvent, Publisher
 from .remote.folder import BackupFolder
 from .remote_changes import watch_dropbox
-from .report.state import State
+from .report.events import BackupEvent, Events
+from .report.state import Problem, State
 from .requests import Outcomes, Selection
 from .runner import Runner
 from .schedule import Schedule
 from .storage.journal import Journal
+from .store import StateStore
 from .upload.gate import Gate
+from .upload.progress import UploadProgress
 from .uploader import Uploader
 from .worker import Worker
 
@@ -69,20 +72,23 @@ class Engine:
         self._agent_id = agent_id
         self._inbox = inbox = Inbox(hass, journal)
         self._gate = gate = Gate(hass, journal, policy, agent_id, self._held_or_let_go)
-        self._publisher = publisher = Publisher(
+        self._events = events = Events()
+        progress = UploadProgress(journal, hass.loop.time)
+        self._store = store = StateStore(
             hass,
             folder,
             journal,
             gate,
+            progress,
             partial(local.settings_for, agent_id),
             instance_id=instance_id,
             on_change=on_change,
-            on_sign_in_needed=on_sign_in_needed,
         )
-        self._folder_refresh = refresh = FolderRefresh(client, folder, journal, publisher)
+        self._problem = problem = CurrentProblem(journal, store, on_sign_in_needed)
+        self._folder_refresh = refresh = FolderRefresh(client, folder, journal, store)
         before_deletion = partial(refresh.refresh, RETRY_FOR[Waiter.DELETION], adopt=False)
         self._pruner = pruner = Pruner(
-            folder, journal, policy, publisher, instance_id, before_deletion
+            folder, journal, policy, store, events, instance_id, before_deletion
         )
         self._uploader = uploader = Uploader(
             client,
@@ -90,35 +96,29 @@ class Engine:
             local,
             journal,
             gate,
-            publisher,
+            store,
+            events,
+            progress,
+            problem,
             instance_id=instance_id,
             agent_id=agent_id,
         )
         self._planner = planner = Planner(hass, folder, journal, gate, pruner, instance_id)
-        attempts = Attempts(gate, uploader, publisher, journal)
+        attempts = Attempts(gate, uploader, store, journal)
         runner = Runner(
-            folder,
-            local,
-            journal,
-            inbox,
-            publisher,
-            planner,
-            attempts,
-            uploader,
-            pruner,
-            refresh,
+            folder, local, journal, inbox, store, planner, attempts, uploader, pruner, refresh
         )
         self._schedule = Schedule(
             hass, policy.check_interval, partial(self.request, "time for a check")
         )
         self._worker = Worker(
-            folder, local, journal, inbox, gate, publisher, uploader, runner, self._schedule
+            folder, local, journal, inbox, gate, store, problem, uploader, runner, self._schedule
         )
 
     @property
     def state(self) -> State:
         """The newest snapshot."""
-        return self._publisher.state
+        return self._store.state
 
     @property
     def policy(self) -> Policy:
@@ -157,9 +157,19 @@ class Engine:
         return await self._pruner.judge()
 
     @property
+    def problem(self) -> Problem | None:
+        """What keeps backups from being uploaded now, None if nothing does."""
+        return self._problem.problem
+
+    @property
+    def paused(self) -> bool:
+        """Whether the user has paused the uploads."""
+        return self._gate.paused
+
+    @property
     def idle(self) -> bool:
         """Whether the worker rests, and nobody has asked it for anything."""
-        return self._inbox.is_empty and self.state.at_rest
+        return self._inbox.is_empty and self._worker.at_rest
 
     @property
     def requested(self) -> bool:
@@ -169,12 +179,12 @@ class Engine:
     @callback
     def subscribe(self, listener: Callable[[BackupEvent], None]) -> CALLBACK_TYPE:
         """Tell the listener what happens to backups; return how to stop that."""
-        return self._publisher.subscribe(listener)
+        return self._events.subscribe(listener)
 
     @callback
     def publish(self) -> None:
         """Look at what may have changed without our hearing of it, and publish a new snapshot."""
-        self._publisher.publish()
+        self._store.publish()
 
     @callback
     def request(self, reason: str, selection: Selection | None = None) -> asyncio.Future[Outcomes]:
@@ -194,7 +204,7 @@ class Engine:
         self._schedule.check_interval = policy.check_interval
         self._pruner.apply(policy)
         self._gate.apply(policy)
-        self._publisher.publish()
+        self._store.publish()
         self.request("options changed")
 
     async def refresh(self, within: float | None = None) -> None:
@@ -314,7 +324,7 @@ class Engine:
         """Take note that the user knows: the folder had vanished."""
         self._journal.notes.folder_was_missing = False
         self._journal.changed()
-        self._publisher.publish()
+        self._store.publish()
 
     @callback
     def leave_readable(self) -> None:
@@ -330,24 +340,24 @@ class Engine:
     def _acknowledge(self, concern: str) -> None:
         self._journal.notes.acknowledged.add(concern)
         self._journal.changed()
-        self._publisher.publish()
+        self._store.publish()
 
     @callback
     def encrypt(self) -> None:
         """Have Home Assistant, and us, encrypt what goes to Dropbox, with the key that it has."""
         self._local.encrypt_for(self._agent_id)
-        self._publisher.publish()
+        self._store.publish()
 
     @callback
     def keep_for_ever(self) -> None:
         """Have Home Assistant delete nothing from Dropbox by its own rules."""
         self._local.keep_for_ever(self._agent_id)
-        self._publisher.publish()
+        self._store.publish()
 
     @property
     def unconfirmed(self) -> Answer:
         """What an answer to the question would be about that waits for the user now."""
-        return self._pruner.answer_about(self.state.unconfirmed)
+        return self._pruner.unconfirmed
 
     @callback
     def confirm_retention(self, shown: Answer | None = None) -> bool:
@@ -388,7 +398,7 @@ class Engine:
 
     @callback
     def _held_or_let_go(self, hold: HoldReason | None) -> None:
-        self._publisher.publish()
+        self._store.publish()
         if hold is None:
             self.request("uploads may go on")
         self._worker.tell_next_check()

@@ -5,10 +5,10 @@ import logging
 from homeassistant.util import dt as dt_util
 
 from ..dropbox_api.client import DropboxClient
-from .publisher import Publisher
 from .remote.folder import BackupFolder
 from .remote.remote_files import FolderMissingError
 from .storage.journal import Journal
+from .store import StateStore
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -17,13 +17,13 @@ class FolderRefresh:
     """What is found is published; that a folder has gone which was there is noted."""
 
     def __init__(
-        self, client: DropboxClient, folder: BackupFolder, journal: Journal, publisher: Publisher
+        self, client: DropboxClient, folder: BackupFolder, journal: Journal, store: StateStore
     ) -> None:
         """Ask nothing yet."""
         self._client = client
         self._folder = folder
         self._journal = journal
-        self._publisher = publisher
+        self._store = store
 
     async def refresh(self, retry_for: float, *, adopt: bool) -> None:
         """Ask Dropbox what lies in the folder. Raises `DropboxError`.
@@ -45,4 +45,4 @@ class FolderRefresh:
             notes.folder_seen = True
             notes.results.watching_since = notes.results.watching_since or dt_util.utcnow()
             self._journal.changed()
-        self._publisher.publish()
+        self._store.publish()

@@ -12,9 +12,10 @@ from .decide.consent import Answer, Revision, decide, revision_of
 from .decide.file_names import is_our_name
 from .decide.models import BackupId, Policy, RemoteBackup, Trouble, id_of
 from .decide.retention import Verdict, counts, judge
-from .publisher import EventKind, Publisher
 from .remote.folder import BackupFolder
+from .report.events import BackupEvent, EventKind, Events
 from .storage.journal import Journal
+from .store import StateStore
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -56,7 +57,8 @@ class Pruner:
         folder: BackupFolder,
         journal: Journal,
         policy: Policy,
-        publisher: Publisher,
+        store: StateStore,
+        events: Events,
         instance_id: str,
         refresh: Callable[[], Awaitable[None]],
     ) -> None:
@@ -64,16 +66,19 @@ class Pruner:
         self._folder = folder
         self._journal = journal
         self._policy = policy
-        self._publisher = publisher
+        self._store = store
+        self._events = events
         self._instance_id = instance_id
         self._refresh = refresh
         self._one_at_a_time = asyncio.Lock()
+        # Would be deleted by the rules, and a person has to say whether.
+        self._unconfirmed: tuple[RemoteBackup, ...] = ()
 
     def apply(self, policy: Policy) -> None:
         """Judge by other rules from now on. What was asked under those before is asked no more."""
         before, self._policy = self._policy, policy
         if policy.keep != before.keep:
-            self._publisher.publish(unconfirmed=())
+            self._ask_about(())
 
     async def judge(self) -> tuple[Verdict, ...]:
         """Return what retention says of every backup in Dropbox as of the last refresh, newest
@@ -95,6 +100,11 @@ class Pruner:
         declined = self._journal.notes.declined
         on_same_terms = declined is not None and declined.on_same_terms(self.answer_about(()))
         return declined.revisions if declined and on_same_terms else frozenset()
+
+    @property
+    def unconfirmed(self) -> Answer:
+        """What an answer to the question would be about that waits for a person now."""
+        return self.answer_about(self._unconfirmed)
 
     def answer_about(self, backups: Iterable[RemoteBackup]) -> Answer:
         """Return what an answer to the question about these backups holds for."""
@@ -123,12 +133,13 @@ class Pruner:
 
     def _answered(self, answer: Answer) -> None:
         self._journal.changed()
-        unconfirmed = self._publisher.state.unconfirmed
-        self._publisher.publish(
-            unconfirmed=tuple(
-                one for one in unconfirmed if revision_of(one.file) not in answer.revisions
-            )
+        self._ask_about(
+            one for one in self._unconfirmed if revision_of(one.file) not in answer.revisions
         )
+
+    def _ask_about(self, unconfirmed: Iterable[RemoteBackup]) -> None:
+        self._unconfirmed = tuple(unconfirmed)
+        self._store.publish(unconfirmed=self._unconfirmed)
 
     # Deleting
 
@@ -191,7 +202,7 @@ class Pruner:
                 approved=self._approved(),
                 once_declined=self._once_declined(),
             )
-            self._publisher.publish(unconfirmed=decision.unconfirmed)
+            self._ask_about(decision.unconfirmed)
             if not decision.unconfirmed:
                 self._spend(self.answer_about(decision.approved))
             answered = self._approved()
@@ -241,12 +252,12 @@ class Pruner:
 
     async def _delete(self, one: RemoteBackup, reason: Reason) -> None:
         await self._folder.delete(one)
-        self._publisher.tell(EventKind.DELETED, one, reason)
+        self._events.emit(BackupEvent.of(EventKind.DELETED, one, reason))
 
     async def _deleted(self, backups: list[RemoteBackup]) -> None:
         if backups:
             await self._folder.save_catalog()
-        self._publisher.publish()
+        self._store.publish()
 
     # What pays for deletions
 

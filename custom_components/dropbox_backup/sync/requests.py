@@ -13,7 +13,7 @@ from .decide.models import BackupId, LocalBackup, RemoteBackup, Trouble, id_of
 from .decide.plan import Skipped
 from .remote.folder import BackupFolder
 from .report.problems import no_room
-from .report.state import Problem, State
+from .report.state import Problem
 
 # Dropbox has no room though it said it had: after so many it is believed, whatever it says.
 _MOST_REFUSALS = 3
@@ -122,6 +122,8 @@ class Room:
 class Run:
     """What one run of the worker found and did.
 
+    `waiting` are still to be uploaded, `refused` can't be; until there is a plan they are those
+    that the run before left.
     `local` are the backups that lie here, `damaged` those that can't be uploaded. `silent`: not all
     locations of them answered when they were asked last. `requests` have no answer yet. `planned`:
     it got as far as to know what to do. `pending`: what is still to be done. `tried` failed for a
@@ -134,6 +136,8 @@ class Run:
     """
 
     requests: list[UploadRequest] = field(default_factory=list)
+    waiting: tuple[LocalBackup, ...] = ()
+    refused: tuple[Skipped, ...] = ()
     local: tuple[LocalBackup, ...] = ()
     damaged: tuple[Skipped, ...] = ()
     silent: bool = False
@@ -149,6 +153,11 @@ class Run:
     problem: Problem | None = None
     stopped_by: tuple[AgentBackup, Exception] | None = None
     not_before: float = 0.0
+
+    @classmethod
+    def after(cls, earlier: Run) -> Run:
+        """Return a run that has not begun, and that knows what the one before it has left."""
+        return cls(waiting=earlier.waiting, refused=earlier.refused)
 
     def take(self, backup_id: BackupId, outcome: Outcome) -> None:
         """Take note of what became of a backup."""
@@ -185,7 +194,7 @@ class Run:
 
 
 def outcomes_of(
-    selection: Selection, run: Run, folder: BackupFolder, state: State, unsure: Reason | None
+    selection: Selection, run: Run, folder: BackupFolder, unsure: Reason | None
 ) -> Outcomes:
     """Return what became of the backups that somebody asked for. `unsure`: why it is not known what
     is in Dropbox now; then only what was uploaded in this run counts as being there.
@@ -193,8 +202,8 @@ def outcomes_of(
     names = {id_of(one.backup): one.backup.name for one in run.local}
     chosen = selection.of(run.local)
     if selection.everything:
-        chosen = {*run.outcomes, *(id_of(one.backup) for one in state.waiting)}
-    refused = {id_of(one.local.backup): one for one in state.refused}
+        chosen = {*run.outcomes, *(id_of(one.backup) for one in run.waiting)}
+    refused = {id_of(one.local.backup): one for one in run.refused}
 
     def outcome(backup_id: BackupId) -> Outcome:
         remote = folder.get(backup_id)

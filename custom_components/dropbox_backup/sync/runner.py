@@ -11,16 +11,17 @@ from ..dropbox_api.errors import DropboxError
 from ..dropbox_api.retry import RETRY_FOR, Waiter
 from .attempts import Attempts
 from .decide.models import LocalBackup, id_of
+from .decide.plan import Skipped
 from .folder_refresh import FolderRefresh
 from .inbox import Inbox
 from .local.backups import LocalBackups
 from .planner import Planner
 from .pruner import Pruner
-from .publisher import Publisher
 from .remote.folder import BackupFolder
 from .report.problems import problem_of, silence_of, text_of
 from .requests import Run, Selection, UploadRequest, outcomes_of
 from .storage.journal import Journal
+from .store import StateStore
 from .upload.queue import upload_in_order
 from .uploader import Uploader
 
@@ -36,7 +37,7 @@ class Runner:
         local: LocalBackups,
         journal: Journal,
         inbox: Inbox,
-        publisher: Publisher,
+        store: StateStore,
         planner: Planner,
         attempts: Attempts,
         uploader: Uploader,
@@ -48,7 +49,7 @@ class Runner:
         self._local = local
         self._journal = journal
         self._inbox = inbox
-        self._publisher = publisher
+        self._store = store
         self._planner = planner
         self._attempts = attempts
         self._uploader = uploader
@@ -76,7 +77,7 @@ class Runner:
             backup, err = run.room.first
             self._uploader.failed(backup, err)
             run.problem = problem_of(err)
-        self._forget_what_is_done(complete=not run.silent)
+        self._forget_what_is_done(run)
         before = self._folder.backups
         await self._pruner.apply_retention()
         if self._folder.backups != before or run.outcomes:
@@ -92,9 +93,7 @@ class Runner:
         try:
             unsure = await self._unsure()
             for request in requests:
-                request.answer(
-                    outcomes_of(request.selection, run, self._folder, self._publisher.state, unsure)
-                )
+                request.answer(outcomes_of(request.selection, run, self._folder, unsure))
         except BaseException:
             self._inbox.interrupt(requests)
             raise
@@ -158,13 +157,23 @@ class Runner:
     async def _to_do(self, run: Run) -> tuple[list[LocalBackup], list[LocalBackup]]:
         """Make and publish the plan; return what to verify, and what to upload after that."""
         plan = await self._planner.plan(run.local, unproven=run.unproven, unlike=run.unlike)
-        self._publisher.refuse((*run.damaged, *plan.conflicts))
+        self._refuse(run, (*run.damaged, *plan.conflicts))
         verify = [one for one in plan.verify if id_of(one.backup) not in run.outcomes]
         upload = [one for one in plan.upload if id_of(one.backup) not in run.tried]
         run.pending = {id_of(one.backup) for one in (*verify, *upload)}
         run.planned = True
-        self._publisher.publish(plan=plan, waiting=plan.upload)
+        run.waiting = plan.upload
+        self._store.publish(plan=plan, waiting=run.waiting, refused=run.refused)
         return verify, upload
+
+    def _refuse(self, run: Run, refused: tuple[Skipped, ...]) -> None:
+        """Take note of what can't be uploaded, and tell the log once of each."""
+        before = {id_of(one.local.backup) for one in run.refused}
+        for one in refused:
+            if id_of(one.local.backup) not in before:
+                name = one.local.backup.name
+                _LOGGER.warning("The backup %s can't be uploaded: %s", name, one.reason)
+        run.refused = refused
 
     async def _look_again(self, run: Run) -> None:
         await self._look_for_work(run)
@@ -221,16 +230,16 @@ class Runner:
             run.try_again(run.room.lacking)
             run.room.ask_again()
 
-    def _forget_what_is_done(self, *, complete: bool) -> None:
-        """Forget what was asked for, unless it is still to be uploaded. `complete`: all locations
-        of local backups answered.
+    def _forget_what_is_done(self, run: Run) -> None:
+        """Forget what was asked for, unless it is still to be uploaded, or lies in a location that
+        did not answer.
         """
         notes = self._journal.notes
-        waiting = {id_of(one.backup) for one in self._publisher.state.waiting}
+        waiting = {id_of(one.backup) for one in run.waiting}
         if notes.everything_wanted:
             notes.wanted |= waiting
             notes.everything_wanted = False
-        if complete:
+        if not run.silent:
             notes.wanted &= waiting
         self._journal.changed()
 

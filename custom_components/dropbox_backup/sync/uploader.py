@@ -10,18 +10,21 @@ from ..dropbox_api.client import DropboxClient
 from ..dropbox_api.errors import CorruptError, DropboxError
 from ..dropbox_api.retry import RETRY_FOR, Waiter
 from ..dropbox_api.upload.upload import Source
+from .current_problem import CurrentProblem
 from .decide.models import BackupId, LocalBackup, Missed, RemoteBackup, id_of, made_at
 from .decide.upload_window import Origin
 from .local.backups import LocalBackups
 from .local.handed_out import upload_whole
 from .local.stream_source import OpenStream
-from .publisher import BackupEvent, EventKind, Publisher
 from .remote.account import ask_space
 from .remote.folder import BackupFolder
+from .report.events import BackupEvent, EventKind, Events
 from .report.problems import no_room, problem_of, text_of, why_of
 from .report.state import Status
 from .storage.journal import Journal
+from .store import StateStore
 from .upload.gate import Gate
+from .upload.progress import UploadProgress
 from .upload.transfers import Transfers
 from .upload.upload_notes import DeletedMeanwhileError, Transfer
 
@@ -38,7 +41,10 @@ class Uploader:
         local: LocalBackups,
         journal: Journal,
         gate: Gate,
-        publisher: Publisher,
+        store: StateStore,
+        events: Events,
+        progress: UploadProgress,
+        problem: CurrentProblem,
         *,
         instance_id: str,
         agent_id: str,
@@ -49,9 +55,17 @@ class Uploader:
         self._local = local
         self._journal = journal
         self._gate = gate
-        self._publisher = publisher
+        self._store = store
+        self._events = events
+        self._progress = progress
+        self._problem = problem
+        self._instance_id = instance_id
         self._agent_id = agent_id
-        self._transfers = Transfers(client, folder, journal, instance_id, publisher.progressed)
+        self._transfers = Transfers(client, folder, journal, instance_id, self._moved)
+
+    def _moved(self, active: Collection[Transfer]) -> None:
+        if self._progress.moved(active):
+            self._store.publish()
 
     @property
     def active(self) -> Collection[Transfer]:
@@ -68,7 +82,7 @@ class Uploader:
         space = await ask_space(self._client)
         if space is None:
             return None
-        self._publisher.publish(space=space)
+        self._store.publish(space=space)
         return space.free
 
     async def prepare(self) -> None:
@@ -76,7 +90,8 @@ class Uploader:
 
         Its data then need not wait for Dropbox's answer.
         """
-        newest = self._publisher.state.newest
+        ours = (one for one in self._folder.backups if one.owner in {None, self._instance_id})
+        newest = next(ours, None)
         limits = self._gate.limits_of(Origin.WORKER)
         small = newest is not None and newest.file.size <= limits.chunk_size
         if self._gate.policy.upload_automatically and self._gate.hold is None and not small:
@@ -96,12 +111,13 @@ class Uploader:
         backup, source = await self._local.source(one, password)
         if known is None or known.verified is None:
             _check_room(backup.size, free)
-            self._publisher.publish(working=Status.UPLOADING)
+            self._store.publish(working=Status.UPLOADING)
         remote = await self._transfers.upload(
             backup, source, limits=self._gate.limits_of(origin), retry_for=retry_for
         )
         there = known is not None and known.file == remote.file
-        self._publisher.tell(EventKind.VERIFIED if there else EventKind.UPLOADED, remote)
+        kind = EventKind.VERIFIED if there else EventKind.UPLOADED
+        self._events.emit(BackupEvent.of(kind, remote))
         return remote
 
     async def verify(self, one: LocalBackup) -> RemoteBackup | None:
@@ -112,7 +128,7 @@ class Uploader:
         """
         backup, source = await self._local.source(one, None)
         if (remote := await self._transfers.verify(backup, source)) is not None:
-            self._publisher.tell(EventKind.VERIFIED, remote)
+            self._events.emit(BackupEvent.of(EventKind.VERIFIED, remote))
         return remote
 
     async def drop(self, backup_ids: Collection[BackupId]) -> set[BackupId]:
@@ -156,12 +172,12 @@ class Uploader:
             raise
         except DropboxError as err:
             self._missed(backup, err)
-            self._publisher.take_problem(problem_of(err))
+            self._problem.take(problem_of(err))
             raise
         except Exception as err:  # whoever hands it out has errors of its own
             self._missed(backup, err)
             raise
-        self._publisher.tell(EventKind.UPLOADED, remote)
+        self._events.emit(BackupEvent.of(EventKind.UPLOADED, remote))
         return remote
 
     def _missed(self, backup: AgentBackup, err: Exception) -> None:
@@ -170,14 +186,14 @@ class Uploader:
         made = made_at(backup, dt_util.utcnow())
         self._journal.notes.missed = Missed(backup.name, made, why_of(err))
         self._journal.changed()
-        self._publisher.publish()
+        self._store.publish()
 
     def failed(self, backup: AgentBackup, err: Exception) -> None:
         """Tell that a backup was not uploaded, and why."""
         _LOGGER.info("%s was not uploaded: %s", backup.name, text_of(err))
         corrupt = isinstance(err, CorruptError)
         kind = EventKind.VERIFICATION_FAILED if corrupt else EventKind.UPLOAD_FAILED
-        self._publisher.tell_of(
+        self._events.emit(
             BackupEvent(kind, backup.backup_id, backup.name, backup.size, why_of(err))
         )
 

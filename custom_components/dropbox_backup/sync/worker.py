@@ -8,17 +8,18 @@ from homeassistant.util import dt as dt_util
 
 from ..codes import Reason
 from ..dropbox_api.errors import DropboxError
+from .current_problem import CurrentProblem
 from .decide.models import Trouble
 from .inbox import Inbox
 from .local.backups import LocalBackups
-from .publisher import Publisher
 from .remote.folder import BackupFolder
 from .report.problems import problem_of
-from .report.state import Problem, ProblemKind, Status
+from .report.state import SHOWN_BY_UPLOADS, Problem, ProblemKind, Status
 from .requests import Run
 from .runner import Runner
 from .schedule import Schedule
 from .storage.journal import Journal
+from .store import StateStore
 from .unexpected import UnexpectedErrors
 from .upload.gate import Gate
 from .uploader import Uploader
@@ -41,7 +42,8 @@ class Worker:
         journal: Journal,
         inbox: Inbox,
         gate: Gate,
-        publisher: Publisher,
+        store: StateStore,
+        problem: CurrentProblem,
         uploader: Uploader,
         runner: Runner,
         schedule: Schedule,
@@ -52,16 +54,19 @@ class Worker:
         self._journal = journal
         self._inbox = inbox
         self._gate = gate
-        self._publisher = publisher
+        self._store = store
+        self._problem = problem
         self._uploader = uploader
         self._runner = runner
         self._schedule = schedule
+        self._run = Run()  # the latest one
+        self.at_rest = False
 
     async def run(self) -> None:
         """Work until cancelled."""
         unexpected = UnexpectedErrors("checking the backups")
         self._folder.on_archives_read(self._runner.archives_were_read)
-        stop_watching = (self._publisher.watch_time(), self._gate.watch())
+        stop_watching = (self._store.watch_time(), self._gate.watch())
         try:
             while True:
                 await self._inbox.wait()
@@ -93,9 +98,10 @@ class Worker:
 
     async def check(self) -> None:
         """Make one run now, tell what came of it, and set the time of the next one."""
-        run = Run()
+        run = self._run = Run.after(self._run)
         self._journal.notes.results.last_attempt = dt_util.utcnow()
-        self._publisher.publish(working=Status.CHECKING)
+        self.at_rest = False
+        self._store.publish(working=Status.CHECKING)
         try:
             await self._runner.carry_out(run)
         except DropboxError as err:
@@ -120,18 +126,28 @@ class Worker:
     def _finish(self, run: Run) -> None:
         if run.problem is None:
             self._journal.notes.results.last_check = dt_util.utcnow()
-        self._publisher.take_problem(run.problem or self._publisher.state.unsolved)
+        self._problem.take(run.problem or self._unsolved(run))
         self._schedule.checked(run.problem, run.not_before)
         self._rest()
+
+    def _unsolved(self, run: Run) -> Problem | None:
+        """Return the problem, if only an upload could show that it is gone, and what waits for one
+        is held back.
+        """
+        problem = self._problem.problem
+        if problem is None or problem.kind not in SHOWN_BY_UPLOADS:
+            return None
+        return problem if self._gate.hold and run.waiting else None
 
     @callback
     def tell_next_check(self) -> None:
         """Publish when the worker looks next, if it rests. A run that is under way does so itself
         when it ends.
         """
-        if self._publisher.state.at_rest:
+        if self.at_rest:
             self._rest()
 
     def _rest(self) -> None:
         due = [when for when in (self._schedule.due, self._gate.opens_at) if when is not None]
-        self._publisher.publish(working=None, next_check=min(due, default=None))
+        self.at_rest = True
+        self._store.publish(working=None, next_check=min(due, default=None))

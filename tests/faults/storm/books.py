@@ -12,8 +12,8 @@ from typing import Any
 from custom_components.dropbox_backup.dropbox_api.types import UploadCommit
 from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.decide.models import date_of
-from custom_components.dropbox_backup.sync.publisher import BackupEvent, EventKind
 from custom_components.dropbox_backup.sync.remote.catalog import parse_catalog
+from custom_components.dropbox_backup.sync.report.events import BackupEvent, EventKind
 from tests.faults.storm.dropbox import StormyDropbox, caller
 from tests.support.memory_dropbox import StoredFile
 from tests.support.memory_home import Made

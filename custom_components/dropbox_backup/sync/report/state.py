@@ -51,7 +51,7 @@ class ProblemKind(StrEnum):
 # A network or a share that is not there now will be back.
 AWAY = {ProblemKind.UNREACHABLE, ProblemKind.LOCATION_UNREACHABLE}
 # Listing the folder succeeds all the same.
-_SHOWN_BY_UPLOADS = {
+SHOWN_BY_UPLOADS = {
     ProblemKind.FULL,
     ProblemKind.NOT_WRITABLE,
     ProblemKind.UPLOAD_FAILED,
@@ -137,11 +137,6 @@ class State:
     beaten: bool = False
 
     @property
-    def at_rest(self) -> bool:
-        """Whether the worker does nothing."""
-        return self.working is None
-
-    @property
     def status(self) -> Status:
         """What is being done, or waited for."""
         if self.working is Status.UPLOADING and self.hold is HoldReason.PAUSED:
@@ -155,13 +150,6 @@ class State:
     def ours(self) -> Iterator[RemoteBackup]:
         """The backups in Dropbox, leaving out those that are another Home Assistant's."""
         return (one for one in self.backups if one.owner in {None, self.instance_id})
-
-    @property
-    def unsolved(self) -> Problem | None:
-        """The problem, if only an upload could show that it is gone, and that is held back."""
-        if self.problem is None or self.problem.kind not in _SHOWN_BY_UPLOADS:
-            return None
-        return self.problem if self.hold and self.waiting else None
 
     @property
     def _waits_for(self) -> Status:

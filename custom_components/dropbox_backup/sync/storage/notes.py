@@ -25,6 +25,13 @@ class Results:
     failing_since: datetime | None = None
     watching_since: datetime | None = None
 
+    def note_moved(self, now: datetime) -> None:
+        """Take note that bytes of an upload are being sent."""
+        self.last_moved = now
+        begun, arrived = self.moving_since, self.last_upload
+        if begun is None or (arrived is not None and arrived >= begun):
+            self.moving_since = now
+
 
 @dataclass(frozen=True, slots=True)
 class Commit:
