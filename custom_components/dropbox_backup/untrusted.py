@@ -24,6 +24,7 @@ _LONGEST_DATE = 64
 # No JSON can carry halves of surrogates, PostgreSQL no NUL; line ends forge entries of a log.
 _HALVES = re.compile("[\ud800-\udfff]")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_HASH = re.compile(r"[0-9a-f]{64}")
 _ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -53,6 +54,13 @@ def exact(value: object, longest: int = LONGEST_ID) -> str:
         raise UntrustedError(f"expected a text of 1 to {longest} characters")
     if presentable(value) != value:
         raise UntrustedError("expected a text without control characters and halves of surrogates")
+    return value
+
+
+def content_hash(value: object) -> str:
+    """Return a hash of a file's content, as Dropbox writes it."""
+    if not isinstance(value, str) or not _HASH.fullmatch(value):
+        raise UntrustedError("expected 64 digits of a hash")
     return value
 
 

@@ -177,12 +177,13 @@ async def test_a_wait_that_is_none_holds_up_nobody(
 async def test_a_wait_that_dropbox_asks_for_holds_for_all_calls_of_the_account(
     client: DropboxClient, dropbox_server: DropboxServer
 ) -> None:
-    dropbox_server.faults.add(Fault(FaultKind.STATUS, "files/list_folder", status=429))
-    first = asyncio.create_task(client.list_folder(""))
-    while not any(one.status for one in dropbox_server.log.records):  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
+    wait = Fault(FaultKind.STATUS, "files/list_folder", status=429, retry_after=1)
+    dropbox_server.faults.add(wait)
     begun = asyncio.get_running_loop().time()
-    await asyncio.gather(first, client.retrying_for(20).get_space_usage())
+    with pytest.raises(RateLimitedError):
+        await client.retrying_for(0).list_folder("")
+    patient = client.retrying_for(20)
+    await asyncio.gather(patient.list_folder(""), patient.get_space_usage())
     assert asyncio.get_running_loop().time() - begun > 0.9
     refused, *later = dropbox_server.log.records
     assert all(one.time > refused.time + 0.9 for one in later)

@@ -12,7 +12,8 @@ from custom_components.dropbox_backup.dropbox_api.download import read_range
 from custom_components.dropbox_backup.sync.decide.models import Protection
 from custom_components.dropbox_backup.sync.remote import archive_reader
 from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
-from custom_components.dropbox_backup.sync.remote.listing import ListingCache
+from custom_components.dropbox_backup.sync.remote.listing import Listing, ListingCache
+from custom_components.dropbox_backup.sync.remote.remote_files import RemoteFiles
 from tests.support.acts import Between
 from tests.support.backups import US, backup
 from tests.support.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
@@ -48,6 +49,18 @@ async def test_what_came_and_went_between_two_listings_is_no_ghost(
     never_tell(account, folder.path_of(stored.file.name))
     await folder.refresh()
     assert ids(folder) == set()
+
+
+async def test_what_dropbox_says_of_a_revision_stands_against_what_is_remembered(
+    client: DropboxClient, folder: BackupFolder
+) -> None:
+    stored = (await store(client, folder, backup(1))).file
+    wrong = replace(stored, content_hash="0" * 64)
+    files = RemoteFiles(FOLDER, lambda: None)
+    files.recall(Listing("a cursor", {wrong.name.lower(): wrong}))
+    assert not await files.ask(client, wrong)
+    assert files.get(wrong.name) == stored
+    assert await files.ask(client, stored)
 
 
 async def test_what_a_listing_has_mentioned_is_not_asked_for(

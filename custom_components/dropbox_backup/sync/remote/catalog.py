@@ -96,7 +96,7 @@ UNREADABLE = Rest(format=0)
 
 _ENTRY = vol.Schema(
     {
-        vol.Required("content_hash"): vol.Match(r"^[0-9a-f]{64}\Z"),
+        vol.Required("content_hash"): untrusted.content_hash,
         vol.Required("backup"): dict,
         vol.Optional("owner", default=None): untrusted.optional(untrusted.exact),
         vol.Optional("pinned", default=False): untrusted.flag,

@@ -143,7 +143,13 @@ _SNAPSHOT = vol.Schema(
         vol.Required("cursor"): partial(untrusted.exact, longest=untrusted.LONGEST_TEXT),
         vol.Required("files"): [
             vol.ExactSequence(
-                [untrusted.exact, untrusted.exact, untrusted.size, untrusted.text, untrusted.date]
+                [
+                    untrusted.exact,
+                    untrusted.exact,
+                    untrusted.size,
+                    untrusted.content_hash,
+                    untrusted.date,
+                ]
             )
         ],
         # Without it nobody knows which files were never seen in a listing.

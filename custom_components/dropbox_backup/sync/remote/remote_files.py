@@ -121,7 +121,8 @@ class RemoteFiles:
         if self._listing is not None and self.get(name) == before:
             if before is not None and (found is None or found.rev != before.rev):
                 self.remove(before)
-            if found is not None and not self._listing.has(found):
+            # A revision never changes: what we remember of it otherwise is wrong.
+            if found is not None and found != before:
                 self.insert(found)
         return entry if isinstance(entry, File) else None
 
