@@ -48,7 +48,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "sync.report.alarm": ("tests/sync/report/test_alarm.py",),
     "sync.remote.inventory": (
-        "tests/sync/archive/test_metadata.py",
+        "tests/sync/remote/test_inventory.py",
         "tests/sync/remote/test_folder.py",
     ),
     "sync.remote.listing": (
@@ -71,7 +71,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/behaviour/test_hours.py",
     ),
     "sync.decide.models": (
-        "tests/sync/test_models.py",
+        "tests/sync/decide/test_models.py",
         "tests/sync/decide/test_plan.py",
         "tests/sync/decide/test_retention.py",
         "tests/sync/remote/test_catalog.py",
