@@ -20,6 +20,7 @@ from custom_components.dropbox_backup.sync.decide import (
     retention,
 )
 from custom_components.dropbox_backup.sync.decide.models import RemoteBackup, id_of
+from custom_components.dropbox_backup.sync.decide.ownership import owner_of
 from custom_components.dropbox_backup.sync.pruner import Pruner
 from custom_components.dropbox_backup.sync.remote import folder, listing
 from custom_components.dropbox_backup.sync.upload import transfers
@@ -33,7 +34,7 @@ def _what_was_compared_is_recorded_unseen(patch: Patch) -> None:
     async def verified(
         self: transfers.Transfers, there: RemoteBackup, backup: AgentBackup, *_: Any
     ) -> RemoteBackup:
-        owner = there.owner or plan_module.owner_of(backup, self._instance_id)
+        owner = there.owner or owner_of(backup, self._instance_id)
         there = replace(there, verified=dt_util.utcnow(), owner=owner)
         await self._folder.insert(there)
         return there

@@ -18,6 +18,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "sync.decide.consent": ("tests/sync/decide/test_consent.py", "tests/sync/test_pruner.py"),
     "sync.decide.plan": ("tests/sync/decide/test_plan.py", "tests/sync/test_verify_first.py"),
+    "sync.decide.ownership": (
+        "tests/sync/decide/test_ownership.py",
+        "tests/sync/remote/test_folder.py",
+    ),
     "sync.decide.file_names": (
         "tests/sync/decide/test_file_names.py",
         "tests/sync/decide/test_retention.py",

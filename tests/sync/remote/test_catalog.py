@@ -9,6 +9,7 @@ import pytest
 
 from custom_components.dropbox_backup import untrusted
 from custom_components.dropbox_backup.sync.decide.models import RemoteBackup
+from custom_components.dropbox_backup.sync.decide.ownership import Ownership
 from custom_components.dropbox_backup.sync.remote.catalog import (
     CatalogEntry,
     Rest,
@@ -17,7 +18,7 @@ from custom_components.dropbox_backup.sync.remote.catalog import (
     read_catalog,
     write_catalog,
 )
-from custom_components.dropbox_backup.sync.remote.inventory import Ownership
+from custom_components.dropbox_backup.sync.remote.inventory import entry_of_archive
 from tests.support.backups import US, folders, json_values, remote
 
 
@@ -85,7 +86,8 @@ def test_nothing_is_pinned_that_nobody_pinned() -> None:
     document = json.loads(write_catalog(catalog_of([one])))
     del document["backups"][one.file.name]["pinned"]
     assert not parse_catalog(json.dumps(document).encode())[one.file.name].pinned
-    assert not Ownership(US, lambda _: None).entry_of(one.file, one.backup).pinned
+    ownership = Ownership(US, lambda _: None)
+    assert not entry_of_archive(one.file, one.backup, ownership).pinned
 
 
 def test_an_entry_does_not_speak_for_other_content() -> None:

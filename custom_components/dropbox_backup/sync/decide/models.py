@@ -56,14 +56,6 @@ def _read_date(text: str, zone: tzinfo) -> datetime | None:
     return untrusted.or_none(lambda value: untrusted.date(value, zone), text)
 
 
-def made_by(backup: AgentBackup) -> str | None:
-    """Return the id of the Home Assistant that made the backup, if the archive says so
-    (Supervisor's own don't).
-    """
-    instance = backup.extra_metadata.get("instance_id")
-    return instance if isinstance(instance, str) else None
-
-
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What the user chose. `keep` is a number of backups, 0 keeps all.

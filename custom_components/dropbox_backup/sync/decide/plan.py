@@ -20,8 +20,8 @@ from .models import (
     Trouble,
     date_of,
     id_of,
-    made_by,
 )
+from .ownership import owner_of
 from .retention import Verdict, judge
 
 
@@ -176,13 +176,6 @@ def _may_be(local: LocalBackup, there: RemoteBackup) -> bool:
 def same_backup(one: AgentBackup, other: AgentBackup) -> bool:
     """Tell whether two archives with the same id are the same backup, encrypted or not."""
     return one.date == other.date or date_of(one) == date_of(other)
-
-
-def owner_of(backup: AgentBackup, instance_id: str) -> str:
-    """Return whom an uploaded backup belongs to: who made it, or, when the archive does not say,
-    who uploads it.
-    """
-    return made_by(backup) or instance_id
 
 
 _SOON = datetime.max.replace(tzinfo=dt_util.UTC)

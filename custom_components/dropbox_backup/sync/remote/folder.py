@@ -16,10 +16,11 @@ from ...dropbox_api.threads import in_thread
 from ...dropbox_api.types import File
 from ..decide.file_names import file_name, file_names
 from ..decide.models import BackupId, Protection, RemoteBackup, RemoteFile, Trouble
+from ..decide.ownership import Ownership
 from .archive_reader import ArchiveReader
 from .catalog import entry_of
 from .catalog_store import CatalogStore
-from .inventory import Ownership, backups_of, entries_of
+from .inventory import backups_of, entries_of, entry_of_archive
 from .listing import Listing, ListingCache, Snapshot
 from .remote_files import RemoteFiles
 
@@ -258,7 +259,7 @@ class BackupFolder:
         unknown = [file for file in archives if file.name not in described]
         found = await self._archive_reader.read(unknown, self._files.listing.files)
         return self._catalog.adopt(
-            {file.name: self._ownership.entry_of(file, one) for file, one in found}
+            {file.name: entry_of_archive(file, one, self._ownership) for file, one in found}
         )
 
     # Showing

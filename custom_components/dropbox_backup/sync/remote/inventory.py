@@ -1,7 +1,7 @@
 """The backups in Dropbox, from the files there and what the catalog says of them. Pure."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from homeassistant.components.backup import AgentBackup
@@ -14,34 +14,23 @@ from ..decide.models import (
     RemoteFile,
     WhyNot,
     id_of,
-    made_by,
     newest_first,
 )
+from ..decide.ownership import Ownership, made_by
 from .catalog import Catalog, CatalogEntry
 
 
-@dataclass(frozen=True, slots=True)
-class Ownership:
-    """What the journal of the Home Assistant with `instance_id` proves: `uploaded` returns the
-    content hash that it uploaded for a backup id.
-    """
+def with_proof(entry: CatalogEntry, ownership: Ownership) -> CatalogEntry:
+    """Return the entry with what the journal proves: that we uploaded this very content."""
+    if not ownership.uploaded_here(entry.backup, entry.content_hash):
+        return entry
+    owner = ownership.owner(entry.backup, entry.content_hash, entry.owner)
+    return replace(entry, owner=owner, verified=entry.verified or datetime.now(UTC))
 
-    instance_id: str
-    uploaded: Callable[[BackupId], str | None]
 
-    def added_to(self, entry: CatalogEntry) -> CatalogEntry:
-        """Add that we uploaded this very content, and verified it."""
-        if self.uploaded(id_of(entry.backup)) != entry.content_hash:
-            return entry
-        return replace(
-            entry,
-            owner=entry.owner or self.instance_id,
-            verified=entry.verified or datetime.now(UTC),
-        )
-
-    def entry_of(self, file: RemoteFile, backup: AgentBackup) -> CatalogEntry:
-        """Return the entry of an archive that says of itself that it is this backup."""
-        return self.added_to(CatalogEntry(file.content_hash, backup, made_by(backup)))
+def entry_of_archive(file: RemoteFile, backup: AgentBackup, ownership: Ownership) -> CatalogEntry:
+    """Return the entry of an archive that says of itself that it is this backup."""
+    return with_proof(CatalogEntry(file.content_hash, backup, made_by(backup)), ownership)
 
 
 def entries_of(archives: Iterable[RemoteFile], catalog: Catalog) -> Catalog:
@@ -57,7 +46,7 @@ def backups_of(
     copies: dict[BackupId, list[RemoteBackup]] = {}
     for file in archives:
         entry = catalog.get(file.name)
-        backup = ownership.added_to(entry).describe(file) if entry else None
+        backup = with_proof(entry, ownership).describe(file) if entry else None
         if backup is not None:
             copies.setdefault(id_of(backup.backup), []).append(backup)
     backups = (_best_of(of_one_id) for of_one_id in copies.values())

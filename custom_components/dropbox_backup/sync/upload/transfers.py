@@ -21,7 +21,8 @@ from ...dropbox_api.types import File, UploadCommit
 from ...dropbox_api.upload.source import digests_of
 from ...dropbox_api.upload.upload import Source, UploadLimits, upload
 from ..decide.models import BackupId, RemoteBackup, Trouble, date_of, id_of
-from ..decide.plan import owner_of, same_backup
+from ..decide.ownership import owner_of
+from ..decide.plan import same_backup
 from ..local.encrypted_source import EncryptedSource
 from ..local.sources import arrived
 from ..remote.folder import BackupFolder
