@@ -1,1 +1,1 @@
-"""Tests of Dropbox Backup. The folders mirror custom_components/dropbox_backup."""
+"""Tests of Dropbox Backup: docs/architecture.md says what is in which folder."""
