@@ -12,9 +12,9 @@ from custom_components.dropbox_backup.sync.decide.models import (
     WhyNot,
     id_of,
 )
+from custom_components.dropbox_backup.sync.decide.ownership import Ownership
 from custom_components.dropbox_backup.sync.remote.catalog import entry_of
 from custom_components.dropbox_backup.sync.remote.inventory import (
-    Ownership,
     backups_of,
     entries_of,
 )
