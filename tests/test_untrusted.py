@@ -1,5 +1,6 @@
 """What others wrote becomes a value that can be shown, stored and computed with, or is refused."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 import json
@@ -99,3 +100,59 @@ def test_json_of_others_holds_whole_characters(data: bytes, expected: object) ->
 def test_of_a_list_what_can_be_read_is_kept_and_not_too_much() -> None:
     assert untrusted.readable(untrusted.whole, [1, "x", -1, True, 2, 3], 2) == [1, 2]
     assert untrusted.readable(untrusted.whole, "12", 5) == []
+
+
+@pytest.mark.parametrize(
+    ("reader", "good", "bad"),
+    [
+        (untrusted.text, ["", "x" * 10_000], ["x" * 10_001, 5, None]),
+        (untrusted.exact, ["x", "x" * 255], ["x" * 256, 5, None]),
+        (untrusted.flag, [True, False], [0, 1, "true", None]),
+        (untrusted.whole, [0, 1, 2**63 - 1], [-1, 2**63, True, 1.0, "1", None]),
+        (partial(untrusted.whole, least=3, most=5), [3, 5], [2, 6]),
+        (untrusted.size, [0, 2**50], [-1, 2**50 + 1]),
+        (untrusted.content_hash, ["0f" * 32], ["0F" * 32, "0f" * 31, "0f" * 33, 5, None]),
+        (untrusted.optional(untrusted.flag), [None, True], [5]),
+    ],
+)
+def test_each_reader_takes_what_it_says_to_the_last_and_nothing_more(
+    reader: Callable[[object], object], good: list[object], bad: list[object]
+) -> None:
+    assert [reader(value) for value in good] == good
+    assert [value for value in bad if untrusted.or_none(reader, value) is not None] == []
+    for value in bad:
+        with pytest.raises(untrusted.UntrustedError):
+            reader(value)
+
+
+def test_what_can_not_be_shown_is_replaced_character_by_character() -> None:
+    assert untrusted.presentable("a\nb\ud800\u2028c\x7f") == "a b? c "
+
+
+@pytest.mark.parametrize(
+    ("value", "taken"),
+    [
+        ("1971-01-01T00:00:00Z", True),
+        ("1970-12-31T23:59:59Z", False),
+        ("8999-12-31T23:59:59Z", True),
+        ("9000-01-01T00:00:00Z", False),
+        (f"2026-11-22T10:00:00.{'0' * 43}Z", True),
+        (f"2026-11-22T10:00:00.{'0' * 44}Z", False),
+    ],
+)
+def test_dates_are_taken_within_a_calendar_with_room_on_both_sides(value: str, taken: bool) -> None:
+    assert (untrusted.or_none(untrusted.date, value) is not None) == taken
+
+
+def test_a_date_without_an_offset_is_in_the_zone_that_is_given_and_no_other_is() -> None:
+    east = timezone(timedelta(hours=2))
+    for text in ("2026-11-22T10:00:00", "2026-11-22T08:00:00Z"):
+        assert untrusted.date(text, east) == datetime(2026, 11, 22, 8, tzinfo=UTC)
+
+
+def test_any_json_is_a_value_and_what_is_none_is_refused() -> None:
+    assert untrusted.json_value(b"[1]") == [1]
+    with pytest.raises(untrusted.UntrustedError):
+        untrusted.json_value(b"[1")
+    with pytest.raises(untrusted.UntrustedError):
+        untrusted.json_object(b"[1]")
