@@ -79,11 +79,11 @@ class Person:
     # Flows
 
     async def adds_integration(self) -> JsonObject:
-        return self._reads(await self._flows.add(DOMAIN))
+        return self.reads(await self._flows.add(DOMAIN))
 
     async def reconfigures(self, entry: ConfigEntry) -> JsonObject:
         body = {"handler": DOMAIN, "entry_id": entry.entry_id}
-        return self._reads(
+        return self.reads(
             await self._client.rest("POST", "/api/config/config_entries/flow", json=body)
         )
 
@@ -95,20 +95,20 @@ class Person:
         return await self.looks_at(flow)
 
     async def looks_at(self, step: JsonObject) -> JsonObject:
-        return self._reads(await self._flows.current(step))
+        return self.reads(await self._flows.current(step))
 
     async def answers(self, step: JsonObject, **answers: object) -> JsonObject:
-        return self._reads(await self._flows.answer(step, **answers))
+        return self.reads(await self._flows.answer(step, **answers))
 
     async def chooses(self, menu: JsonObject, option: str) -> JsonObject:
         assert option in menu["menu_options"]
         return await self.answers(menu, next_step_id=option)
 
     async def opens_options(self, entry: ConfigEntry) -> JsonObject:
-        return self._reads(await self._flows.options(entry.entry_id), "options")
+        return self.reads(await self._flows.options(entry.entry_id), "options")
 
     async def sets_options(self, step: JsonObject, **answers: object) -> JsonObject:
-        return self._reads(await self._flows.answer_options(step, **answers), "options")
+        return self.reads(await self._flows.answer_options(step, **answers), "options")
 
     # Dropbox's page
 
@@ -133,9 +133,9 @@ class Person:
 
     # Texts
 
-    def _reads(self, step: JsonObject, flow: str = "config") -> JsonObject:
+    def reads(self, step: JsonObject, flow: str = "config") -> JsonObject:
         given = step.get("description_placeholders") or {}
-        for text in _texts_of(step, TEXTS[flow]):
+        for text in texts_of(step, TEXTS[flow]):
             text.format(**given)  # a KeyError is a placeholder that nobody filled in
         return step
 
@@ -151,7 +151,7 @@ def _texts_of_field(field: JsonObject, texts: Any) -> list[str]:
     return found
 
 
-def _texts_of(step: JsonObject, texts: Any) -> list[str]:
+def texts_of(step: JsonObject, texts: Any) -> list[str]:
     """Return the texts of a step; raise KeyError for one that is missing."""
     match step["type"]:
         case "abort" if step.get("translation_domain") == "homeassistant":
@@ -202,7 +202,7 @@ async def person(
 
 
 @pytest.fixture(autouse=True)
-def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RETRY_FOR, Waiter.DIALOG, 0.0)
 
 
@@ -795,7 +795,7 @@ async def test_a_dropbox_that_does_not_answer_is_not_waited_for_for_ever(
     dropbox_server.faults.add(Fault(FaultKind.STALL, "files/download", seconds=1))
     form = await person.answers(folder_form, folder=DEFAULT_FOLDER)
     assert form["errors"] == {"base": Obstacle.CANNOT_CONNECT}
-    assert form["description_placeholders"]["reason"] == "no answer in time"
+    assert form["description_placeholders"]["reason"] == "Dropbox did not answer in time"
     assert not any("test" in path for path in paths_in(dropbox_server, app))
 
 

@@ -12,7 +12,6 @@ from pytest_homeassistant_custom_component.common import async_capture_events
 from custom_components.dropbox_backup.const import CONF_KEEP, DOMAIN, EVENT_BACKUP
 from custom_components.dropbox_backup.logbook import Describe, async_describe_events
 from custom_components.dropbox_backup.sync.decide.models import BackupId
-from tests.english import ENGLISH
 from tests.support.account import (
     ASKED,
     engine_of,
@@ -25,6 +24,7 @@ from tests.support.account import (
     wait_until_idle,
 )
 from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.support.english import ENGLISH
 
 MIB = 1 << 20
 

@@ -16,7 +16,6 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER, DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api.errors import FullError
-from tests.english import ENGLISH, told
 from tests.support.account import (
     MANUAL,
     MIB,
@@ -33,6 +32,7 @@ from tests.support.account import (
     wait_until_idle,
 )
 from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.support.english import ENGLISH, told
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

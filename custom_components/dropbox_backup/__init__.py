@@ -5,11 +5,12 @@ This file wires the parts of one config entry together; nothing else.
 
 from datetime import datetime, timedelta
 import logging
+from typing import Any
 
 from homeassistant.components import persistent_notification
 from homeassistant.components.backup import async_get_manager
-from homeassistant.const import CONF_TOKEN, Platform
-from homeassistant.core import HomeAssistant
+from homeassistant.const import CONF_TOKEN, EVENT_CORE_CONFIG_UPDATE, Platform
+from homeassistant.core import Event, HomeAssistant
 from homeassistant.exceptions import ConfigEntryAuthFailed, ConfigEntryNotReady
 from homeassistant.helpers import config_validation as cv, instance_id
 from homeassistant.helpers.aiohttp_client import async_get_clientsession
@@ -174,6 +175,13 @@ async def _start(
     entry.async_create_background_task(hass, engine.watch(), f"{DOMAIN} watch of the backup folder")
     async_watch_backups(hass, entry, engine)
     async_notify_agents_changed(hass, entry)
+
+    async def settings_changed(_event: Event[Any]) -> None:  # Any: those that changed
+        await load_texts(hass)
+        engine.publish()
+
+    # What is shown was told in the language, and the time zone, of before.
+    entry.async_on_unload(hass.bus.async_listen(EVENT_CORE_CONFIG_UPDATE, settings_changed))
     return True
 
 

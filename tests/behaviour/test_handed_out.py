@@ -20,7 +20,6 @@ from custom_components.dropbox_backup.const import CONF_CHUNKS_AT_ONCE, DOMAIN
 from custom_components.dropbox_backup.sync.archive.contents import examine
 from custom_components.dropbox_backup.sync.decide.models import Protection
 from custom_components.dropbox_backup.sync.report.state import ProblemKind
-from tests.english import ENGLISH
 from tests.support.account import (
     APPEND,
     MANUAL,
@@ -41,6 +40,7 @@ from tests.support.account import (
 )
 from tests.support.backup_page import OpenPage, last_result, own_agents
 from tests.support.dropbox_server import DropboxServer, Line
+from tests.support.english import ENGLISH
 from tests.support.supervisor import CLOUD, Contents, Fault, Supervisor, archives as making, parts
 from tests.test_repairs import choose, fix
 

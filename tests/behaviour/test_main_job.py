@@ -28,7 +28,6 @@ from custom_components.dropbox_backup.sync import remote_changes
 from custom_components.dropbox_backup.sync.decide.models import BackupId
 from custom_components.dropbox_backup.sync.report.state import ProblemKind, Status
 from custom_components.dropbox_backup.sync.requests import Selection
-from tests.english import told
 from tests.support.account import (
     ASKED,
     MANUAL,
@@ -53,6 +52,7 @@ from tests.support.account import (
     wait_until_idle,
 )
 from tests.support.dropbox_server import DropboxServer, Fault, FaultKind, Rules
+from tests.support.english import told
 
 START = "files/upload_session/start"
 

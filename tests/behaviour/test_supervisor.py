@@ -35,7 +35,6 @@ from custom_components.dropbox_backup.sync.local.supervisor import has_made_back
 from custom_components.dropbox_backup.sync.local.supervisor_files import SupervisorFile
 from custom_components.dropbox_backup.sync.report.state import ProblemKind, Status
 from custom_components.dropbox_backup.sync.requests import Selection
-from tests.english import ENGLISH
 from tests.support.account import (
     APPEND,
     ASKED,
@@ -57,6 +56,7 @@ from tests.support.account import (
 )
 from tests.support.backup_page import OpenPage, last_result, own_agents
 from tests.support.dropbox_server import DropboxServer, Fault as DropboxFault, FaultKind, Line
+from tests.support.english import ENGLISH
 from tests.support.supervisor import CLOUD, LOCAL, Contents, Fault, StoredBackup, Supervisor, parts
 
 pytestmark = pytest.mark.usefixtures("quick_worker")

@@ -28,7 +28,6 @@ from custom_components.dropbox_backup.sync.decide.file_names import file_name
 from custom_components.dropbox_backup.sync.decide.models import WhyNot
 from custom_components.dropbox_backup.sync.report.state import Status
 from custom_components.dropbox_backup.sync.upload import transfers
-from tests.english import ENGLISH
 from tests.support.account import (
     APPEND,
     FINISH,
@@ -51,6 +50,7 @@ from tests.support.account import (
 from tests.support.acts import Between
 from tests.support.backup_page import own_agents
 from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.support.english import ENGLISH
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

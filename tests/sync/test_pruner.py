@@ -24,7 +24,6 @@ from custom_components.dropbox_backup.sync.folder_refresh import FolderRefresh
 from custom_components.dropbox_backup.sync.report.state import ProblemKind
 from custom_components.dropbox_backup.sync.storage.journal import journal_of
 from custom_components.dropbox_backup.sync.storage.notes import Notes
-from tests.english import told
 from tests.support.account import (
     ASKED,
     MIB,
@@ -40,6 +39,7 @@ from tests.support.account import (
     wait_until_idle,
 )
 from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.support.english import told
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

@@ -16,8 +16,8 @@ from custom_components.dropbox_backup.sync.decide.models import (
 )
 from custom_components.dropbox_backup.sync.decide.plan import Plan, make_plan
 from custom_components.dropbox_backup.sync.decide.retention import judge
-from tests.english import told
 from tests.support.backups import FIRST_DAY, THEM, US, backup, folders, local, locals_, remote
+from tests.support.english import told
 
 policies = st.builds(Policy, upload_automatically=st.booleans(), keep=st.integers(0, 12))
 ids = st.frozensets(st.integers(0, 40).map(lambda number: BackupId(f"{number:08x}")), max_size=6)

@@ -7,8 +7,8 @@ from custom_components.dropbox_backup.sync.decide.consent import revision_of
 from custom_components.dropbox_backup.sync.decide.file_names import is_our_name
 from custom_components.dropbox_backup.sync.decide.models import RemoteBackup, _age
 from custom_components.dropbox_backup.sync.decide.retention import judge
-from tests.english import told
 from tests.support.backups import THEM, US, folders, remote
+from tests.support.english import told
 
 
 @pytest.mark.parametrize(

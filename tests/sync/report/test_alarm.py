@@ -15,8 +15,8 @@ from custom_components.dropbox_backup.sync.decide.plan import Skipped
 from custom_components.dropbox_backup.sync.decide.upload_window import Hours
 from custom_components.dropbox_backup.sync.report.alarm import AlarmInput, alarm
 from custom_components.dropbox_backup.sync.report.state import AWAY, Problem, ProblemKind
-from tests.english import ENGLISH, told
 from tests.support.backups import FIRST_DAY, local, remote
+from tests.support.english import ENGLISH, told
 
 DAY = timedelta(days=1)
 NOW = FIRST_DAY + 30 * DAY
