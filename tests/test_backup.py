@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from copy import deepcopy
 from datetime import timedelta
 from http import HTTPStatus
 import io
+import json
 from pathlib import Path
 import random
 import tarfile
@@ -12,6 +14,7 @@ from typing import Any
 
 import aiohttp
 from homeassistant.components.backup import (
+    AgentBackup,
     BackupAgent,
     BackupAgentError,
     BackupNotFound,
@@ -36,6 +39,7 @@ from custom_components.dropbox_backup.const import (
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api import retry
+from custom_components.dropbox_backup.sync.archive.metadata import backup_from_json
 from custom_components.dropbox_backup.sync.requests import Selection
 from tests.support.account import (
     LOCAL_AGENT,
@@ -43,11 +47,14 @@ from tests.support.account import (
     MIB,
     archives,
     engine_of,
+    entity,
     local_backups,
     local_path,
     make_backup,
     put_backup,
     set_up_entry,
+    shut_down,
+    start_again,
     state_of,
     storage_key,
     the_archive,
@@ -56,7 +63,7 @@ from tests.support.account import (
     wait_until_idle,
 )
 from tests.support.backup_page import BackupPage, OpenPage, last_result, own_agents
-from tests.support.core_archives import tar_of
+from tests.support.core_archives import archive, tar_of
 from tests.support.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
@@ -617,6 +624,93 @@ async def test_an_upload_through_home_assistant_outlives_the_account_and_is_note
     await hass.async_block_till_done()
     (uploaded,) = hass_storage[storage_key(entry)]["data"]["uploaded"]
     assert uploaded[0] in archives(dropbox_server)[0], "known if the account is added again"
+
+
+@pytest.mark.parametrize("how", ["killed", "given up"])
+async def test_what_home_assistant_does_not_upload_to_its_end_is_told(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    dropbox: str,
+    entry: DropboxBackupConfigEntry,
+    hass_storage: dict[str, Any],
+    how: str,
+) -> None:
+    """Dropbox is the only location: there is no other copy, and nobody else would say it."""
+    stall = dropbox_server.faults.add(
+        Fault(FaultKind.STALL, "files/upload_session/append_v2", seconds=60)
+    )
+    uploading = asyncio.create_task(upload_lost(hass, dropbox))
+    await wait_until(lambda: stall.applied)
+    await hass.config_entries.async_reload(entry.entry_id)
+    engine_of(entry).request("a look")
+    await wait_until_idle(hass, entry)
+    assert state_of(entry).alarm is None, "it goes on"
+    on_disk = deepcopy(hass_storage[storage_key(entry)])
+
+    uploading.cancel()
+    await asyncio.gather(uploading, return_exceptions=True)
+    dropbox_server.faults.clear()
+    if how == "killed":
+        await shut_down(hass, entry)
+        hass_storage[storage_key(entry)] = on_disk
+        await start_again(hass, entry)
+    else:
+        engine_of(entry).request("a look")
+        await wait_until_idle(hass, entry)
+
+    problem = entity(hass, entry, "binary_sensor", "problem")
+    assert (problem.state, problem.attributes["kind"]) == ("on", "upload_failed")
+    assert "Lost was made for Dropbox" in problem.attributes["detail"]
+    await make_backup(hass, "Next")
+    await engine_of(entry).request("a newer one", Selection(latest=True))
+    await wait_until_idle(hass, entry)
+    assert entity(hass, entry, "binary_sensor", "problem").state == "off"
+
+
+async def test_what_lies_here_as_well_is_uploaded_from_here_and_no_problem(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    dropbox: str,
+    entry: DropboxBackupConfigEntry,
+) -> None:
+    made = await make_backup(hass, size=9 * MIB)
+    stall = dropbox_server.faults.add(
+        Fault(FaultKind.STALL, "files/upload_session/append_v2", seconds=60)
+    )
+    uploading = asyncio.create_task(upload_lost(hass, dropbox, made))
+    await wait_until(lambda: stall.applied)
+    uploading.cancel()
+    await asyncio.gather(uploading, return_exceptions=True)
+    dropbox_server.faults.clear()
+    await engine_of(entry).request("once more", Selection(latest=True))
+    await wait_until_idle(hass, entry)
+
+    assert len(archives(dropbox_server)) == 1
+    assert entity(hass, entry, "binary_sensor", "problem").state == "off"
+
+
+async def upload_lost(hass: HomeAssistant, dropbox: str, made: AgentBackup | None = None) -> None:
+    """Have Home Assistant hand out a backup that lies nowhere else."""
+    content = archive(9 * MIB, slug="1057", name="Lost", date="2026-11-05T04:45:00+00:00")
+    if made is not None:
+        content = local_path(hass, made).read_bytes()
+    backup = made or backup_from_json(
+        json.dumps({"slug": "1057", "name": "Lost", "date": "2026-11-05T04:45:00+00:00"}).encode(),
+        len(content),
+    )
+
+    async def stream() -> AsyncGenerator[bytes]:
+        for start in range(0, len(content), MIB):
+            yield content[start : start + MIB]
+
+    async def open_stream() -> AsyncIterator[bytes]:
+        return stream()
+
+    await (
+        async_get_manager(hass)
+        .backup_agents[dropbox]
+        .async_upload_backup(open_stream=open_stream, backup=backup, on_progress=lambda **_: None)
+    )
 
 
 # Downloading and restoring

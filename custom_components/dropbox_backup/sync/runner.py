@@ -249,3 +249,4 @@ class Runner:
         # Home Assistant may be uploading what it has nowhere else.
         here |= {id_of(one.backup) for one in self._uploader.active}
         self._journal.notes.prune(here, there)
+        self._journal.notes.miss_what_is_nowhere(here | there, self._journal.handing_out)

@@ -1,17 +1,19 @@
 """Uploads one backup on somebody's behalf, and tells what became of it."""
 
-from collections.abc import Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection
+from contextlib import asynccontextmanager
 import logging
 
 from homeassistant.components.backup import AgentBackup
 from homeassistant.util import dt as dt_util
 
+from ..codes import Reason
 from ..dropbox_api.client import DropboxClient
 from ..dropbox_api.errors import CorruptError, DropboxError
 from ..dropbox_api.retry import RETRY_FOR, Waiter
 from ..dropbox_api.upload.upload import Source
 from .current_problem import CurrentProblem
-from .decide.models import BackupId, LocalBackup, Missed, RemoteBackup, id_of, made_at
+from .decide.models import BackupId, LocalBackup, Missed, RemoteBackup, Trouble, id_of, made_at
 from .decide.upload_window import Origin
 from .local.backups import LocalBackups
 from .local.handed_out import upload_whole
@@ -164,10 +166,11 @@ class Uploader:
 
         password = self._local.password_for(self._agent_id)
         try:
-            _check_room(backup.size, await self.ask_space())
-            remote = await upload_whole(
-                self._local, backup, open_stream, password, upload, take_note
-            )
+            async with self._noted(backup):
+                _check_room(backup.size, await self.ask_space())
+                remote = await upload_whole(
+                    self._local, backup, open_stream, password, upload, take_note
+                )
         except DeletedMeanwhileError:
             raise
         except DropboxError as err:
@@ -179,6 +182,28 @@ class Uploader:
             raise
         self._events.emit(BackupEvent.of(EventKind.UPLOADED, remote))
         return remote
+
+    @asynccontextmanager
+    async def _noted(self, backup: AgentBackup) -> AsyncGenerator[None]:
+        """Note that a backup is on its way, until it is known what became of it: should Home
+        Assistant stop or give up meanwhile, nobody would tell.
+        """
+        journal, backup_id = self._journal, id_of(backup)
+        made = made_at(backup, dt_util.utcnow())
+        reason = Reason(Trouble.STOPPED_MEANWHILE)
+        journal.notes.handed_out[backup_id] = Missed(backup.name, made, reason)
+        journal.handing_out.add(backup_id)
+        await journal.save()
+        try:
+            yield
+        except Exception:
+            journal.notes.handed_out.pop(backup_id, None)
+            raise
+        else:
+            journal.notes.handed_out.pop(backup_id, None)
+        finally:
+            journal.handing_out.discard(backup_id)
+            journal.changed()
 
     def _missed(self, backup: AgentBackup, err: Exception) -> None:
         """Remember it: should Home Assistant have no other copy, nothing else would."""

@@ -68,6 +68,7 @@ plain_values: st.SearchStrategy[Value] = (
     | st.integers(0, 2**50).map(Count)
 )
 reasons = _reasons(plain_values | st.lists(_reasons(plain_values), max_size=2).map(tuple))
+missed = st.builds(Missed, name=texts, made=moment, reason=reasons)
 any_notes = st.builds(
     Notes,
     results=st.builds(Results, *[dates] * len(fields(Results))),
@@ -79,7 +80,8 @@ any_notes = st.builds(
     approved=st.none() | answers,
     declined=st.none() | answers,
     commits=st.dictionaries(ids, commits, max_size=3),
-    missed=st.none() | st.builds(Missed, name=texts, made=moment, reason=reasons),
+    missed=st.none() | missed,
+    handed_out=st.dictionaries(ids, missed, max_size=3),
     folder_seen=st.booleans(),
     folder_was_missing=st.booleans(),
     paused=st.booleans(),

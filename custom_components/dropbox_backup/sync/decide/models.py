@@ -139,6 +139,7 @@ class Trouble(Code):
     """What keeps a backup from being uploaded, found or deleted, beside Dropbox and its archive."""
 
     DELETED_MEANWHILE = "deleted_meanwhile"
+    STOPPED_MEANWHILE = "stopped_meanwhile"
     HELD_BACK = "held_back"
     NO_SUCH_BACKUP = "no_such_backup"
     NOT_THERE = "not_in_dropbox"

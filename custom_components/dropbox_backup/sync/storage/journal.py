@@ -7,6 +7,7 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.util.hass_dict import HassKey
 
 from ...const import DOMAIN
+from ..decide.models import BackupId
 from .file import StorageFile
 from .notes import Notes
 from .notes_format import parse_notes, write_notes
@@ -25,6 +26,8 @@ class Journal:
     def __init__(self, hass: HomeAssistant, name: str) -> None:
         """Nothing is read yet. `name`: that of the file."""
         self.notes = Notes()
+        # What Home Assistant is uploading itself: that outlives reloads, but no restart.
+        self.handing_out: set[BackupId] = set()
         self.on_writable: Callable[[], None] = lambda: None
         self._file = StorageFile(
             hass,

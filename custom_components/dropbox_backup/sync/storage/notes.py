@@ -65,6 +65,8 @@ class Notes:
     `approved`: deletions that were decided and are still to be carried out.
     `declined`: what a person chose to keep when they were asked about its deletion.
     `commits`: files that were about to be made, until it is known what became of them.
+    `handed_out`: what Home Assistant is uploading there itself: if that ends unheard, nobody else
+    knows of it any more.
     `folder_seen`: the backup folder was there once, so that its absence is news.
     `missed`: what Home Assistant made for Dropbox and could not be uploaded, until a newer one is.
     `folder_was_missing`: it vanished, and the user has not said yet that they know.
@@ -90,6 +92,7 @@ class Notes:
     declined: Answer | None = None
     commits: dict[BackupId, Commit] = field(default_factory=dict)
     missed: Missed | None = None
+    handed_out: dict[BackupId, Missed] = field(default_factory=dict)
     folder_seen: bool = False
     folder_was_missing: bool = False
     paused: bool = False
@@ -109,6 +112,7 @@ class Notes:
         """Forget what is over when the account is removed; what was done with its backups stays."""
         self.results = Results()
         self.missed = None
+        self.handed_out.clear()
         self.folder_seen = self.folder_was_missing = False
         self.paused = False
         self.newly_verified.clear()
@@ -144,6 +148,17 @@ class Notes:
                 setattr(results, item.name, now)
         if self.missed is not None and self.missed.made > now:
             self.missed = replace(self.missed, made=now)
+
+    def miss_what_is_nowhere(
+        self, known: AbstractSet[BackupId], going_on: AbstractSet[BackupId]
+    ) -> None:
+        """Take note of what Home Assistant was uploading when it ended, and what is lost by that.
+        `known`: what is here or in Dropbox; `going_on`: what is being uploaded now.
+        """
+        for backup_id in self.handed_out.keys() - going_on:
+            one = self.handed_out.pop(backup_id)
+            if backup_id not in known and (self.missed is None or self.missed.made < one.made):
+                self.missed = one
 
     def prune(self, here: AbstractSet[BackupId], there: AbstractSet[BackupId]) -> None:
         """Forget what can't matter any more: what is neither here nor in Dropbox, and what is being

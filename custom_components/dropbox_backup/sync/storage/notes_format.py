@@ -199,6 +199,7 @@ _NOTES = {
     "declined": _ANSWER,
     "commits": _records(_COMMIT),
     "missed": _MISSED,
+    "handed_out": _pairs(_MISSED),
     "folder_seen": _FLAG,
     "folder_was_missing": _FLAG,
     "paused": _FLAG,
