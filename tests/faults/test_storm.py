@@ -5,13 +5,11 @@ from collections.abc import Coroutine
 from typing import Any, override
 from unittest.mock import patch
 
-from homeassistant.core import HomeAssistant
 from homeassistant.util import dt as dt_util
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 import pytest
 
-from custom_components.dropbox_backup import backup
 from custom_components.dropbox_backup.dropbox_api import concurrency
 from tests.conftest import THOROUGH
 from tests.faults.storm.virtual_time import VirtualTimeLoop
@@ -61,10 +59,6 @@ _troubles = st.one_of(
 _moments = st.lists(st.tuples(st.integers(0, 9), _acts | _troubles), min_size=1, max_size=4)
 
 
-async def _texts(_hass: HomeAssistant) -> dict[str, str]:
-    return {"by_home_assistant": "on the page"}
-
-
 class Storm(RuleBasedStateMachine):
     """Hypothesis draws what happens, and makes it as short as it can when a rule is broken."""
 
@@ -75,8 +69,6 @@ class Storm(RuleBasedStateMachine):
         self.world = StormyWorld(self._loop)
         self._patches = (
             patch.object(dt_util, "utcnow", self.world.our_now),
-            # Home Assistant reads its texts in a thread, and those know no virtual time.
-            patch.object(backup, "common_texts", _texts),
             # The same pace on every machine.
             patch.object(concurrency, "time", _Time(self._loop)),
         )
