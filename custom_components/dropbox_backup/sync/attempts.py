@@ -8,7 +8,7 @@ from homeassistant.components.backup import BackupNotFound
 
 from ..codes import Reason
 from ..dropbox_api.errors import FullError, NotFoundError, StoppedError
-from .decide.models import LocalBackup, RemoteBackup, Trouble, id_of
+from .decide.models import LocalBackup, RemoteBackup, Trouble
 from .decide.upload_window import Origin
 from .report.problems import away_of, concerns_all, problem_of, text_of, why_of
 from .requests import Outcome, Run
@@ -48,20 +48,20 @@ class Attempts:
                 remote = None
             if remote is None:
                 _LOGGER.info("What is in Dropbox as %s is not what is here", one.backup.name)
-                run.unlike.add(id_of(one.backup))
+                run.unlike.add(one.backup_id)
             verified = remote is not None
             return remote
 
         await self._attempt(run, one, verify())
         if not verified:
-            run.unproven.add(id_of(one.backup))
+            run.unproven.add(one.backup_id)
 
     async def upload(self, run: Run, retry_for: float, one: LocalBackup) -> None:
         """Upload one backup, unless it is to be held back, or is too large for now.
 
         `retry_for`: for how many seconds a call that fails is tried again.
         """
-        backup_id, name = id_of(one.backup), one.backup.name
+        backup_id, name = one.backup_id, one.backup.name
         origin = Origin.PERSON if self._journal.notes.is_wanted(backup_id) else Origin.WORKER
         if origin is Origin.WORKER and backup_id in self._journal.notes.dismissed:
             run.take(backup_id, Outcome(name, error=Reason(Trouble.DELETED_MEANWHILE)))
@@ -81,7 +81,7 @@ class Attempts:
         self, run: Run, one: LocalBackup, work: Coroutine[Any, Any, RemoteBackup | None]
     ) -> bool:
         """Do the work on one backup; return whether nothing more is to be done about it."""
-        backup_id, name = id_of(one.backup), one.backup.name
+        backup_id, name = one.backup_id, one.backup.name
         try:
             remote = await work
         except StoppedError:

@@ -10,7 +10,7 @@ from ..dropbox_api.errors import ConflictError, RefusedError
 from ..dropbox_api.threads import in_thread
 from .decide.consent import Answer, Revision, decide, revision_of
 from .decide.file_names import is_our_name
-from .decide.models import BackupId, Policy, RemoteBackup, Trouble, id_of
+from .decide.models import BackupId, Policy, RemoteBackup, Trouble
 from .decide.retention import Verdict, counts, judge
 from .remote.folder import BackupFolder
 from .report.events import BackupEvent, EventKind, Events
@@ -166,7 +166,7 @@ class Pruner:
             if spare_own_copies and (own := [one for one in backups if self._is_own_copy(one)]):
                 raise OwnCopyError(own[0].file.name)
             # First: what was deleted on purpose must not come back, whatever happens in between.
-            ids = {id_of(one.backup) for one in backups}
+            ids = {one.backup_id for one in backups}
             self._journal.notes.dismissed |= ids
             self._journal.notes.wanted -= ids
             await self._journal.save()

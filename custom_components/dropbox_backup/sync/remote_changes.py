@@ -7,7 +7,6 @@ import time
 
 from ..dropbox_api.client import DropboxClient
 from ..dropbox_api.errors import CursorResetError, DropboxError
-from .decide.models import id_of
 from .remote.folder import BackupFolder
 from .unexpected import UnexpectedErrors
 
@@ -71,4 +70,4 @@ async def _wait_for_change(client: DropboxClient, folder: BackupFolder) -> None:
 
 
 def _backups(folder: BackupFolder) -> set[str]:
-    return {id_of(one.backup) for one in folder.backups}
+    return {one.backup_id for one in folder.backups}

@@ -39,9 +39,9 @@ class Selection:
         local = tuple(local)
         chosen = set(self.ids)
         if self.latest and local:
-            chosen.add(id_of(max(local, key=lambda one: one.date).backup))
+            chosen.add(max(local, key=lambda one: one.date).backup_id)
         if self.since is not None:
-            chosen |= {id_of(one.backup) for one in local if one.date >= self.since}
+            chosen |= {one.backup_id for one in local if one.date >= self.since}
         return chosen
 
 
@@ -199,11 +199,11 @@ def outcomes_of(
     """Return what became of the backups that somebody asked for. `unsure`: why it is not known what
     is in Dropbox now; then only what was uploaded in this run counts as being there.
     """
-    names = {id_of(one.backup): one.backup.name for one in run.local}
+    names = {one.backup_id: one.backup.name for one in run.local}
     chosen = selection.of(run.local)
     if selection.everything:
-        chosen = {*run.outcomes, *(id_of(one.backup) for one in run.waiting)}
-    refused = {id_of(one.local.backup): one for one in run.refused}
+        chosen = {*run.outcomes, *(one.backup_id for one in run.waiting)}
+    refused = {one.local.backup_id: one for one in run.refused}
 
     def outcome(backup_id: BackupId) -> Outcome:
         remote = folder.get(backup_id)

@@ -10,7 +10,7 @@ from ..codes import Reason
 from ..dropbox_api.errors import DropboxError
 from ..dropbox_api.retry import RETRY_FOR, Waiter
 from .attempts import Attempts
-from .decide.models import LocalBackup, id_of
+from .decide.models import LocalBackup
 from .decide.plan import Skipped
 from .folder_refresh import FolderRefresh
 from .inbox import Inbox
@@ -158,9 +158,9 @@ class Runner:
         """Make and publish the plan; return what to verify, and what to upload after that."""
         plan = await self._planner.plan(run.local, unproven=run.unproven, unlike=run.unlike)
         self._refuse(run, (*run.damaged, *plan.conflicts))
-        verify = [one for one in plan.verify if id_of(one.backup) not in run.outcomes]
-        upload = [one for one in plan.upload if id_of(one.backup) not in run.tried]
-        run.pending = {id_of(one.backup) for one in (*verify, *upload)}
+        verify = [one for one in plan.verify if one.backup_id not in run.outcomes]
+        upload = [one for one in plan.upload if one.backup_id not in run.tried]
+        run.pending = {one.backup_id for one in (*verify, *upload)}
         run.planned = True
         run.waiting = plan.upload
         self._store.publish(plan=plan, waiting=run.waiting, refused=run.refused)
@@ -168,9 +168,9 @@ class Runner:
 
     def _refuse(self, run: Run, refused: tuple[Skipped, ...]) -> None:
         """Take note of what can't be uploaded, and tell the log once of each."""
-        before = {id_of(one.local.backup) for one in run.refused}
+        before = {one.local.backup_id for one in run.refused}
         for one in refused:
-            if id_of(one.local.backup) not in before:
+            if one.local.backup_id not in before:
                 name = one.local.backup.name
                 _LOGGER.warning("The backup %s can't be uploaded: %s", name, one.reason)
         run.refused = refused
@@ -235,7 +235,7 @@ class Runner:
         did not answer.
         """
         notes = self._journal.notes
-        waiting = {id_of(one.backup) for one in run.waiting}
+        waiting = {one.backup_id for one in run.waiting}
         if notes.everything_wanted:
             notes.wanted |= waiting
             notes.everything_wanted = False
@@ -244,9 +244,9 @@ class Runner:
         self._journal.changed()
 
     def _prune_notes(self, local: Sequence[LocalBackup]) -> None:
-        here = {id_of(one.backup) for one in local}
-        there = {id_of(one.backup) for one in self._folder.backups}
+        here = {one.backup_id for one in local}
+        there = {one.backup_id for one in self._folder.backups}
         # Home Assistant may be uploading what it has nowhere else.
-        here |= {id_of(one.backup) for one in self._uploader.active}
+        here |= {one.backup_id for one in self._uploader.active}
         self._journal.notes.prune(here, there)
         self._journal.notes.miss_what_is_nowhere(here | there, self._journal.handing_out)

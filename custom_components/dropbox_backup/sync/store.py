@@ -18,7 +18,7 @@ from .decide.backup_settings import (
     concerns,
     retention_beats,
 )
-from .decide.models import LocalBackup, Protection, RemoteBackup, id_of
+from .decide.models import LocalBackup, Protection, RemoteBackup
 from .decide.plan import Plan, Skipped, WhySkipped
 from .remote.folder import BackupFolder
 from .report.alarm import AlarmInput, alarm
@@ -134,7 +134,7 @@ class StateStore:
         noted = self._journal.notes.unexamined
         if not noted or settings.encryption is not Encryption.ON:
             return ()
-        there = (one for one in self._folder.backups if id_of(one.backup) in noted)
+        there = (one for one in self._folder.backups if one.backup_id in noted)
         return tuple(one for one in there if one.protection is Protection.UNKNOWN)
 
     def _begun(self, state: State) -> Progress | None:
@@ -143,7 +143,7 @@ class StateStore:
         begun = [
             (one.backup.name, session)
             for one in state.waiting
-            if (session := sessions.get(id_of(one.backup))) and (session.arrived or session.ahead)
+            if (session := sessions.get(one.backup_id)) and (session.arrived or session.ahead)
         ]
         if not begun:
             return None

@@ -108,7 +108,7 @@ class Uploader:
         Dropbox has left, if it says so. Raises `StoppedError` when it is to be held back from now
         on, `DeletedMeanwhileError`, other `DropboxError`s, and what reading the backup raises.
         """
-        known = self._folder.get(id_of(one.backup))
+        known = self._folder.get(one.backup_id)
         password = self._local.password_for(self._agent_id)
         backup, source = await self._local.source(one, password)
         if known is None or known.verified is None:

@@ -85,6 +85,11 @@ class LocalBackup:
     known_since: datetime = untrusted.LATEST
 
     @property
+    def backup_id(self) -> BackupId:
+        """The id that Home Assistant gave it."""
+        return id_of(self.backup)
+
+    @property
     def date(self) -> datetime:
         """When it counts as made."""
         return made_at(self.backup, self.known_since)
@@ -192,6 +197,11 @@ class RemoteBackup:
     unknown: Mapping[str, object] = field(default_factory=dict)
     protection: Protection = Protection.UNKNOWN
     bad_copies: tuple[BadCopy, ...] = ()
+
+    @property
+    def backup_id(self) -> BackupId:
+        """The id that Home Assistant gave it."""
+        return id_of(self.backup)
 
     @property
     def date(self) -> datetime:

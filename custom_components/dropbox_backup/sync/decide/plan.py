@@ -19,7 +19,6 @@ from .models import (
     RemoteFile,
     Trouble,
     date_of,
-    id_of,
 )
 from .ownership import owner_of
 from .retention import Verdict, judge
@@ -86,13 +85,13 @@ def make_plan(
     person asked for them. `begun` come next, then the newest: if there is never time for a whole
     backup before the next one is made, what was begun today is done tomorrow.
     """
-    in_dropbox = {id_of(backup.backup): backup for backup in remote}
+    in_dropbox = {backup.backup_id: backup for backup in remote}
     skipped: list[Skipped] = []
     conflicts: list[Skipped] = []
     candidates: list[LocalBackup] = []
     verify: list[LocalBackup] = []
     for one in sorted(local, key=lambda one: one.date, reverse=True):
-        backup_id = id_of(one.backup)
+        backup_id = one.backup_id
         there = in_dropbox.get(backup_id)
         if there is not None and there.verified is not None:
             if not same_backup(one.backup, there.backup):
@@ -108,7 +107,7 @@ def make_plan(
 
     # What is going to be verified takes its place among the newest as well: an older one that is
     # uploaded on its account would be deleted at once.
-    proven = {id_of(one.backup) for one in verify} - unproven
+    proven = {one.backup_id for one in verify} - unproven
     verdicts = judge(remote, policy.keep, instance_id, declined)
     # Mostly nothing is missing, and one judgement is enough.
     expected = verdicts
@@ -116,11 +115,11 @@ def make_plan(
         expected = judge(
             _there_then(remote, proven, candidates, instance_id), policy.keep, instance_id, declined
         )
-    reasons = {id_of(verdict.backup.backup): verdict for verdict in expected}
+    reasons = {verdict.backup.backup_id: verdict for verdict in expected}
     upload: list[LocalBackup] = []
     for one in candidates:
-        verdict = reasons[id_of(one.backup)]
-        if verdict.keep or id_of(one.backup) in wanted:
+        verdict = reasons[one.backup_id]
+        if verdict.keep or one.backup_id in wanted:
             upload.append(one)
         else:
             why_deleted = Reason.of(WhySkipped.SURPLUS, reason=verdict.reason)
@@ -148,11 +147,11 @@ def _there_then(
     """Return what will be in Dropbox if all candidates get there. What is taken for one of them
     now, and is not, stands for nothing any more then.
     """
-    uploaded = {id_of(one.backup) for one in candidates}
+    uploaded = {one.backup_id for one in candidates}
     there = [
-        _as_if_verified(one) if id_of(one.backup) in proven else one
+        _as_if_verified(one) if one.backup_id in proven else one
         for one in remote
-        if id_of(one.backup) not in uploaded
+        if one.backup_id not in uploaded
     ]
     return [*there, *(_as_if_uploaded(one, instance_id) for one in candidates)]
 
@@ -163,7 +162,7 @@ def _in_order(
     """Put first what a person waits for, then what was begun; `backups` are newest first."""
 
     def rank(one: LocalBackup) -> tuple[bool, bool]:
-        return id_of(one.backup) not in wanted, id_of(one.backup) not in begun
+        return one.backup_id not in wanted, one.backup_id not in begun
 
     return tuple(sorted(backups, key=rank))
 

@@ -13,7 +13,6 @@ from ..decide.models import (
     RemoteBackup,
     RemoteFile,
     WhyNot,
-    id_of,
     newest_first,
 )
 from ..decide.ownership import Ownership, made_by
@@ -48,9 +47,9 @@ def backups_of(
         entry = catalog.get(file.name)
         backup = with_proof(entry, ownership).describe(file) if entry else None
         if backup is not None:
-            copies.setdefault(id_of(backup.backup), []).append(backup)
+            copies.setdefault(backup.backup_id, []).append(backup)
     backups = (_best_of(of_one_id) for of_one_id in copies.values())
-    return {id_of(one.backup): one for one in newest_first(backups)}
+    return {one.backup_id: one for one in newest_first(backups)}
 
 
 def _best_of(copies: list[RemoteBackup]) -> RemoteBackup:

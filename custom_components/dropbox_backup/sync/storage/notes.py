@@ -7,7 +7,7 @@ from datetime import datetime
 from ...dropbox_api.upload.upload import UploadSession
 from ..archive.encryption import Root
 from ..decide.consent import Answer
-from ..decide.models import BackupId, LocalBackup, Missed, date_of, id_of
+from ..decide.models import BackupId, LocalBackup, Missed, date_of
 
 
 @dataclass(slots=True)
@@ -130,7 +130,7 @@ class Notes:
         return tuple(self._dated(one, now) for one in local)
 
     def _dated(self, one: LocalBackup, now: datetime) -> LocalBackup:
-        backup_id = id_of(one.backup)
+        backup_id = one.backup_id
         if backup_id not in self.first_seen and date_of(one.backup) <= now:
             return one
         # Now may be wrong as well, before and after.

@@ -105,8 +105,8 @@ class Transfers:
 
         What is a file already is deleted when Dropbox has said so, if need be after a restart.
         """
-        dropped = [one for one in self._called if id_of(one.backup) in backup_ids]
-        ids = {id_of(one.backup) for one in dropped}
+        dropped = [one for one in self._called if one.backup_id in backup_ids]
+        ids = {one.backup_id for one in dropped}
         notes = self._journal.notes
         for backup_id in ids:
             notes.dismissed.add(backup_id)
@@ -155,7 +155,7 @@ class Transfers:
     @property
     def under_way(self) -> set[BackupId]:
         """The backups that are being uploaded, compared, or wait for their turn."""
-        return {id_of(one.backup) for one in self._called}
+        return {one.backup_id for one in self._called}
 
     def _lock_of(self, backup_id: BackupId) -> asyncio.Lock:
         return self._locks.setdefault(backup_id, asyncio.Lock())
@@ -247,7 +247,7 @@ class Transfers:
         retry_for: float,
         on_progress: Callable[[int], None],
     ) -> RemoteBackup:
-        backup_id = id_of(transfer.backup)
+        backup_id = transfer.backup_id
 
         def progressed(sent: int) -> None:
             transfer.sent = sent
@@ -272,7 +272,7 @@ class Transfers:
         on_progress: Callable[[int], None],
     ) -> File:
         """Upload a backup under the best name that is free."""
-        backup_id = id_of(transfer.backup)
+        backup_id = transfer.backup_id
         await self._leftovers.remove(backup_id)
         notes = UploadNotes(self._journal, transfer, source)
         taken: set[str] = set()

@@ -11,7 +11,7 @@ from homeassistant.util import dt as dt_util
 
 from ...codes import CodedError
 from ...dropbox_api.upload.upload import Source, UploadSession
-from ..decide.models import Trouble, date_of, id_of
+from ..decide.models import BackupId, Trouble, date_of, id_of
 from ..storage.journal import Journal
 from ..storage.notes import Commit
 
@@ -39,6 +39,11 @@ class Transfer:
     stop: asyncio.Timeout = field(default_factory=lambda: asyncio.timeout(None))
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def backup_id(self) -> BackupId:
+        """The id that Home Assistant gave it."""
+        return id_of(self.backup)
+
 
 @dataclass(slots=True)
 class UploadNotes:
@@ -58,11 +63,11 @@ class UploadNotes:
     @property
     def session(self) -> UploadSession | None:
         """The upload session to go on with."""
-        return self.journal.notes.sessions.get(id_of(self.transfer.backup))
+        return self.journal.notes.sessions.get(self.transfer.backup_id)
 
     async def keep_session(self, session: UploadSession | None) -> None:
         """Note what has arrived."""
-        notes, backup_id = self.journal.notes, id_of(self.transfer.backup)
+        notes, backup_id = self.journal.notes, self.transfer.backup_id
         if session is None:
             notes.sessions.pop(backup_id, None)
             self.journal.changed()
@@ -76,7 +81,7 @@ class UploadNotes:
         proves whose it is.
         """
         self._check_wanted()
-        notes, backup_id = self.journal.notes, id_of(self.transfer.backup)
+        notes, backup_id = self.journal.notes, self.transfer.backup_id
         notes.uploaded[backup_id] = content_hash
         notes.newly_verified.add(backup_id)
         notes.commits[backup_id] = Commit(
