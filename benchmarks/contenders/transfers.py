@@ -21,7 +21,7 @@ async def upload_with_us(job: Job, figures: Figures) -> None:
     from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
     from custom_components.dropbox_backup.dropbox_api.types import UploadCommit
     from custom_components.dropbox_backup.dropbox_api.upload.source import FileSource
-    from custom_components.dropbox_backup.dropbox_api.upload.upload import UploadLimits, upload
+    from custom_components.dropbox_backup.dropbox_api.upload.upload import Lane, UploadPool, upload
 
     async with session() as http:
         client = DropboxClient(http, token_of(job))
@@ -30,14 +30,14 @@ async def upload_with_us(job: Job, figures: Figures) -> None:
         opened_ahead = bool(options.pop("opened_ahead", 0))
         as_on_a_pi(options.pop("pi", 1.0))
         speed = options.pop("bytes_per_second", None)
-        limits = UploadLimits(**{name: int(value) for name, value in options.items()})
+        lane = Lane(UploadPool(**{name: int(value) for name, value in options.items()}))
         if speed is not None:
-            limits.speed.bytes_per_second = speed
+            lane.pool.speed.bytes_per_second = speed
         if opened_ahead:
-            await limits.prepare(client)
+            await lane.pool.prepare(client)
         with measured(figures):
             async with loop_watched(figures, job.watch):
-                await upload(client, source, UploadCommit(job.path), limits=limits)
+                await upload(client, source, UploadCommit(job.path), lane=lane)
 
 
 async def upload_with_core(job: Job, figures: Figures) -> None:

@@ -176,10 +176,11 @@ async def test_a_speed_limit_holds_for_all_uploads_together_and_after_a_change_o
     entry = await set_up_entry(hass, dropbox_server, options={CONF_SPEED_LIMIT: 32})
     policy = engine_of(entry).policy
     gate = Gate(hass, journal_of(entry), policy, agent_id_of(entry), lambda _: None)
-    speed = gate.limits_of(Origin.WORKER).speed
-    assert all(gate.limits_of(origin).speed is speed for origin in Origin)
+    speed = gate.lane_of(Origin.WORKER).pool.speed
+    assert all(gate.lane_of(origin).pool.speed is speed for origin in Origin)
     assert all(
-        gate.limits_of(origin).slots is gate.limits_of(Origin.WORKER).slots for origin in Origin
+        gate.lane_of(origin).pool.slots is gate.lane_of(Origin.WORKER).pool.slots
+        for origin in Origin
     )
     begun = hass.loop.time()
     await make_backup(hass, size=8 * MIB)
@@ -191,4 +192,4 @@ async def test_a_speed_limit_holds_for_all_uploads_together_and_after_a_change_o
     await hass.async_block_till_done()
     await wait_until_idle(hass, entry)
     assert speed.bytes_per_second == 62_500
-    assert gate.limits_of(Origin.HOME_ASSISTANT).speed is speed
+    assert gate.lane_of(Origin.HOME_ASSISTANT).pool.speed is speed

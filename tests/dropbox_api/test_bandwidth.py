@@ -11,7 +11,7 @@ from custom_components.dropbox_backup.dropbox_api import transport
 from custom_components.dropbox_backup.dropbox_api.bandwidth import BandwidthLimit
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.types import UploadCommit
-from custom_components.dropbox_backup.dropbox_api.upload.upload import UploadLimits, upload
+from custom_components.dropbox_backup.dropbox_api.upload.upload import Lane, UploadPool, upload
 from tests.dropbox_api.conftest import MIB, Bytes, some_bytes
 from tests.support.dropbox_server import DropboxAccount, DropboxServer
 
@@ -123,11 +123,11 @@ def rates(seen: list[tuple[float, int]], window: float) -> list[float]:
 async def test_eight_megabits_per_second_are_kept_and_used(
     client: DropboxClient, dropbox_server: DropboxServer, size: int
 ) -> None:
-    limits = UploadLimits()
-    limits.speed.bytes_per_second = 8 * MBIT
+    lane = Lane(UploadPool())
+    lane.pool.speed.bytes_per_second = 8 * MBIT
     uploads = asyncio.gather(
         *(
-            upload(client, Bytes(some_bytes(size, n)), UploadCommit(f"/{n}.tar"), limits=limits)
+            upload(client, Bytes(some_bytes(size, n)), UploadCommit(f"/{n}.tar"), lane=lane)
             for n in range(8)
         )
     )
@@ -143,14 +143,14 @@ async def test_eight_megabits_per_second_are_kept_and_used(
 async def test_a_limit_that_comes_and_goes_while_a_chunk_is_sent(
     client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer
 ) -> None:
-    limits = UploadLimits()
-    limits.speed.bytes_per_second = 0.1 * MBIT
+    lane = Lane(UploadPool())
+    lane.pool.speed.bytes_per_second = 0.1 * MBIT
     data = some_bytes(5 * MIB)
-    task = asyncio.create_task(upload(client, Bytes(data), UploadCommit("/x.tar"), limits=limits))
+    task = asyncio.create_task(upload(client, Bytes(data), UploadCommit("/x.tar"), lane=lane))
     await asyncio.sleep(1.5)
     received = sum(record.bytes_received for record in dropbox_server.log.records)
     assert received <= 1.05 * 1.5 * 0.1 * MBIT + 4 * 1024
-    limits.speed.bytes_per_second = None
+    lane.pool.speed.bytes_per_second = None
     async with asyncio.timeout(5):
         await task
     assert account.files.read("/x.tar") == data
@@ -162,9 +162,9 @@ async def test_our_own_slowness_is_no_dead_line(
     """Each slice waits longer than a line may stand still."""
     monkeypatch.setattr(transport, "_IDLE_TIMEOUT", 0.2)
     monkeypatch.setattr(transport, "_DEADLINE_STEP", 0.0)
-    limits = UploadLimits()
-    limits.speed.bytes_per_second = 3000.0
-    await upload(client.retrying_for(0), Bytes(bytes(8000)), UploadCommit("/x.tar"), limits=limits)
+    lane = Lane(UploadPool())
+    lane.pool.speed.bytes_per_second = 3000.0
+    await upload(client.retrying_for(0), Bytes(bytes(8000)), UploadCommit("/x.tar"), lane=lane)
     assert account.files.list()[0].size == 8000
 
 
@@ -172,11 +172,11 @@ async def test_our_own_slowness_is_no_dead_line(
     ("mbit", "chunks"), [(0.1, 2), (8, 2), (40, 3), (100, 4), (10_000, 8), (None, 6)]
 )
 async def test_no_more_chunks_travel_than_the_limit_needs(mbit: float | None, chunks: int) -> None:
-    limits = UploadLimits(parallel=8, begin=6)
-    limits.speed.bytes_per_second = mbit and mbit * MBIT
+    lane = Lane(UploadPool(parallel=8, begin=6))
+    lane.pool.speed.bytes_per_second = mbit and mbit * MBIT
     if mbit == 10_000:
-        limits.concurrency.allowed = 8
-    waiting = [asyncio.create_task(limits.concurrency.begin()) for _ in range(20)]
+        lane.pool.concurrency.allowed = 8
+    waiting = [asyncio.create_task(lane.pool.concurrency.begin()) for _ in range(20)]
     await asyncio.sleep(0)
     assert sum(one.done() for one in waiting) == chunks
     for one in waiting:
@@ -185,9 +185,9 @@ async def test_no_more_chunks_travel_than_the_limit_needs(mbit: float | None, ch
 
 
 def test_what_the_limit_slows_down_does_not_count_against_the_line() -> None:
-    limits = UploadLimits(parallel=8)
-    assert limits.was_line(60, 4 * MIB)
-    limits.speed.bytes_per_second = 0.1 * MBIT
-    assert not limits.was_line(4 * MIB / (0.1 * MBIT) * 2, 4 * MIB)
-    limits.speed.bytes_per_second = 100 * MBIT
-    assert limits.was_line(20, 4 * MIB)
+    lane = Lane(UploadPool(parallel=8))
+    assert lane.pool.was_line(60, 4 * MIB)
+    lane.pool.speed.bytes_per_second = 0.1 * MBIT
+    assert not lane.pool.was_line(4 * MIB / (0.1 * MBIT) * 2, 4 * MIB)
+    lane.pool.speed.bytes_per_second = 100 * MBIT
+    assert lane.pool.was_line(20, 4 * MIB)

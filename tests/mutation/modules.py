@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[2]
 _UPLOADS = (
     "tests/dropbox_api/upload/test_upload.py",
     "tests/dropbox_api/upload/test_small.py",
-    "tests/dropbox_api/upload/test_limits.py",
+    "tests/dropbox_api/upload/test_pool.py",
 )
 
 TESTS: dict[str, tuple[str, ...]] = {

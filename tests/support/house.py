@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from custom_components.dropbox_backup.dropbox_api.upload.upload import UploadLimits
+from custom_components.dropbox_backup.dropbox_api.upload.upload import Lane, UploadPool
 from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
 from tests.support.dropbox_server import Fault, hash_file
 from tests.support.home_assistant import JsonObject, until
@@ -55,8 +55,8 @@ class Archive:
 
 def bytes_in_flight() -> int:
     """Return how much may be on its way when the power goes: sent, and not yet noted as sent."""
-    limits = UploadLimits()
-    return limits.chunk_size * limits.slots._value
+    lane = Lane(UploadPool())
+    return lane.pool.chunk_size * lane.pool.slots._value
 
 
 class House:

@@ -94,10 +94,10 @@ class Uploader:
         """
         ours = (one for one in self._folder.backups if one.owner in {None, self._instance_id})
         newest = next(ours, None)
-        limits = self._gate.limits_of(Origin.WORKER)
-        small = newest is not None and newest.file.size <= limits.chunk_size
+        pool = self._gate.pool
+        small = newest is not None and newest.file.size <= pool.chunk_size
         if self._gate.policy.upload_automatically and self._gate.hold is None and not small:
-            await limits.prepare(self._client)
+            await pool.prepare(self._client)
 
     async def upload(
         self, one: LocalBackup, origin: Origin, retry_for: float, free: int | None
@@ -115,7 +115,7 @@ class Uploader:
             _check_room(backup.size, free)
             self._store.publish(working=Status.UPLOADING)
         remote = await self._transfers.upload(
-            backup, source, limits=self._gate.limits_of(origin), retry_for=retry_for
+            backup, source, lane=self._gate.lane_of(origin), retry_for=retry_for
         )
         there = known is not None and known.file == remote.file
         kind = EventKind.VERIFIED if there else EventKind.UPLOADED
@@ -156,7 +156,7 @@ class Uploader:
             return await self._transfers.upload(
                 backup,
                 source,
-                limits=self._gate.limits_of(Origin.HOME_ASSISTANT),
+                lane=self._gate.lane_of(Origin.HOME_ASSISTANT),
                 retry_for=RETRY_FOR[Waiter.HOME_ASSISTANT],
                 on_progress=on_progress,
             )

@@ -15,7 +15,8 @@ from custom_components.dropbox_backup.dropbox_api.errors import (
 )
 from custom_components.dropbox_backup.dropbox_api.types import UploadCommit
 from custom_components.dropbox_backup.dropbox_api.upload.upload import (
-    UploadLimits,
+    Lane,
+    UploadPool,
     UploadSession,
     upload,
 )
@@ -52,13 +53,11 @@ def data_of(number: int) -> bytes:
     return some_bytes(1000 + number, number)
 
 
-async def upload_many(
-    client: DropboxClient, count: int, limits: UploadLimits | None = None
-) -> list[object]:
+async def upload_many(client: DropboxClient, count: int, lane: Lane | None = None) -> list[object]:
     """Upload so many at once; return what became of each."""
-    limits = limits or UploadLimits()
+    lane = lane or Lane(UploadPool())
     return await asyncio.gather(
-        *(upload(client, Bytes(data_of(n)), commit(n), limits=limits) for n in range(count)),
+        *(upload(client, Bytes(data_of(n)), commit(n), lane=lane) for n in range(count)),
         return_exceptions=True,
     )
 
@@ -116,9 +115,9 @@ async def test_a_body_on_its_way_does_not_hold_up_other_writes(
 ) -> None:
     # More than the kernels' buffers take.
     dropbox_server.line = Line(upload_per_connection=40e6)
-    limits = UploadLimits(chunk_size=16 * MIB)
+    lane = Lane(UploadPool(chunk_size=16 * MIB))
     slow = asyncio.create_task(
-        upload(client, Bytes(some_bytes(12 * MIB)), UploadCommit("/slow.tar"), limits=limits)
+        upload(client, Bytes(some_bytes(12 * MIB)), UploadCommit("/slow.tar"), lane=lane)
     )
     await asyncio.sleep(0.2)
     async with asyncio.timeout(1):
@@ -131,10 +130,10 @@ async def test_large_uploads_that_end_together_share_a_commit_too(
     client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer
 ) -> None:
     dropbox_server.rules = Rules(write_lock=True, write_duration=0.3)
-    limits = UploadLimits()
+    lane = Lane(UploadPool())
     data = [some_bytes(5 * MIB + n, n) for n in range(4)]
     await asyncio.gather(
-        *(upload(client, Bytes(one), commit(n), limits=limits) for n, one in enumerate(data))
+        *(upload(client, Bytes(one), commit(n), lane=lane) for n, one in enumerate(data))
     )
     assert [account.files.read(commit(n).path) for n in range(4)] == data
     assert dropbox_server.log.count(FINISH) + dropbox_server.log.count(BATCH) < 4
@@ -261,9 +260,9 @@ async def test_who_is_cancelled_takes_nobody_of_the_batch_with_them(
     client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer
 ) -> None:
     dropbox_server.rules = Rules(write_duration=0.3)
-    limits = UploadLimits()
+    lane = Lane(UploadPool())
     tasks = [
-        asyncio.create_task(upload(client, Bytes(data_of(n)), commit(n), limits=limits))
+        asyncio.create_task(upload(client, Bytes(data_of(n)), commit(n), lane=lane))
         for n in range(6)
     ]
     while not dropbox_server.log.count(BATCH):  # noqa: ASYNC110  (the server tells nobody)
@@ -274,9 +273,9 @@ async def test_who_is_cancelled_takes_nobody_of_the_batch_with_them(
     assert not [one for one in results[3:] if isinstance(one, BaseException)]
     for n in range(3, 6):
         assert account.files.read(commit(n).path) == data_of(n)
-    assert limits.slots._value == UploadLimits().slots._value
-    assert limits.concurrency._running == 0
-    assert limits.alone
+    assert lane.pool.slots._value == UploadPool().slots._value
+    assert lane.pool.concurrency._running == 0
+    assert lane.pool.alone
 
 
 async def test_what_was_sent_before_a_power_cut_is_only_made_a_file(
@@ -285,7 +284,7 @@ async def test_what_was_sent_before_a_power_cut_is_only_made_a_file(
     kept: dict[int, UploadSession | None] = {}
     all_sent = asyncio.Barrier(4)
     dropbox_server.faults.add(Fault(FaultKind.STATUS, f"{FINISH},{BATCH}", status=503, times=None))
-    limits = UploadLimits()
+    lane = Lane(UploadPool())
 
     async def one(n: int) -> None:
         async def keep(session: UploadSession | None) -> None:
@@ -297,7 +296,7 @@ async def test_what_was_sent_before_a_power_cut_is_only_made_a_file(
             client.retrying_for(0.1),
             Bytes(data_of(n)),
             commit(n),
-            limits=limits,
+            lane=lane,
             session=kept.get(n),
             on_session=keep,
         )
@@ -341,8 +340,8 @@ async def test_memory_is_bounded_however_many_there_are(
             await asyncio.sleep(0.02)
             reading -= 1
 
-    limits = UploadLimits(parallel=3)
+    lane = Lane(UploadPool(parallel=3))
     await asyncio.gather(
-        *(upload(client, Watched(data_of(n)), commit(n), limits=limits) for n in range(20))
+        *(upload(client, Watched(data_of(n)), commit(n), lane=lane) for n in range(20))
     )
     assert most <= 3

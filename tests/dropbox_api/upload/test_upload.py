@@ -26,8 +26,9 @@ from custom_components.dropbox_backup.dropbox_api.types import UploadCommit
 from custom_components.dropbox_backup.dropbox_api.upload.resumable_hash import ResumableHash
 from custom_components.dropbox_backup.dropbox_api.upload.source import Source
 from custom_components.dropbox_backup.dropbox_api.upload.upload import (
+    Lane,
     OnSession,
-    UploadLimits,
+    UploadPool,
     UploadSession,
     upload,
 )
@@ -106,8 +107,8 @@ async def test_several_chunks_are_in_flight_and_no_more_than_allowed(
     client: DropboxClient, dropbox_server: DropboxServer
 ) -> None:
     dropbox_server.line = Line(server_time=0.2)
-    limits = UploadLimits(parallel=3)
-    await upload(client, Bytes(some_bytes(8 * BLOCK_SIZE)), COMMIT, limits=limits)
+    lane = Lane(UploadPool(parallel=3))
+    await upload(client, Bytes(some_bytes(8 * BLOCK_SIZE)), COMMIT, lane=lane)
     appends = dropbox_server.log.of(APPEND)
     assert most_at_once(appends) == 3
 
@@ -121,12 +122,10 @@ async def test_memory_is_bounded_by_the_chunks_in_flight(client: DropboxClient) 
             for _ in range(self.size // len(piece)):
                 yield piece
 
-    limits = UploadLimits(parallel=2)
-    await upload(
-        client, Bytes(bytes(BLOCK_SIZE + 1)), COMMIT, limits=limits
-    )  # everything is loaded
+    lane = Lane(UploadPool(parallel=2))
+    await upload(client, Bytes(bytes(BLOCK_SIZE + 1)), COMMIT, lane=lane)  # everything is loaded
     tracemalloc.start()
-    await upload(client, Endless(), UploadCommit("/endless"), limits=limits)
+    await upload(client, Endless(), UploadCommit("/endless"), lane=lane)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 6 * BLOCK_SIZE, "the local Dropbox in this process takes some of it, too"
@@ -136,16 +135,14 @@ async def test_two_uploads_share_the_chunks_in_flight(
     client: DropboxClient, dropbox_server: DropboxServer
 ) -> None:
     dropbox_server.line = Line(server_time=0.1)
-    limits = UploadLimits(parallel=2)
+    lane = Lane(UploadPool(parallel=2))
     await asyncio.gather(
         *(
-            upload(
-                client, Bytes(some_bytes(4 * BLOCK_SIZE, n)), UploadCommit(f"/{n}"), limits=limits
-            )
+            upload(client, Bytes(some_bytes(4 * BLOCK_SIZE, n)), UploadCommit(f"/{n}"), lane=lane)
             for n in range(3)
         )
     )
-    assert limits.slots._value == 2
+    assert lane.pool.slots._value == 2
     appends = dropbox_server.log.of(APPEND)
     assert most_at_once(appends) <= 2
 
@@ -244,11 +241,11 @@ async def test_a_source_of_another_length_is_never_committed(
     client: DropboxClient, dropbox_server: DropboxServer, claims: int
 ) -> None:
     source = Bytes(some_bytes(3 * BLOCK_SIZE - 1), claims=claims)
-    limits = UploadLimits(parallel=3)
+    lane = Lane(UploadPool(parallel=3))
     with pytest.raises(CorruptError, match="instead of"):
-        await upload(client, source, COMMIT, limits=limits)
+        await upload(client, source, COMMIT, lane=lane)
     assert dropbox_server.log.count(FINISH) == 0
-    assert limits.slots._value == 3, "it keeps none from the next upload"
+    assert lane.pool.slots._value == 3, "it keeps none from the next upload"
 
 
 async def test_an_upload_goes_on_where_it_stopped(
@@ -262,7 +259,7 @@ async def test_an_upload_goes_on_where_it_stopped(
             client.retrying_for(0.1),
             Bytes(data),
             COMMIT,
-            limits=UploadLimits(parallel=1),
+            lane=Lane(UploadPool(parallel=1)),
             on_session=keep_in(kept),
         )
     dropbox_server.faults.clear()
@@ -290,7 +287,7 @@ async def test_at_whatever_chunk_it_stops_no_other_is_sent_twice(
 ) -> None:
     """As a power cut would: what the journal took note of last is all that is left."""
     data = some_bytes(6 * BLOCK_SIZE + 5)
-    limits = UploadLimits(parallel=3)
+    lane = Lane(UploadPool(parallel=3))
     kept: list[UploadSession | None] = []
     cut = asyncio.Event()
 
@@ -299,13 +296,13 @@ async def test_at_whatever_chunk_it_stops_no_other_is_sent_twice(
         if session is None or session.arrived + len(session.ahead) >= stop_after:
             cut.set()
 
-    task = asyncio.create_task(upload(client, kind(data), COMMIT, limits=limits, on_session=keep))
+    task = asyncio.create_task(upload(client, kind(data), COMMIT, lane=lane, on_session=keep))
     await cut.wait()
     task.cancel()
     await asyncio.wait([task])
     await asyncio.sleep(0.2)  # what was on its way arrives, or not
     before = dropbox_server.log.bytes_received(APPEND)
-    await upload(client, kind(data), COMMIT, session=kept[-1], limits=limits)
+    await upload(client, kind(data), COMMIT, session=kept[-1], lane=lane)
     assert stored(account) == data
     assert dropbox_server.log.bytes_received(APPEND) <= len(data) + 3 * BLOCK_SIZE
     assert before <= dropbox_server.log.bytes_received(APPEND)
@@ -342,7 +339,7 @@ async def stopped_after_four_of_six(
             client.retrying_for(0.1),
             source,
             COMMIT,
-            limits=UploadLimits(parallel=1),
+            lane=Lane(UploadPool(parallel=1)),
             on_session=keep_in(kept),
         )
     server.faults.clear()
@@ -404,8 +401,8 @@ async def test_chunks_that_are_there_behind_a_gap_count_when_they_have_been_read
     session.arrived, session.hash_state = 1, str(ResumableHash().plus(b"".join(chunks[0])))
     session.ahead = {number: content_hash(chunks[number]) for number in (2, 3)}
     # With one at a time, the gap is filled before the next chunk is read.
-    limits = UploadLimits(parallel=1)
-    await upload(client, source, COMMIT, session=session, limits=limits)
+    lane = Lane(UploadPool(parallel=1))
+    await upload(client, source, COMMIT, session=session, lane=lane)
     assert stored(account) == source.data
     assert dropbox_server.log.bytes_received(APPEND) == 3 * BLOCK_SIZE
 
@@ -481,17 +478,15 @@ async def test_a_cancelled_upload_gives_its_slots_back(
     client: DropboxClient, dropbox_server: DropboxServer
 ) -> None:
     dropbox_server.line = Line(server_time=0.6)
-    limits = UploadLimits(parallel=3)
-    task = asyncio.create_task(
-        upload(client, Bytes(some_bytes(6 * BLOCK_SIZE)), COMMIT, limits=limits)
-    )
+    lane = Lane(UploadPool(parallel=3))
+    task = asyncio.create_task(upload(client, Bytes(some_bytes(6 * BLOCK_SIZE)), COMMIT, lane=lane))
     await asyncio.sleep(0.9)
-    assert limits.slots.locked()
+    assert lane.pool.slots.locked()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert limits.slots._value == 3
-    assert limits.concurrency._running == 0
+    assert lane.pool.slots._value == 3
+    assert lane.pool.concurrency._running == 0
 
 
 # Points on which Dropbox's documents are silent: an upload must not depend on them.
@@ -585,13 +580,14 @@ async def test_a_dropbox_that_closes_as_soon_as_the_closing_chunk_begins_costs_o
     client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer
 ) -> None:
     data = some_bytes(3 * BLOCK_SIZE)
-    limits = UploadLimits()
+    pool = UploadPool()
+    lane, other = Lane(pool), Lane(pool)
     body = '{"error_summary": "closed/", "error": {".tag": "closed"}}'
     dropbox_server.faults.add(Fault(FaultKind.STATUS, route=APPEND, status=409, body=body))
-    await upload(client, Bytes(data), COMMIT, limits=limits)
+    await upload(client, Bytes(data), COMMIT, lane=lane)
     assert stored(account) == data
     dropbox_server.log.clear()
-    await upload(client, Bytes(data), UploadCommit("/again.tar"), limits=limits)
+    await upload(client, Bytes(data), UploadCommit("/again.tar"), lane=other)
     *others, closing = dropbox_server.log.of(APPEND)
     assert closing.time >= max(one.time + one.duration for one in others)
 
@@ -600,14 +596,14 @@ async def test_the_session_of_the_next_upload_is_there_before_it_begins(
     client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer
 ) -> None:
     dropbox_server.line = Line(server_time=0.05)
-    limits = UploadLimits()
-    await limits.prepare(client)
-    await limits.prepare(client)
+    lane = Lane(UploadPool())
+    await lane.pool.prepare(client)
+    await lane.pool.prepare(client)
     assert dropbox_server.log.count(START) == 1
     for n in range(2):
         dropbox_server.log.clear()
         data = some_bytes(2 * BLOCK_SIZE, seed=n)
-        await upload(client, Bytes(data), UploadCommit(f"/{n}.tar"), limits=limits)
+        await upload(client, Bytes(data), UploadCommit(f"/{n}.tar"), lane=lane)
         assert dropbox_server.log.records[0].route == APPEND
         assert dropbox_server.log.count(START) == 1
         assert account.files.read(f"/{n}.tar") == data
@@ -630,11 +626,11 @@ async def test_preparing_the_next_upload_never_holds_up_or_spoils_this_one(
 async def test_a_rate_limit_makes_fewer_chunks_travel_at_once(
     client: DropboxClient, dropbox_server: DropboxServer
 ) -> None:
-    limits = UploadLimits()
-    before = limits.concurrency.allowed
+    lane = Lane(UploadPool())
+    before = lane.pool.concurrency.allowed
     dropbox_server.faults.add(Fault(FaultKind.STATUS, route=APPEND, status=429, retry_after=0))
-    await upload(client, Bytes(some_bytes(2 * BLOCK_SIZE)), COMMIT, limits=limits)
-    assert limits.concurrency.allowed == before // 2
+    await upload(client, Bytes(some_bytes(2 * BLOCK_SIZE)), COMMIT, lane=lane)
+    assert lane.pool.concurrency.allowed == before // 2
 
 
 @given(st.lists(st.binary(max_size=50), max_size=30), st.integers(1, 40))

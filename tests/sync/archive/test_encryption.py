@@ -21,7 +21,7 @@ import pytest
 
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.errors import DropboxError
-from custom_components.dropbox_backup.dropbox_api.upload.upload import UploadLimits
+from custom_components.dropbox_backup.dropbox_api.upload.upload import Lane, UploadPool
 from custom_components.dropbox_backup.sync.archive.encryption import Root
 from custom_components.dropbox_backup.sync.decide.models import LocalBackup, RemoteBackup
 from custom_components.dropbox_backup.sync.local.backups import LocalBackups
@@ -95,8 +95,8 @@ class Uploads:
 
     async def upload(self, password: str = PASSWORD, retry_for: float = 30.0) -> RemoteBackup:
         backup, source = await self.local.source(await self.only_backup(), password)
-        limits = UploadLimits(parallel=1, begin=1)  # so that all that arrived is noted
-        return await self.transfers.upload(backup, source, limits=limits, retry_for=retry_for)
+        lane = Lane(UploadPool(parallel=1, begin=1))  # so that all that arrived is noted
+        return await self.transfers.upload(backup, source, lane=lane, retry_for=retry_for)
 
 
 @dataclass(slots=True)
@@ -280,7 +280,7 @@ async def test_a_file_that_changes_while_it_is_read_is_not_uploaded(
     path = local_path(hass, made)
     change_something_near_the_end(path)
     with pytest.raises(Exception, match="changed while it was being uploaded"):
-        await house.transfers.upload(backup, source, limits=UploadLimits(), retry_for=0)
+        await house.transfers.upload(backup, source, lane=Lane(UploadPool()), retry_for=0)
     assert archives(dropbox_server) == []
 
 
@@ -294,7 +294,7 @@ async def test_a_commit_whose_answer_never_came_is_proven_by_the_journal(
     size: int,
 ) -> None:
     path = local_path(hass, made)
-    small = size <= UploadLimits().chunk_size
+    small = size <= UploadPool().chunk_size
     if small:
         path.unlink()
         made = await make_backup(hass, "Small", size=size)
@@ -329,7 +329,7 @@ async def test_what_home_assistant_encrypts_is_proven_as_well(
     upload = house.transfers.upload(
         streamer.backup(),
         StreamSource(streamer.open_stream, streamer.size()),
-        limits=UploadLimits(),
+        lane=Lane(UploadPool()),
         retry_for=30,
     )
     await interrupt(upload, dropbox_server, disk, FINISH)
@@ -437,7 +437,7 @@ async def test_what_changes_between_two_readings_is_not_encrypted(
     with pytest.raises(BackupAgentError, match="changed while it was read"):
         sent += [piece async for piece in source.read()]
     assert b"".join(first).startswith(b"".join(sent))
-    await house.transfers.upload(backup, source, limits=UploadLimits(), retry_for=30)
+    await house.transfers.upload(backup, source, lane=Lane(UploadPool()), retry_for=30)
     await check_restorable(hass, dropbox_server, made)
 
 
@@ -458,7 +458,7 @@ async def test_what_breaks_off_is_said_to_be_unreadable(
     _, source = as_in_dropbox(stream, made, await stream.contents(), PASSWORD)
     assert isinstance(source, EncryptedSource)
     with pytest.raises(BackupAgentError, match="can't be encrypted"):
-        await house.transfers.upload(made, source, limits=UploadLimits(), retry_for=30)
+        await house.transfers.upload(made, source, lane=Lane(UploadPool()), retry_for=30)
 
 
 @pytest.mark.usefixtures("quick_worker")

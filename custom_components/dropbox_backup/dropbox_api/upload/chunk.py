@@ -7,7 +7,7 @@ from typing import Self
 from ..concurrency import SLOW, Duration, Stopwatch
 from ..errors import CorruptError, DropboxError, Fault, RateLimitedError, RefusedError
 from ..transport import BeforeLastBytes, OnSent, Sending
-from .limits import UploadLimits
+from .pool import Lane
 
 _TRIES_OF_A_CORRUPT_CHUNK = 5
 
@@ -32,20 +32,20 @@ class ChunkSlot:
     """
 
     @classmethod
-    async def begin(cls, limits: UploadLimits, size: int) -> Self:
+    async def begin(cls, lane: Lane, size: int) -> Self:
         """Wait for the turn of a chunk of so many bytes. Raises `StoppedError`."""
-        limits.check()
-        await limits.concurrency.begin()
-        slot = cls(limits, size)
+        lane.check()
+        await lane.pool.concurrency.begin()
+        slot = cls(lane, size)
         try:
-            limits.check()
+            lane.check()
         except BaseException:
             slot.end()
             raise
         return slot
 
-    def __init__(self, limits: UploadLimits, size: int) -> None:
-        self._limits = limits
+    def __init__(self, lane: Lane, size: int) -> None:
+        self._lane = lane
         self._size = size
         self._watch = Stopwatch()
         self._failed = False
@@ -53,27 +53,29 @@ class ChunkSlot:
 
     def sending(self, on_sent: OnSent, hold: BeforeLastBytes | None) -> Sending:
         """Return how to send the chunk."""
-        return Sending(on_sent, self._on_failure, hold, self._limits.speed)
+        return Sending(on_sent, self._on_failure, hold, self._lane.pool.speed)
 
     def _on_failure(self, err: DropboxError) -> None:
         self._failed = True
         if isinstance(err, RateLimitedError):
-            self._limits.concurrency.slow_down()
+            self._lane.pool.concurrency.slow_down()
 
     def all_sent(self) -> None:
         """End the turn: the last byte has left us."""
         took = self._watch.read()
         # How long something took that had to be repeated tells nothing about the line, and how
         # short a small one took neither.
-        comparable = self._size == self._limits.chunk_size or took.seconds > SLOW
-        tells = not self._failed and comparable and self._limits.was_line(took.seconds, self._size)
+        comparable = self._size == self._lane.pool.chunk_size or took.seconds > SLOW
+        tells = (
+            not self._failed and comparable and self._lane.pool.was_line(took.seconds, self._size)
+        )
         self.end(took if tells else None)
 
     def end(self, took: Duration | None = None) -> None:
         """End the turn, if that has not been done; `took` as in `Concurrency.end`."""
         if not self._ended:
             self._ended = True
-            self._limits.concurrency.end(took)
+            self._lane.pool.concurrency.end(took)
 
 
 class ChunkSend:

@@ -17,7 +17,7 @@ from ..transport import BeforeLastBytes
 from ..types import ClosedSession, File, UploadCommit
 from .chunk import ChunkSend, ChunkSlot, Sent
 from .commits import SessionLostError
-from .limits import UploadLimits
+from .pool import Lane
 from .resumable_hash import ResumableHash
 from .source import Source, digests_of
 
@@ -79,14 +79,14 @@ class SessionUpload:
         self,
         client: DropboxClient,
         source: Source,
-        limits: UploadLimits,
+        lane: Lane,
         session: UploadSession | None,
         on_progress: Callable[[int], None],
         on_session: OnSession,
     ) -> None:
         self._client = client
         self._source = source
-        self._limits = limits
+        self._lane = lane
         self._earlier = session
         # How far the content hash is known by the chunk that was read last, and by each of those
         # that do not count as arrived yet.
@@ -102,13 +102,13 @@ class SessionUpload:
     async def send_chunks(self) -> str:
         """Send what the server lacks; return the content hash of the whole.
 
-        Raises `StoppedError` when the limits say so and nothing is in flight any more.
+        Raises `StoppedError` when the lane is stopped and nothing is in flight any more.
         """
         self._session = await self._open()
         go_on = True
         chunk_size = self._session.chunk_size
         skipped = min(self._begin * chunk_size, self._session.size)
-        chunks = self._source.chunks(chunk_size, self._limits.buffer, skipped)
+        chunks = self._source.chunks(chunk_size, self._lane.pool.buffer, skipped)
         try:
             async with aclosing(chunks), asyncio.TaskGroup() as tasks:
                 if skipped:
@@ -119,7 +119,7 @@ class SessionUpload:
                         break
                 else:
                     # After one backup there is often another.
-                    self._preparing = asyncio.create_task(self._limits.prepare(self._client))
+                    self._preparing = asyncio.create_task(self._lane.pool.prepare(self._client))
                     # Lets the source find out that it is longer than it claimed.
                     async for _ in chunks:
                         pass
@@ -137,7 +137,7 @@ class SessionUpload:
     async def finish(self, commit: UploadCommit, expected: str) -> File:
         """Make the session a file and verify it."""
         closed = ClosedSession(self._session.session_id, self._session.size, commit)
-        return await self._limits.committer.make_file(self._client, closed, expected)
+        return await self._lane.pool.committer.make_file(self._client, closed, expected)
 
     async def _open(self) -> UploadSession:
         etag = await self._source.etag()
@@ -151,11 +151,11 @@ class SessionUpload:
             if etag is not None and etag == session.etag:
                 self._skip_to(session.arrived, session.hash_state)
             return replace(session, ahead=dict(session.ahead), etag=etag)
-        self._limits.check()
+        self._lane.check()
         session = UploadSession(
-            await self._limits.open_session(self._client),
+            await self._lane.pool.open_session(self._client),
             self._source.size,
-            self._limits.chunk_size,
+            self._lane.pool.chunk_size,
             etag=etag,
         )
         await self._on_session(session)
@@ -200,7 +200,7 @@ class SessionUpload:
 
         A slot is taken before it is read: there are never more chunks in memory than slots.
         """
-        await self._limits.slots.acquire()
+        await self._lane.pool.slots.acquire()
         try:
             chunk = await anext(chunks)
             digests = await digests_of(chunk)
@@ -208,22 +208,22 @@ class SessionUpload:
             self._read = self._read.plus(b"".join(digests))
             if self._is_there(index, chunk_hash):
                 self._sent.add(len(chunk))
-                self._limits.give_back(chunk)
-                self._limits.slots.release()
+                self._lane.pool.give_back(chunk)
+                self._lane.pool.slots.release()
                 return True
-            slot = await ChunkSlot.begin(self._limits, len(chunk))
+            slot = await ChunkSlot.begin(self._lane, len(chunk))
         except StoppedError:
-            self._limits.slots.release()
+            self._lane.pool.slots.release()
             return False
         except BaseException:
-            self._limits.slots.release()
+            self._lane.pool.slots.release()
             raise
         task = tasks.create_task(self._send(index, chunk, chunk_hash, slot, set(self._under_way)))
         self._under_way.add(task)
         # Also of a task that is cancelled before it begins.
         task.add_done_callback(lambda _: slot.end())
         task.add_done_callback(self._under_way.discard)
-        task.add_done_callback(lambda _: self._limits.slots.release())
+        task.add_done_callback(lambda _: self._lane.pool.slots.release())
         return True
 
     async def _send(
@@ -244,10 +244,10 @@ class SessionUpload:
                 slot.end()
                 await asyncio.wait(earlier)
 
-            if not self._limits.closes_early:
+            if not self._lane.pool.closes_early:
                 await hold()
         await self._append(index, chunk, chunk_hash, ChunkSend(self._sent, len(chunk), slot, hold))
-        self._limits.give_back(chunk)
+        self._lane.pool.give_back(chunk)
         self._session.ahead[index] = chunk_hash
         self._count_arrived()
         await self._on_session(self._session)
@@ -285,7 +285,7 @@ class SessionUpload:
             if close or self._earlier:
                 return
             # Or the closing chunk closes already when it begins: not documented.
-            self._limits.closes_early = False
+            self._lane.pool.closes_early = False
             raise SessionLostError from err
         if not err.has("concurrent_session_invalid_offset") or not self._earlier:
             raise err

@@ -10,11 +10,11 @@ from ..errors import CorruptError, Fault, RefusedError
 from ..types import ClosedSession, File, UploadCommit
 from .chunk import ChunkSend, ChunkSlot, Sent
 from .commits import SessionLostError, already_there, verified
-from .limits import UploadLimits
+from .pool import Lane, UploadPool
 from .session import OnSession, SessionUpload, UploadSession, no_note
 from .source import Source, digests_of
 
-__all__ = ["OnSession", "Source", "UploadLimits", "UploadSession", "upload"]
+__all__ = ["Lane", "OnSession", "Source", "UploadPool", "UploadSession", "upload"]
 
 _TRIES_WITH_A_NEW_SESSION = 2
 
@@ -30,7 +30,7 @@ async def upload(
     source: Source,
     commit: UploadCommit,
     *,
-    limits: UploadLimits | None = None,
+    lane: Lane | None = None,
     session: UploadSession | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
     on_session: OnSession | None = None,
@@ -38,28 +38,29 @@ async def upload(
 ) -> File:
     """Upload everything that `source` yields; return the verified file.
 
-    `session` continues an earlier upload. `on_session` is told whenever the session changed, and
-    `None` when it is of no further use; no further chunk is sent in the place of one that it has
-    not taken note of. `on_expected` is told the content hash of the whole before that may become a
-    file: one with this content was sent by us, also if its answer never came. `on_progress` gets
-    the bytes sent so far, out of `source.size`. A file that is there already with the same content
-    is success; with other content it is a `RefusedError`.
+    `lane`: whom it is stopped with, by default nobody. `session` continues an earlier upload.
+    `on_session` is told whenever the session changed, and `None` when it is of no further use; no
+    further chunk is sent in the place of one that it has not taken note of. `on_expected` is told
+    the content hash of the whole before that may become a file: one with this content was sent by
+    us, also if its answer never came. `on_progress` gets the bytes sent so far, out of
+    `source.size`. A file that is there already with the same content is success; with other content
+    it is a `RefusedError`.
 
-    Raises `DropboxError`, what the source raises, and `StoppedError` if `limits` say so: then the
-    last session that was noted goes on later.
+    Raises `DropboxError`, what the source raises, and `StoppedError` if the lane is stopped: then
+    the last session that was noted goes on later.
     """
-    limits = limits or UploadLimits()
+    lane = lane or Lane(UploadPool())
     job = _Job(
         client,
         source,
         commit,
-        limits,
+        lane,
         on_progress,
         on_session or no_note,
         on_expected or _no_expectation,
     )
-    small = source.size <= limits.chunk_size
-    with limits.in_use(small=small):
+    small = source.size <= lane.pool.chunk_size
+    with lane.pool.in_use(small=small):
         for last_try in (False,) * _TRIES_WITH_A_NEW_SESSION + (True,):
             try:
                 return await (job.upload_small(session) if small else job.upload_large(session))
@@ -78,14 +79,14 @@ class _Job:
     client: DropboxClient
     source: Source
     commit: UploadCommit
-    limits: UploadLimits
+    lane: Lane
     on_progress: Callable[[int], None]
     on_session: OnSession
     on_expected: OnExpected
 
     async def upload_large(self, session: UploadSession | None) -> File:
         run = SessionUpload(
-            self.client, self.source, self.limits, session, self.on_progress, self.on_session
+            self.client, self.source, self.lane, session, self.on_progress, self.on_session
         )
         try:
             expected = await run.send_chunks()
@@ -106,18 +107,18 @@ class _Job:
         """Upload what fits one chunk: alone in one request, else so that it can become a file
         together with others.
         """
-        async with self.limits.slots:
+        async with self.lane.pool.slots:
             data = memoryview(b"")
-            async for chunk in self.source.chunks(self.limits.chunk_size, self.limits.buffer):
+            async for chunk in self.source.chunks(self.lane.pool.chunk_size, self.lane.pool.buffer):
                 data = chunk
             digests = await digests_of(data)
             expected = content_hash(digests)
             await self.on_expected(expected)
             await asyncio.sleep(0)  # others that begin at this moment are counted then
             if session is None or not session.is_whole(len(data), digests):
-                slot = await ChunkSlot.begin(self.limits, len(data))
+                slot = await ChunkSlot.begin(self.lane, len(data))
                 try:
-                    if self.limits.alone:
+                    if self.lane.pool.alone:
                         metadata = await self._in_one_request(data, expected, slot)
                         if session is not None:
                             await self.on_session(None)
@@ -126,9 +127,9 @@ class _Job:
                 finally:
                     slot.end()
                 await self.on_session(session)
-            self.limits.give_back(data)
+            self.lane.pool.give_back(data)
         closed = ClosedSession(session.session_id, session.size, self.commit)
-        metadata = await self.limits.committer.make_file(self.client, closed, expected)
+        metadata = await self.lane.pool.committer.make_file(self.client, closed, expected)
         await self.on_session(None)
         return metadata
 
@@ -151,4 +152,4 @@ class _Job:
                 data, content_hash(digests), send.sending
             )
         )
-        return UploadSession.of_whole(session_id, len(data), self.limits.chunk_size, digests)
+        return UploadSession.of_whole(session_id, len(data), self.lane.pool.chunk_size, digests)

@@ -1,7 +1,6 @@
 """Lets uploads through or holds them back, as the user's manners want it."""
 
 from collections.abc import Callable
-from copy import copy
 from datetime import datetime
 
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
@@ -11,7 +10,7 @@ from homeassistant.util.hass_dict import HassKey
 
 from ...const import DOMAIN
 from ...dropbox_api.bandwidth import BandwidthLimit
-from ...dropbox_api.upload.limits import UploadLimits
+from ...dropbox_api.upload.pool import Lane, UploadPool
 from ..decide.models import Policy
 from ..decide.upload_window import HoldReason, Origin, hold_of, next_change
 from ..storage.journal import Journal
@@ -22,8 +21,8 @@ _SPEEDS: HassKey[dict[str, BandwidthLimit]] = HassKey(f"{DOMAIN}_speeds")
 class Gate:
     """Stands between the uploads of one account and the line.
 
-    Whoever asks has limits of their own, so that each can be stopped alone. All of them share one
-    speed and one bound for memory.
+    Whoever asks has a lane of their own, so that each can be stopped alone. All lanes share one
+    pool: the speed and the memory.
     """
 
     def __init__(
@@ -42,13 +41,12 @@ class Gate:
         self._journal = journal
         self._policy = policy
         self._on_change = on_change
-        shared = UploadLimits(parallel=policy.chunks_at_once)
+        self.pool = pool = UploadPool(parallel=policy.chunks_at_once)
         # An upload of Home Assistant's own outlives us when the entry is reloaded: the speed that
         # somebody chooses then is its speed, too.
-        shared.speed = hass.data.setdefault(_SPEEDS, {}).setdefault(account, shared.speed)
-        shared.speed.bytes_per_second = policy.bytes_per_second
-        # Copies: the slots, the speed and what was learned of the line are the same objects.
-        self._limits = {origin: copy(shared) for origin in Origin}
+        pool.speed = hass.data.setdefault(_SPEEDS, {}).setdefault(account, pool.speed)
+        pool.speed.bytes_per_second = policy.bytes_per_second
+        self._lanes = {origin: Lane(pool) for origin in Origin}
         self._holds: dict[Origin, HoldReason | None] = {}
         self._look(dt_util.now())
 
@@ -61,10 +59,9 @@ class Gate:
     def apply(self, policy: Policy) -> None:
         """Let other rules hold from now on, for what is under way as well."""
         before, self._policy = self._policy, policy
-        shared = self._limits[Origin.WORKER]
-        shared.speed.bytes_per_second = policy.bytes_per_second
+        self.pool.speed.bytes_per_second = policy.bytes_per_second
         if policy.chunks_at_once != before.chunks_at_once:
-            shared.resize(policy.chunks_at_once)
+            self.pool.resize(policy.chunks_at_once)
         self._look(dt_util.now())
 
     @property
@@ -88,9 +85,9 @@ class Gate:
         """Return why an upload is held back, None if it may go."""
         return self._holds[origin]
 
-    def limits_of(self, origin: Origin) -> UploadLimits:
-        """Return what an upload must keep to. It stops gently as soon as it is to be held back."""
-        return self._limits[origin]
+    def lane_of(self, origin: Origin) -> Lane:
+        """Return the lane of an upload. It stops gently as soon as it is to be held back."""
+        return self._lanes[origin]
 
     @callback
     def pause(self, *, paused: bool) -> None:
@@ -118,7 +115,7 @@ class Gate:
         self._holds = {
             origin: hold_of(origin, now, self.policy.hours, paused=self.paused) for origin in Origin
         }
-        for origin, limits in self._limits.items():
-            limits.stopped = self._holds[origin] is not None
+        for origin, lane in self._lanes.items():
+            lane.stopped = self._holds[origin] is not None
         if before and before[Origin.WORKER] != self.hold:
             self._on_change(self.hold)

@@ -19,7 +19,7 @@ from ...dropbox_api.errors import ConflictError, DropboxError, NotFoundError, Re
 from ...dropbox_api.retry import RETRY_FOR, Waiter
 from ...dropbox_api.types import File, UploadCommit
 from ...dropbox_api.upload.source import digests_of
-from ...dropbox_api.upload.upload import Source, UploadLimits, upload
+from ...dropbox_api.upload.upload import Lane, Source, UploadPool, upload
 from ..decide.models import BackupId, RemoteBackup, Trouble, date_of, id_of
 from ..decide.ownership import owner_of
 from ..decide.plan import same_backup
@@ -71,7 +71,7 @@ class Transfers:
         backup: AgentBackup,
         source: Source,
         *,
-        limits: UploadLimits,
+        lane: Lane,
         retry_for: float,
         on_progress: Callable[[int], None] = lambda _: None,
     ) -> RemoteBackup:
@@ -79,7 +79,7 @@ class Transfers:
         verified.
 
         `retry_for`: for how many seconds a call that fails is tried again. Raises `DropboxError`
-        (`StoppedError` if the limits are stopped), `DeletedMeanwhileError`, and what the source
+        (`StoppedError` if the lane is stopped), `DeletedMeanwhileError`, and what the source
         raises.
         """
         if isinstance(source, EncryptedSource):
@@ -90,7 +90,7 @@ class Transfers:
             async with transfer.stop, self._lock_of(id_of(backup)):
                 if (there := await self._proven(backup, source, retry_for)) is not None:
                     return there
-                return await self._begin(transfer, source, limits, retry_for, on_progress)
+                return await self._begin(transfer, source, lane, retry_for, on_progress)
         except Exception as err:
             if not transfer.unwanted:
                 raise
@@ -243,7 +243,7 @@ class Transfers:
         self,
         transfer: Transfer,
         source: Source,
-        limits: UploadLimits,
+        lane: Lane,
         retry_for: float,
         on_progress: Callable[[int], None],
     ) -> RemoteBackup:
@@ -257,7 +257,7 @@ class Transfers:
         self._active[backup_id] = transfer
         try:
             self._on_change(self.active)
-            file = await self._upload(transfer, source, limits, retry_for, progressed)
+            file = await self._upload(transfer, source, lane, retry_for, progressed)
             return await self._take_in(transfer, source, file)
         finally:
             del self._active[backup_id]
@@ -267,7 +267,7 @@ class Transfers:
         self,
         transfer: Transfer,
         source: Source,
-        limits: UploadLimits,
+        lane: Lane,
         retry_for: float,
         on_progress: Callable[[int], None],
     ) -> File:
@@ -284,7 +284,7 @@ class Transfers:
                     self._client.retrying_for(retry_for),
                     source,
                     UploadCommit(self._folder.path_of(name), client_modified=notes.modified),
-                    limits=limits,
+                    lane=lane,
                     session=notes.session,
                     on_progress=on_progress,
                     on_session=notes.keep_session,
@@ -339,6 +339,6 @@ def _tell_unwritten(err: DropboxError) -> None:
 
 async def _hash_of(source: Source) -> str:
     digests: list[bytes] = []
-    async for chunk in source.chunks(UploadLimits().chunk_size):
+    async for chunk in source.chunks(UploadPool().chunk_size):
         digests += await digests_of(chunk)
     return content_hash(digests)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from copy import copy, deepcopy
+from copy import deepcopy
 from pathlib import Path
 from typing import override
 from weakref import ref
@@ -14,9 +14,10 @@ from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.content_hash import BLOCK_SIZE
 from custom_components.dropbox_backup.dropbox_api.errors import DropboxError, StoppedError
 from custom_components.dropbox_backup.dropbox_api.types import UploadCommit
-from custom_components.dropbox_backup.dropbox_api.upload import limits as limits_module
-from custom_components.dropbox_backup.dropbox_api.upload.limits import (
-    UploadLimits,
+from custom_components.dropbox_backup.dropbox_api.upload import pool as pool_module
+from custom_components.dropbox_backup.dropbox_api.upload.pool import (
+    Lane,
+    UploadPool,
     available_memory,
     chunks_in_memory,
 )
@@ -46,7 +47,7 @@ async def test_what_is_in_flight_arrives_and_nothing_is_sent_twice(
 ) -> None:
     dropbox_server.line = Line(server_time=0.1)
     data = some_bytes(8 * BLOCK_SIZE + 5)
-    limits = UploadLimits(parallel=2)
+    lane = Lane(UploadPool(parallel=2))
     kept: list[UploadSession | None] = []
     chunks_read = 0
 
@@ -64,10 +65,10 @@ async def test_what_is_in_flight_arrives_and_nothing_is_sent_twice(
     async def keep(session: UploadSession | None) -> None:
         kept.append(deepcopy(session))
         if session is not None and session.arrived + len(session.ahead) >= stop_after:
-            limits.stopped = True
+            lane.stopped = True
 
     with pytest.raises(StoppedError):
-        await upload(client, Counted(data), COMMIT, limits=limits, on_session=keep)
+        await upload(client, Counted(data), COMMIT, lane=lane, on_session=keep)
     session = kept[-1]
     assert session is not None
     appends = dropbox_server.log.of(APPEND)
@@ -75,15 +76,15 @@ async def test_what_is_in_flight_arrives_and_nothing_is_sent_twice(
     assert session.arrived + len(session.ahead) == len(appends) <= stop_after + 2
     assert chunks_read <= len(appends) + 1, "nothing more is read"
     assert dropbox_server.log.count(FINISH) == 0
-    assert limits.slots._value == 2
-    assert limits.concurrency._running == 0
+    assert lane.pool.slots._value == 2
+    assert lane.pool.concurrency._running == 0
 
     with pytest.raises(StoppedError):
-        await upload(client, Bytes(data), COMMIT, limits=limits, session=session)
+        await upload(client, Bytes(data), COMMIT, lane=lane, session=session)
     assert len(dropbox_server.log.of(APPEND)) == len(appends)
 
-    limits.stopped = False
-    await upload(client, Bytes(data), COMMIT, limits=limits, session=session)
+    lane.stopped = False
+    await upload(client, Bytes(data), COMMIT, lane=lane, session=session)
     assert account.files.read("/backup.tar") == data
     assert dropbox_server.log.bytes_received(APPEND) == len(data)
 
@@ -91,11 +92,11 @@ async def test_what_is_in_flight_arrives_and_nothing_is_sent_twice(
 async def test_one_that_is_stopped_before_it_begins_asks_dropbox_nothing(
     client: DropboxClient, dropbox_server: DropboxServer
 ) -> None:
-    limits = UploadLimits()
-    limits.stopped = True
+    lane = Lane(UploadPool())
+    lane.stopped = True
     for size in (MIB, 5 * MIB):
         with pytest.raises(StoppedError):
-            await upload(client, Bytes(some_bytes(size)), COMMIT, limits=limits)
+            await upload(client, Bytes(some_bytes(size)), COMMIT, lane=lane)
     assert dropbox_server.log.counters == {}
 
 
@@ -103,10 +104,10 @@ async def test_a_small_one_that_has_begun_completes(
     client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer
 ) -> None:
     dropbox_server.line = Line(server_time=0.2)
-    limits = UploadLimits()
-    task = asyncio.create_task(upload(client, Bytes(some_bytes(MIB)), COMMIT, limits=limits))
+    lane = Lane(UploadPool())
+    task = asyncio.create_task(upload(client, Bytes(some_bytes(MIB)), COMMIT, lane=lane))
     await asyncio.sleep(0.1)
-    limits.stopped = True
+    lane.stopped = True
     await task
     assert account.files.read("/backup.tar") == some_bytes(MIB)
 
@@ -115,15 +116,15 @@ async def test_small_ones_that_have_been_sent_become_files(
     client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer
 ) -> None:
     dropbox_server.line = Line(server_time=0.2)
-    limits = UploadLimits(parallel=3)
+    lane = Lane(UploadPool(parallel=3))
     tasks = [
         asyncio.create_task(
-            upload(client, Bytes(some_bytes(1000, n)), UploadCommit(f"/{n}.tar"), limits=limits)
+            upload(client, Bytes(some_bytes(1000, n)), UploadCommit(f"/{n}.tar"), lane=lane)
         )
         for n in range(6)
     ]
     await asyncio.sleep(0.1)
-    limits.stopped = True
+    lane.stopped = True
     results = await asyncio.gather(*tasks, return_exceptions=True)
     stopped = [isinstance(result, StoppedError) for result in results]
     assert stopped == [False] * 3 + [True] * 3
@@ -134,24 +135,24 @@ async def test_what_only_has_to_be_made_a_file_is(
     client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer
 ) -> None:
     data = some_bytes(2 * BLOCK_SIZE)
-    limits = UploadLimits()
+    lane = Lane(UploadPool())
     kept: list[UploadSession | None] = []
 
     async def keep(session: UploadSession | None) -> None:
         kept.append(deepcopy(session))
-        limits.stopped = session is not None and session.arrived == 2
+        lane.stopped = session is not None and session.arrived == 2
 
-    await upload(client, Bytes(data), COMMIT, limits=limits, on_session=keep)
+    await upload(client, Bytes(data), COMMIT, lane=lane, on_session=keep)
     assert account.files.read("/backup.tar") == data
 
 
 async def test_memory_is_kept_while_somebody_uploads_and_then_given_back() -> None:
-    limits = UploadLimits(parallel=2)
-    with limits.in_use(small=False):
-        chunks = [limits.buffer(limits.chunk_size) for _ in range(3)]
+    lane = Lane(UploadPool(parallel=2))
+    with lane.pool.in_use(small=False):
+        chunks = [lane.pool.buffer(lane.pool.chunk_size) for _ in range(3)]
         known = [ref(one) for one in chunks]
         while chunks:
-            limits.give_back(chunks.pop())
+            lane.pool.give_back(chunks.pop())
         await asyncio.sleep(0)
         assert all(one() is not None for one in known)
     for _ in known:
@@ -159,22 +160,18 @@ async def test_memory_is_kept_while_somebody_uploads_and_then_given_back() -> No
     assert all(one() is None for one in known)
 
 
-async def test_a_copy_is_stopped_alone_and_shares_everything_else(
+async def test_a_lane_is_stopped_alone_and_shares_the_pool(
     client: DropboxClient, account: DropboxAccount
 ) -> None:
-    limits = UploadLimits(parallel=2)
-    other = copy(limits)
+    pool = UploadPool(parallel=2)
+    lane, other = Lane(pool), Lane(pool)
     other.stopped = True
-    other.speed.bytes_per_second = 5.0
-    assert limits.speed.bytes_per_second == 5.0
-    other.speed.bytes_per_second = None
     with pytest.raises(StoppedError):
-        await upload(client, Bytes(b"1"), COMMIT, limits=other)
-    with other.in_use(small=True), limits.in_use(small=True):
-        assert not limits.alone
-    await upload(client, Bytes(b"1"), COMMIT, limits=limits)
+        await upload(client, Bytes(b"1"), COMMIT, lane=other)
+    with pool.in_use(small=True), pool.in_use(small=True):
+        assert not pool.alone
+    await upload(client, Bytes(b"1"), COMMIT, lane=lane)
     assert account.files.read("/backup.tar") == b"1"
-    assert limits.slots is other.slots
 
 
 @pytest.mark.parametrize(
@@ -209,10 +206,10 @@ def test_the_memory_that_linux_has_left(
     file = tmp_path / "meminfo"
     if text is not None:
         file.write_text(text)
-    monkeypatch.setattr(limits_module, "_MEMORY_OF_LINUX", file)
+    monkeypatch.setattr(pool_module, "_MEMORY_OF_LINUX", file)
     assert available_memory() == available
-    assert UploadLimits().slots._value == chunks_in_memory(available)
-    assert UploadLimits(parallel=16).slots._value == 16, "who chooses is not overruled"
+    assert UploadPool().slots._value == chunks_in_memory(available)
+    assert UploadPool(parallel=16).slots._value == 16, "who chooses is not overruled"
 
 
 async def test_slots_are_resized_while_they_are_taken() -> None:
@@ -255,34 +252,33 @@ async def test_chunks_at_once_can_be_changed_during_an_upload(
 ) -> None:
     dropbox_server.line = Line(server_time=0.05)
     data = some_bytes(24 * BLOCK_SIZE)
-    limits = UploadLimits(parallel=6, begin=6)
-    copied = copy(limits)
+    lane = Lane(UploadPool(parallel=6, begin=6))
     steps = iter([1, 4, 2])
 
     async def resize(session: UploadSession | None) -> None:
         if session is not None and session.arrived + len(session.ahead) in {3, 12, 18}:
-            copied.resize(next(steps))
+            lane.pool.resize(next(steps))
 
-    await upload(client, Bytes(data), COMMIT, limits=limits, on_session=resize)
+    await upload(client, Bytes(data), COMMIT, lane=lane, on_session=resize)
     assert account.files.read("/backup.tar") == data
     assert next(steps, None) is None
     assert dropbox_server.log.count(APPEND) == 24
-    assert limits.slots._value == 2
-    assert not limits.slots.too_many
+    assert lane.pool.slots._value == 2
+    assert not lane.pool.slots.too_many
 
 
 async def test_memory_of_chunks_that_are_too_many_is_given_back_at_once() -> None:
-    limits = UploadLimits(parallel=3)
-    with limits.in_use(small=False):
-        chunks = [limits.buffer(BLOCK_SIZE) for _ in range(3)]
+    lane = Lane(UploadPool(parallel=3))
+    with lane.pool.in_use(small=False):
+        chunks = [lane.pool.buffer(BLOCK_SIZE) for _ in range(3)]
         taken = [ref(chunk.obj) for chunk in chunks]
         for _ in range(3):
-            await limits.slots.acquire()
-        limits.resize(1)
+            await lane.pool.slots.acquire()
+        lane.pool.resize(1)
         while chunks:
-            limits.give_back(chunks.pop())
-            limits.slots.release()
+            lane.pool.give_back(chunks.pop())
+            lane.pool.slots.release()
         assert sum(one() is not None for one in taken) == 1
-        limits.resize(3)
+        lane.pool.resize(3)
     with pytest.raises(ValueError, match="at least one"):
-        limits.resize(0)
+        lane.pool.resize(0)

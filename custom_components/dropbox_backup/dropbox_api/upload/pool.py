@@ -1,4 +1,4 @@
-"""How much is under way at once, over all uploads of an account."""
+"""How much is under way at once, over all uploads of an account, and who of them may go on."""
 
 import asyncio
 from collections.abc import Iterator
@@ -74,17 +74,13 @@ class _UnderWay:
     small: int = 0
 
 
-class UploadLimits:
-    """How much is under way at once, over all uploads that share this object.
+class UploadPool:
+    """What all uploads of an account share: memory, the line, and what was learned of both.
 
     At most `parallel` chunks of `chunk_size` bytes are held in memory: those that are being sent,
     those whose answer is awaited, and one that is ready; by default 10, fewer on a machine with
     little memory left. How many are sent at once follows the line, from `begin` on, and `speed`.
     Speed and `parallel` (`resize`) may change while uploads are under way.
-
-    Once `stopped` is set, no upload begins another chunk: it raises `StoppedError` when those in
-    flight have arrived. What only has to be made a file still is. A copy (`copy.copy`) can be
-    stopped alone and shares everything else.
     """
 
     def __init__(
@@ -102,13 +98,11 @@ class UploadLimits:
         self.speed = BandwidthLimit()
         self.concurrency = Concurrency(begin, parallel, ceiling=self._needed_for_speed)
         self.committer = Committer()
-        self.stopped = False
         # The closing chunk may be under way while others are, see `SessionUpload._send`.
         self.closes_early = True
         self._spare: list[memoryview] = []
         self._under_way = _UnderWay()
-        # At most one session, and when it was opened. A list, so that copies share it.
-        self._prepared: list[tuple[str, float]] = []
+        self._prepared: tuple[str, float] | None = None  # a session, and when it was opened
 
     @property
     def alone(self) -> bool:
@@ -116,18 +110,13 @@ class UploadLimits:
         return self._under_way.small <= 1
 
     def resize(self, parallel: int | None) -> None:
-        """Let `parallel` be this from now on, for all copies: chunks in flight go on, and of the
-        next ones there are so many at most.
+        """Let `parallel` be this from now on: chunks in flight go on, and of the next ones there
+        are so many at most.
         """
         parallel = _chunks(parallel)
         self.slots.resize(parallel)
         self.concurrency.bound(parallel)
         del self._spare[parallel:]
-
-    def check(self) -> None:
-        """Raise `StoppedError` if nothing more may be sent."""
-        if self.stopped:
-            raise StoppedError
 
     def was_line(self, seconds: float, size: int) -> bool:
         """Tell whether a chunk took as long as it did because of the line, not of our own limit."""
@@ -163,18 +152,18 @@ class UploadLimits:
         if self._fresh() is None:
             with suppress(DropboxError):
                 session_id = await client.trying_once().upload_session_start()
-                self._prepared[:] = [(session_id, time.monotonic())]
+                self._prepared = (session_id, time.monotonic())
 
     async def open_session(self, client: DropboxClient) -> str:
         """Return the id of a concurrent session that nobody has used."""
         session_id = self._fresh()
-        self._prepared.clear()
+        self._prepared = None
         return session_id or await client.upload_session_start()
 
     def _fresh(self) -> str | None:
-        if not self._prepared:
+        if self._prepared is None:
             return None
-        [(session_id, opened)] = self._prepared
+        session_id, opened = self._prepared
         return session_id if time.monotonic() - opened < _PREPARED_FOR else None
 
     @contextmanager
@@ -196,3 +185,21 @@ class UploadLimits:
         if self._spare and not self._under_way.all:
             self._spare.pop()
             asyncio.get_running_loop().call_soon(self._let_go)
+
+
+class Lane:
+    """The uploads of a pool that are stopped together.
+
+    Once `stopped` is set, none of them begins another chunk: it raises `StoppedError` when those in
+    flight have arrived. What only has to be made a file still is.
+    """
+
+    def __init__(self, pool: UploadPool) -> None:
+        """Let everything go."""
+        self.pool = pool
+        self.stopped = False
+
+    def check(self) -> None:
+        """Raise `StoppedError` if nothing more may be sent."""
+        if self.stopped:
+            raise StoppedError
