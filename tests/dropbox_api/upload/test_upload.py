@@ -205,7 +205,7 @@ async def test_a_line_that_damages_everything_is_named(
     client: DropboxClient, dropbox_server: DropboxServer, size: int
 ) -> None:
     dropbox_server.faults.add(Fault(FaultKind.CORRUPT_UPLOAD, route="files/upload*", times=None))
-    with pytest.raises((CorruptError, RefusedError), match=r"damages|content_hash"):
+    with pytest.raises((CorruptError, RefusedError), match=r"damaged|content_hash"):
         await upload(client, Bytes(some_bytes(size)), COMMIT)
 
 
