@@ -45,18 +45,18 @@ class Caller:
         session: aiohttp.ClientSession,
         get_token: GetToken,
         *,
-        retry_for: float = RETRY_FOR[Waiter.BACKGROUND],
+        retry_for: float | None = None,
         sleep: Sleep = asyncio.sleep,
         writes: asyncio.Lock | None = None,
         rate_limit: RateLimit | None = None,
     ) -> None:
-        """`retry_for`: how many seconds a failing call is tried again before its error is raised.
-        `writes` is shared by all that write into the same Dropbox, `rate_limit` by all that call on
-        behalf of the account.
+        """`retry_for`: for how many seconds a failing call is tried again before its error is
+        raised; not given: as if nobody in particular waited. `writes` is shared by all that write
+        into the same Dropbox, `rate_limit` by all that call on behalf of the account.
         """
         self._session = session
         self._get_token = get_token
-        self._retry_for = retry_for
+        self._retry_for = RETRY_FOR[Waiter.BACKGROUND] if retry_for is None else retry_for
         self._sleep = sleep
         self._writes = writes or asyncio.Lock()
         self.rate_limit = rate_limit or RateLimit()

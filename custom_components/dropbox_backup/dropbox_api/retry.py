@@ -33,7 +33,8 @@ class Waiter(StrEnum):
     RESTORE = "restore"
 
 
-# For how many seconds a call that fails is tried again.
+# For how many seconds a call that fails is tried again. Where somebody waits (a person, an upload,
+# a start) it may take no longer in all.
 RETRY_FOR: Final[dict[Waiter, float]] = {
     # It only saves time, or who calls tries again by itself.
     Waiter.NOBODY: 0.0,

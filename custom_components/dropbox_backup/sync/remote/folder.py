@@ -11,7 +11,6 @@ from homeassistant.components.backup import AgentBackup
 from ...codes import Reason
 from ...dropbox_api.client import DropboxClient
 from ...dropbox_api.errors import NotFoundError, RefusedError
-from ...dropbox_api.retry import RETRY_FOR, Waiter
 from ...dropbox_api.threads import in_thread
 from ...dropbox_api.types import File
 from ..decide.file_names import file_name, file_names
@@ -122,9 +121,7 @@ class BackupFolder:
         """Call when archives were read, or are to be read again, and a refresh would tell more."""
         self._archive_reader.on_news = call
 
-    async def refresh(
-        self, retry_for: float = RETRY_FOR[Waiter.BACKGROUND], *, adopt: bool = True
-    ) -> None:
+    async def refresh(self, retry_for: float | None = None, *, adopt: bool = True) -> None:
         """Learn what changed. Raises `FolderMissingError`, else any `DropboxError`.
 
         `retry_for`: for how many seconds failing listings are tried again. `adopt`: whether to read
@@ -132,7 +129,7 @@ class BackupFolder:
         itself, and to write the catalog.
         """
         async with self._refresh_lock:
-            await self._list(self._client.retrying_for(retry_for))
+            await self._list(self._client_for(retry_for))
             adopted = adopt and await self._adopt()
             await self._update_in_thread()
         if adopt and (adopted or self._catalog.is_behind):
@@ -182,19 +179,19 @@ class BackupFolder:
         await self._catalog.write()
         return True
 
-    async def ask(self, file: RemoteFile, retry_for: float = RETRY_FOR[Waiter.BACKGROUND]) -> bool:
+    async def ask(self, file: RemoteFile, retry_for: float | None = None) -> bool:
         """Ask Dropbox whether this very revision of a file is there now, and take note if not.
         Raises `DropboxError`.
 
         `retry_for`: for how many seconds it is asked again when it does not answer.
         """
-        return await self._files.ask(self._client.retrying_for(retry_for), file)
+        return await self._files.ask(self._client_for(retry_for), file)
 
-    async def look(self, name: str, retry_for: float = RETRY_FOR[Waiter.BACKGROUND]) -> File | None:
+    async def look(self, name: str, retry_for: float | None = None) -> File | None:
         """Ask Dropbox which file is under a name now, take note of it, and return it; None if there
         is none. Raises `DropboxError`.
         """
-        return await self._files.look(self._client.retrying_for(retry_for), name)
+        return await self._files.look(self._client_for(retry_for), name)
 
     def free_name(self, backup: AgentBackup, taken: Collection[str] = ()) -> str:
         """Return the best name for a backup under which nothing lies as far as is known; `taken`
@@ -233,6 +230,9 @@ class BackupFolder:
         what is in it is in the archives as well.
         """
         await self._catalog.save()
+
+    def _client_for(self, retry_for: float | None) -> DropboxClient:
+        return self._client if retry_for is None else self._client.retrying_for(retry_for)
 
     # Learning
 
