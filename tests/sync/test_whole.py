@@ -207,7 +207,7 @@ async def test_an_archive_that_can_not_be_encrypted_whole_is_not_sent(
         member = tarfile.TarInfo("holes.tar")
         member.type = tarfile.GNUTYPE_SPARSE
         tar.addfile(member)
-    with pytest.raises(Exception, match="not known what is encrypted"):
+    with pytest.raises(Exception, match="content unknown"):
         await (await Uploads.start(hass, client)).upload()
     assert archives(dropbox_server) == []
     assert await async_get_manager(hass).backup_agents["backup.local"].async_list_backups()

@@ -42,7 +42,7 @@ async def test_a_file_of_another_size_is_refused_before_anything_is_sent(
 ) -> None:
     path = tmp_path / "backup.tar"
     path.write_bytes(bytes(3 * CHUNK + difference))
-    with pytest.raises(CorruptError, match=f"has {3 * CHUNK + difference} bytes instead of"):
+    with pytest.raises(CorruptError, match=f"found {3 * CHUNK + difference}, expected"):
         await anext(FileSource(path, 3 * CHUNK).chunks(CHUNK))
 
 

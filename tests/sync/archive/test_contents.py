@@ -108,7 +108,7 @@ def test_a_size_that_no_file_has_is_refused(*, extended: bool) -> None:
     member.size = (1 << 63) - 1 if extended else 1 << 80
     headers = member.tobuf(tarfile.PAX_FORMAT if extended else tarfile.GNU_FORMAT)
     headers += bytes(tarfile.BLOCKSIZE)
-    with pytest.raises(ArchiveError, match="a size in it"):
+    with pytest.raises(ArchiveError, match="wrong size"):
         examine(io.BytesIO(headers))
 
 
@@ -219,7 +219,7 @@ def test_what_comes_after_a_file_with_holes_is_told(form: str) -> None:
 
 @pytest.mark.parametrize("form", ["GNU", "PAX"])
 def test_a_part_with_holes_can_not_be_told(form: str) -> None:
-    with pytest.raises(ArchiveError, match="has holes"):
+    with pytest.raises(ArchiveError, match="file with holes"):
         examine(io.BytesIO(with_holes(form, "homeassistant.tar")))
 
 
