@@ -111,10 +111,10 @@ class Packing:
             self._is_over()
 
     async def _ask_supervisor(self, _now: datetime) -> None:
-        """Notice that Supervisor has died, or has started again unheard."""
+        """Notice that Supervisor has died, or restarted without an event."""
         state = await supervisor_state(self._hass)
         self._unanswered = self._unanswered + 1 if state is None else 0
-        # Once may be a hiccup.
+        # A single failed answer means nothing.
         if state not in {None, PACKING, BUSY} or self._unanswered > 1:
             await self.end()
 
@@ -132,7 +132,7 @@ class Packing:
 
     @callback
     def _is_over(self) -> None:
-        # Not at once: who tells it is going through those that listen.
+        # Not at once: the dispatcher is still going through its listeners.
         self._hass.async_create_task(
             self.end(), f"{DOMAIN} writing what was held back", eager_start=False
         )

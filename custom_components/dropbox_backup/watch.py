@@ -70,8 +70,8 @@ def async_watch_backups(
 
 @callback
 def _watch_silence(hass: HomeAssistant, engine: Engine) -> CALLBACK_TYPE:
-    """Ask Supervisor now and then whether it is back, while something is silent."""
-    # Once for each silence: what answers may still not be readable.
+    """Ask Supervisor now and then whether it is back, while a location does not answer."""
+    # Once for each outage: Supervisor may answer while a location still can't be read.
     due = True
 
     async def ask_supervisor(_now: datetime) -> None:

@@ -40,7 +40,7 @@ class Stopwatch:
     """Begins now. For the event loop's thread only."""
 
     def __init__(self) -> None:
-        """Look at the clocks."""
+        """Start."""
         self._begun, self._cpu = time.monotonic(), time.thread_time()
 
     def read(self) -> Duration:
@@ -96,7 +96,7 @@ class Concurrency:
             await waiter
         except asyncio.CancelledError:
             if not waiter.cancelled():
-                self.end()  # the turn came, and nobody is there to take it
+                self.end()  # its turn came just as it was cancelled: pass it on
             raise
 
     def end(self, took: Duration | None = None) -> None:

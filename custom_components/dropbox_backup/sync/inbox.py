@@ -1,4 +1,4 @@
-"""What somebody asked of the worker, until it looks."""
+"""Requests that wait until the worker takes them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ class Inbox:
     """Every cause to look ends in `request`. Requests that come together are one run."""
 
     def __init__(self, hass: HomeAssistant, journal: Journal) -> None:
-        """Nobody has asked for anything."""
+        """Begin empty."""
         self._hass = hass
         self._journal = journal
         self._requested = asyncio.Event()
@@ -44,7 +44,7 @@ class Inbox:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody waits for anything."""
+        """Whether there is no request."""
         return not self.has_news and not self._requests
 
     async def wait(self) -> None:
@@ -52,22 +52,22 @@ class Inbox:
         await self._requested.wait()
 
     def looked(self) -> None:
-        """Forget that a look was asked for. What somebody wishes still waits."""
+        """Note that the worker looks now. Requests still wait to be taken."""
         self._requested.clear()
 
     def take(self) -> list[UploadRequest]:
-        """Return, once, what somebody wishes."""
+        """Return all waiting requests, and forget them."""
         self.looked()
         requests, self._requests = self._requests, []
         return requests
 
     def close(self) -> None:
-        """Nobody will look any more."""
+        """Cancel what waits, and accept nothing more."""
         self._closed = True
         self._put_off(self._requests)
 
     def _put_off(self, requests: Sequence[UploadRequest]) -> None:
-        """Interrupt wishes of which nobody knows yet what they name."""
+        """Cancel requests that were never looked at. Which backups they mean is not known yet."""
         notes = self._journal.notes
         begins = [one.selection.since for one in requests if one.selection.since is not None]
         if notes.wanted_since is not None:
@@ -76,8 +76,8 @@ class Inbox:
         self.interrupt(requests)
 
     def interrupt(self, requests: Sequence[UploadRequest]) -> None:
-        """Tell those who wait that they wait in vain. What they named is uploaded all the same,
-        when the config entry is loaded again.
+        """Cancel the futures that callers wait for. What was asked for by id is remembered, and
+        uploaded when the config entry is loaded again.
         """
         notes = self._journal.notes
         for request in requests:

@@ -15,9 +15,9 @@ _LOGGER = logging.getLogger(__name__)
 # Dropbox keeps the call open for so many seconds: the longest it allows.
 # https://www.dropbox.com/developers/documentation/http/documentation#files-list_folder-longpoll
 _LONGPOLL = 480
-# Nobody is in a hurry: the worker looks by itself from time to time.
+# No hurry: the worker also looks at the check interval.
 _AFTER_TROUBLE = 60.0
-# Changes come in crowds, and Dropbox may need a moment to show them.
+# Several changes often come together, and Dropbox may need a moment to show them.
 _AFTER_CHANGE = 2.0
 
 
@@ -62,7 +62,7 @@ async def _wait_for_change(client: DropboxClient, folder: BackupFolder) -> None:
             return
         result = await client.list_folder_longpoll(cursor, _LONGPOLL)
         if result.backoff:
-            # Asked of longpolls only: nothing else waits for it.
+            # Dropbox asks this of longpolls only; other calls need not wait.
             await asyncio.sleep(result.backoff)
         # The worker may have seen the change before us.
         if result.changes and cursor == folder.cursor:

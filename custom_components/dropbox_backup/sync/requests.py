@@ -120,38 +120,40 @@ class Room:
 
 @dataclass(slots=True)
 class Run:
-    """What one run of the worker found and did.
+    """What one run of the worker found and did."""
 
-    `waiting` are still to be uploaded, `refused` can't be; until there is a plan they are those
-    that the run before left.
-    `local` are the backups that lie here, `damaged` those that can't be uploaded. `silent`: not all
-    locations of them answered when they were asked last. `requests` have no answer yet. `planned`:
-    it got as far as to know what to do. `pending`: what is still to be done. `tried` failed for a
-    reason of their own, and are not tried again in this run. `unproven`: what is in Dropbox and
-    could not be verified, `unlike` that of it which is not what lies here.
-    `arrived`: how many were uploaded, or verified; `pruned`: how many that were when retention was
-    applied last, None if it was not yet.
-    `stopped_by`: the backup and the trouble with it that stops all. `not_before`: seconds that
-    Dropbox wants to rest.
-    """
-
+    # Not answered yet.
     requests: list[UploadRequest] = field(default_factory=list)
+    # Still to be uploaded. Until there is a plan, those that the run before left.
     waiting: tuple[LocalBackup, ...] = ()
+    # Can't be uploaded; until there is a plan, as above.
     refused: tuple[Skipped, ...] = ()
+    # The backups on this Home Assistant.
     local: tuple[LocalBackup, ...] = ()
+    # Local backups that can't be uploaded.
     damaged: tuple[Skipped, ...] = ()
+    # Not all locations of local backups answered when they were last asked.
     silent: bool = False
+    # Whether it is known what to do.
     planned: bool = False
+    # What has yet to be done.
     pending: set[BackupId] = field(default_factory=set)
     outcomes: Outcomes = field(default_factory=dict)
+    # Failed for a reason of their own: not tried again in this run.
     tried: set[BackupId] = field(default_factory=set)
+    # In Dropbox, and could not be verified.
     unproven: set[BackupId] = field(default_factory=set)
+    # Of those, the ones that differ from the local backup.
     unlike: set[BackupId] = field(default_factory=set)
     room: Room = field(default_factory=Room)
+    # How many were uploaded or verified.
     arrived: int = 0
+    # What `arrived` was when retention was last applied; None if it was not yet.
     pruned: int | None = None
     problem: Problem | None = None
+    # The backup, and the error with it that stopped everything.
     stopped_by: tuple[AgentBackup, Exception] | None = None
+    # Seconds for which Dropbox asked us to wait.
     not_before: float = 0.0
 
     @classmethod

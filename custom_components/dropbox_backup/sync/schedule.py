@@ -10,7 +10,7 @@ from homeassistant.util import dt as dt_util
 from .report.state import AWAY, Problem
 
 _RETRY_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 20, 30, 60))
-# Asking costs one small request: be back soon after the network is.
+# Trying costs one small request, and uploads should go on soon after the network is back.
 _RETRY_AWAY_AFTER = timedelta(minutes=5)
 
 

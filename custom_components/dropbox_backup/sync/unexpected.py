@@ -1,4 +1,4 @@
-"""What goes on in the background outlives its own bugs, and says so."""
+"""Keeps background tasks alive after an unexpected error, and logs it."""
 
 import logging
 

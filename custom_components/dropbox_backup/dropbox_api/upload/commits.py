@@ -122,7 +122,8 @@ class Committer:
         except DropboxError as err:
             results = [err] * len(batch)
         except BaseException:
-            # We were interrupted, not they. What Dropbox did for them they will find.
+            # Only this task was cancelled: put the others back. What Dropbox has already done for
+            # them shows when they are committed again.
             self._waiting = batch + self._waiting
             raise
         for one, result in zip(batch, results, strict=True):

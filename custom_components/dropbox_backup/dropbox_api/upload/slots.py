@@ -1,4 +1,4 @@
-"""How many may do something at once, a number that may change at any moment."""
+"""A semaphore whose size may change at any moment."""
 
 import asyncio
 from typing import Literal, override

@@ -56,12 +56,12 @@ NOT_ENCRYPTED = "not_encrypted"
 
 
 def retention_beats(settings: BackupSettings) -> str:
-    """Return what a person takes note of who leaves Home Assistant's limits as they are."""
+    """Return what a person accepts by leaving Home Assistant's limits as they are."""
     return f"retention {settings.copies} {settings.days}"
 
 
 def concerns(settings: BackupSettings, keep: int) -> set[str]:
-    """Return what there is to take note of. What was noted of other settings does not count."""
+    """Return what there is to accept. What was accepted under other settings does not count."""
     found = set()
     if settings.encryption is not Encryption.ON:
         found.add(NOT_ENCRYPTED)

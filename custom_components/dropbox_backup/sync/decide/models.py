@@ -58,30 +58,30 @@ def _read_date(text: str, zone: tzinfo) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the user chose. `keep` is a number of backups, 0 keeps all.
-
-    `alarm_after`: for how long no new backup may be in Dropbox; None never alarms for that.
-    `bytes_per_second`, `hours`: what uploads may take of the line, and when; None sets no limit.
-    `chunks_at_once`: how many chunks they may hold in memory; None is as many as fit well.
-    """
+    """What the user chose."""
 
     upload_automatically: bool = True
     check_interval: timedelta = timedelta(hours=24)
+    # How many backups to keep; 0 keeps all.
     keep: int = 10
+    # Alarm when no new backup has arrived for so long; None: never for that.
     alarm_after: timedelta | None = timedelta(days=3)
+    # How fast uploads may go; None: as fast as they can.
     bytes_per_second: float | None = None
+    # When uploads may run; None: at any time.
     hours: Hours | None = None
+    # How many chunks may be in memory at once; None: as many as fit well.
     chunks_at_once: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LocalBackup:
-    """A backup that lies on this Home Assistant, with the agent that has it. `known_since`: when
-    it was seen first, if its own date lies in the future.
-    """
+    """A backup that lies on this Home Assistant."""
 
     backup: AgentBackup
+    # The agent that has it.
     agent_id: str
+    # When it was first seen, if its own date lies in the future.
     known_since: datetime = untrusted.LATEST
 
     @property
@@ -106,12 +106,14 @@ class Missed:
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file in the backup folder. `size` in bytes, `uploaded` is Dropbox's own time."""
+    """A file in the backup folder."""
 
     name: str
     rev: str
+    # In bytes.
     size: int
     content_hash: str
+    # By Dropbox's own clock.
     uploaded: datetime
 
 
@@ -141,7 +143,7 @@ class Protection(StrEnum):
 
 
 class Trouble(Code):
-    """What keeps a backup from being uploaded, found or deleted, beside Dropbox and its archive."""
+    """Why something can't be done with a backup, beside errors of Dropbox and of its archive."""
 
     DELETED_MEANWHILE = "deleted_meanwhile"
     STOPPED_MEANWHILE = "stopped_meanwhile"
@@ -181,21 +183,20 @@ class BadCopy:
 
 @dataclass(frozen=True, slots=True)
 class RemoteBackup:
-    """A backup that lies in the backup folder.
-
-    `owner` is the id of the Home Assistant it belongs to, if that is proven. `verified` is when its
-    content hash in Dropbox was found equal to that of the local archive. `unknown` is what a newer
-    version of this integration noted in the catalog. `protection` is known of what we uploaded.
-    `bad_copies` have its id, and are not it.
-    """
+    """A backup that lies in the backup folder."""
 
     backup: AgentBackup
     file: RemoteFile
+    # The id of the Home Assistant that it belongs to; None if nothing proves it.
     owner: str | None
     pinned: bool = False
+    # When its content hash in Dropbox was found equal to that of the local archive.
     verified: datetime | None = None
+    # What a newer version of this integration noted in the catalog.
     unknown: Mapping[str, object] = field(default_factory=dict)
+    # Known only of what we uploaded.
     protection: Protection = Protection.UNKNOWN
+    # Files with the same id that turned out to be something else.
     bad_copies: tuple[BadCopy, ...] = ()
 
     @property

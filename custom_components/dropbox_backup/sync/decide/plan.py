@@ -42,19 +42,20 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to upload (in this order), what not, and what retention says.
+    """What a run would do now."""
 
-    `conflicts` can't be uploaded, `skipped` are not to be. `verify` are in Dropbox already, but not
-    proven to be what lies here: a restart came in between, or somebody else uploaded them.
-    `verdicts` are about what is in Dropbox now, `expected_verdicts` about what will be there after
-    the uploads.
-    """
-
+    # In this order.
     upload: tuple[LocalBackup, ...]
+    # In Dropbox already, but not proven to be the local backups: a restart interrupted that, or
+    # somebody else uploaded them.
     verify: tuple[LocalBackup, ...]
+    # Not to be uploaded.
     skipped: tuple[Skipped, ...]
+    # Can't be uploaded.
     conflicts: tuple[Skipped, ...]
+    # On what is in Dropbox now.
     verdicts: tuple[Verdict, ...]
+    # On what will be there after the uploads.
     expected_verdicts: tuple[Verdict, ...]
 
     @property
@@ -109,7 +110,7 @@ def make_plan(
     # uploaded on its account would be deleted at once.
     proven = {one.backup_id for one in verify} - unproven
     verdicts = judge(remote, policy.keep, instance_id, declined)
-    # Mostly nothing is missing, and one judgement is enough.
+    # Usually there is nothing to upload, and the verdicts are the same.
     expected = verdicts
     if proven or candidates:
         expected = judge(
@@ -144,8 +145,8 @@ def _there_then(
     candidates: Collection[LocalBackup],
     instance_id: str,
 ) -> list[RemoteBackup]:
-    """Return what will be in Dropbox if all candidates get there. What is taken for one of them
-    now, and is not, stands for nothing any more then.
+    """Return what will be in Dropbox if all candidates get there. A file that is now taken for one
+    of them, and is something else, does not count any more then.
     """
     uploaded = {one.backup_id for one in candidates}
     there = [

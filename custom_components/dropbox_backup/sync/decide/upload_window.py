@@ -44,7 +44,7 @@ class Hours:
 
     @property
     def longest_gap(self) -> timedelta:
-        """For how long at most it is none of these hours: while an upload can't move."""
+        """The longest time between two of these windows: an upload can't move meanwhile."""
         return _LONGEST_DAY - (_since_midnight(self.end) - _since_midnight(self.begin)) % _DAY
 
     def __str__(self) -> str:
@@ -56,7 +56,7 @@ def hold_of(
 ) -> HoldReason | None:
     """Return why an upload is held back, None if it may go. `now` is in the user's time zone.
 
-    A person who asks for an upload knows what time it is. Home Assistant's own uploads always go:
+    A person who asks for an upload may do so at any hour. Home Assistant's own uploads always go:
     it may delete the only copy of a backup that did not get to Dropbox.
     """
     if origin is Origin.HOME_ASSISTANT:

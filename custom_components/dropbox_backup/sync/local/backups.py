@@ -31,7 +31,7 @@ from .supervisor import SUPERVISOR_DOMAIN, has_made_backups, supervisor_agents
 
 _LOGGER = logging.getLogger(__name__)
 
-# Only these agents' backups lie on this Home Assistant; asking all would ask every cloud, us
+# Only these agents keep backups on this Home Assistant. Asking all would ask every cloud, ours
 # included.
 _LOCAL_DOMAINS = ("backup", SUPERVISOR_DOMAIN)
 # Supervisor's own place comes before its network mounts.

@@ -85,7 +85,7 @@ class LocalSource(Source):
         return read_stream(lambda: self.agent.async_download_backup(self.backup.backup_id))
 
     def read_plain(self) -> AsyncGenerator[bytes]:
-        """Yield the same."""
+        """Yield the archive: it lies here as it is."""
         return self.read()
 
     @override

@@ -21,11 +21,11 @@ type OpenStream = Callable[[], Coroutine[Any, Any, AsyncIterator[bytes]]]
 
 
 class ReadableError(Exception):
-    """What is to be unreadable to others is not encrypted."""
+    """The archive should be encrypted, and is not."""
 
 
 class UnexaminedError(Exception):
-    """It can't be told whether what is to be unreadable to others is encrypted."""
+    """The archive should be encrypted, and nobody can tell whether it is."""
 
 
 @dataclass(slots=True)

@@ -52,7 +52,7 @@ _NEVER_IN_NAMES = {"Cc", "Cs"}
 
 
 class Obstacle(StrEnum):
-    """What is in the way, told apart by what the user has to do about it."""
+    """What is wrong with a sign-in or a folder, told apart by what the user has to do."""
 
     MISSING_PERMISSIONS = "missing_permissions"
     SIGN_IN_ENDS_SOON = "sign_in_ends_soon"
@@ -83,7 +83,7 @@ class ObstacleError(Exception):
         reason: str | Reason | None = None,
         permissions: tuple[str, ...] = (),
     ) -> None:
-        """Keep what is in the way."""
+        """Keep what is wrong."""
         super().__init__(str(reason or obstacle.value))
         self.obstacle = obstacle
         self.reason = reason
@@ -110,7 +110,7 @@ def folder_path(text: str) -> str:
     """Return what a person typed as the path of a folder: `/a/b`, or the empty string for the root.
 
     Raises `ObstacleError` for a name that Dropbox refuses, or that can't be synced to a computer;
-    its reason is that name. Which names Dropbox keeps for itself, it tells by itself.
+    its reason is that name. Names that Dropbox reserves are left to Dropbox to refuse.
     """
     names = [name for name in text.strip().split("/") if name]
     for name in names:
@@ -153,7 +153,8 @@ async def prove_writable(client: DropboxClient, folder: str) -> None:
 async def folders_with_backups(client: DropboxClient) -> list[str]:
     """Return folders that a Home Assistant has backups in, the latest first, as `folder_path` does.
 
-    Only to be offered: Dropbox finds them as of a while ago, and none if it does not say in time.
+    These are only suggestions: Dropbox's search lags behind, and an answer that takes too long is
+    not waited for.
     """
     try:
         async with asyncio.timeout(_LONGEST_SEARCH):
@@ -221,7 +222,7 @@ class _TestData(Source):
 
 @asynccontextmanager
 async def _explained() -> AsyncGenerator[None]:
-    """Turn what Dropbox answers, or that it does not, into an `ObstacleError`."""
+    """Turn errors of Dropbox, and a missing answer, into an `ObstacleError`."""
     try:
         async with asyncio.timeout(_LONGEST_WAIT):
             yield
@@ -260,7 +261,7 @@ def _obstacle_of(err: DropboxError) -> Obstacle:
 async def ask_space(client: DropboxClient) -> Space | None:
     """Return how much room there is; None if it can't be told.
 
-    It only informs: nothing waits for long for it, and nothing fails because of it.
+    This is only information: nothing waits long for it, and nothing fails without it.
     """
     try:
         async with asyncio.timeout(RETRY_FOR[Waiter.UPLOAD]):

@@ -40,10 +40,10 @@ _FIRST_RETRY, _LONGEST_RETRY = 300.0, 6 * 3600.0
 
 
 class ArchiveReader:
-    """Reads metadata in tasks of its own, and never twice of what turned out to be no backup.
+    """Reads metadata in tasks of its own. What turned out to be no backup is not read again.
 
-    `on_news` is called when something was read that nobody waited for any more, or is to be tried
-    again.
+    `on_news` is called when something was read after the call that asked for it had returned, or
+    when it is time to try again.
     """
 
     def __init__(self, client: DropboxClient) -> None:
@@ -83,7 +83,7 @@ class ArchiveReader:
         return found
 
     def stop(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         self._stopped = True
         self._retries.stop()
         for task in self._tasks.values():
@@ -134,7 +134,7 @@ class ArchiveReader:
         try:
             backup = backup_from_dict(await in_thread(untrusted.json_value, text))
         except ValueError, ArchiveError:
-            return None  # the archive itself will tell
+            return None  # then the archive itself is read
         return replace(backup, size=file.size)
 
     async def _read_archive(self, file: RemoteFile) -> AgentBackup:
@@ -165,7 +165,7 @@ class _Retries:
         self._due = {rev: at for rev, at in self._due.items() if rev in revisions}
 
     def begun(self, rev: str) -> None:
-        """Take note that it is being tried: it is not due any more."""
+        """Note that it is being tried now, so it is no longer due."""
         self._due.pop(rev, None)
 
     def failed(self, rev: str) -> None:
@@ -190,7 +190,7 @@ class _Retries:
 
 
 class _MissingRangeError(Exception):
-    """These bytes are needed, and not known yet."""
+    """These bytes have yet to be read from Dropbox."""
 
     def __init__(self, start: int, end: int) -> None:
         super().__init__(start, end)
@@ -199,7 +199,7 @@ class _MissingRangeError(Exception):
 
 
 class _KnownRanges(io.RawIOBase):
-    """A remote file as one that can be read anywhere, as far as its bytes are known: reading others
+    """A remote file that can be read at any offset whose bytes have been fetched. Reading others
     raises `_MissingRangeError`.
     """
 

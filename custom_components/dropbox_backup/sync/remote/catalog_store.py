@@ -96,7 +96,7 @@ class CatalogStore:
         try:
             await self.write()
         except DropboxError as err:
-            # A full Dropbox must neither hide its backups nor keep anybody from deleting some.
+            # When Dropbox is full, its backups must still be shown, and deleting must still work.
             _LOGGER.info("The catalog could not be written, it will be later: %s", err)
 
     # Reading
@@ -114,7 +114,7 @@ class CatalogStore:
         elif file.rev != self.rev:
             there, rest = await self._read(file)
             if rest.writable:
-                # What is unreadable to us is not overwritten: so we must remember it ourselves.
+                # Entries that we can't read are not overwritten: what we know of them is kept here.
                 ours = {name: one for name, one in self.entries.items() if name in rest.entries}
             else:
                 ours = dict(self.entries)
@@ -132,7 +132,7 @@ class CatalogStore:
         return await in_thread(read_catalog, text)
 
     def _with_unwritten(self, catalog: Catalog) -> Catalog:
-        """Put what waits to be written around what Dropbox has."""
+        """Combine what waits to be written with what Dropbox has."""
         return {**self._adopted, **catalog, **self._recorded}
 
     # Writing
@@ -157,7 +157,7 @@ class CatalogStore:
         self._behind = False
 
     async def _try_to_write(self, *, must: bool) -> bool:
-        """Write the catalog, or tell that somebody else has; with `must` raise that."""
+        """Write the catalog; return False, or with `must` raise, if somebody else has done so."""
         data, expected = await in_thread(
             _written, self._entries_of_files(), self.rest.of(self._files.archives)
         )

@@ -62,16 +62,16 @@ class BackupFolder:
 
     @property
     def cursor(self) -> str | None:
-        """Dropbox's name for the state of the folder at the last refresh, None before the first."""
+        """Dropbox's cursor as of the last refresh; None before the first."""
         return self._files.cursor
 
     def forget_cursor(self) -> None:
-        """Take note that Dropbox does not know the cursor any more: list anew at the next look."""
+        """Forget the cursor, which Dropbox no longer knows: list everything next time."""
         self._files.forget_cursor()
 
     @property
     def known(self) -> bool:
-        """Tell whether it was seen what lies there, at a refresh or before the last restart."""
+        """Whether the contents are known: from a refresh, or from before the last restart."""
         return self._files.listing is not None
 
     @property

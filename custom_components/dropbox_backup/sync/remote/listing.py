@@ -28,12 +28,12 @@ _FOREIGN = "foreign_1"
 class Listing:
     """The files as of `cursor`, by lower-case name: Dropbox's names differ in more than case.
 
-    A look, several pages perhaps, tells how things were when it began or later, so it may be older
-    than what Dropbox answered to our own calls meanwhile. And what came and went between two looks
-    is never told. So `unlisted` has the files that we know from such an answer alone, by lower-case
-    name, each with the number of the look that had begun last: a later look must mention them, or
-    Dropbox is asked for them. `_gone` has the revisions that we know to be gone since the last look
-    began.
+    A listing, perhaps of several pages, describes the folder as it was when the listing began or
+    later. So it may be older than an answer to one of our own calls, and it never mentions what
+    came and went between two listings. Therefore `unlisted` has the files that we know only from
+    such an answer, by lower-case name, each with the number of the listing that had begun last. A
+    later listing must mention them; if it does not, Dropbox is asked for each. `_gone` has the
+    revisions that we know were deleted since the last listing began.
     """
 
     cursor: str
@@ -48,7 +48,7 @@ class Listing:
         return [file for name, file in self.files.items() if name.endswith(".tar")]
 
     def begin(self) -> None:
-        """Take note that a look begins."""
+        """Note that a listing begins."""
         self.looks += 1
         self._gone.clear()
 
@@ -75,7 +75,7 @@ class Listing:
                 self.files[name], self.unlisted[name] = known, look
 
     def unmentioned(self) -> list[RemoteFile]:
-        """Return what the look that has ended should have mentioned, and did not."""
+        """Return the files that the listing that has ended should have mentioned, and did not."""
         return [self.files[name] for name, look in self.unlisted.items() if look < self.looks]
 
     def insert(self, file: RemoteFile) -> None:
@@ -97,8 +97,8 @@ class Listing:
 
     def _takes(self, name: str, file: RemoteFile | None) -> bool:
         if file is not None and file.rev in self._gone:
-            return False  # a look that is older than its deletion
-        # Until a later look, nothing but the same file is news.
+            return False  # this listing began before we deleted the file
+        # Until a later listing, only the same revision is believed.
         return self.unlisted.get(name, -1) < self.looks or (file is not None and self.has(file))
 
 
@@ -121,19 +121,18 @@ def remote_file(file: File) -> RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The folder at `path` as it was known at some time, with the catalog of a revision.
-
-    `unlisted`: names of the files that no listing has mentioned yet. `foreign`: revisions that are
-    no backups, though they have the ending of one.
-    """
+    """The backup folder as it was at one moment."""
 
     path: str
     cursor: str
     files: Mapping[str, RemoteFile]
+    # Names of files that no listing has mentioned yet.
     unlisted: frozenset[str]
     catalog: Catalog
+    # The revision of the catalog; None if there was none.
     catalog_rev: str | None
     catalog_rest: Rest = NOTHING_ELSE
+    # Revisions of files that look like backups by name and are not.
     foreign: frozenset[str] = frozenset()
 
 

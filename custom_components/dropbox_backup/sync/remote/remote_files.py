@@ -15,7 +15,7 @@ from ...dropbox_api.types import Entry, File, NoFile, Page
 from ..decide.models import RemoteFile
 from .listing import Listing, changes_of, file_of
 
-# What a page may have so that it is a matter of a moment.
+# A page with fewer entries is handled in the event loop, a longer one in a thread.
 _SHORT_PAGE = 100
 # How often a listing begins whose cursors die between two pages.
 _TRIES_OF_LISTING = 4
@@ -47,12 +47,12 @@ class RemoteFiles:
 
     @property
     def listing(self) -> Listing | None:
-        """What was seen, at a refresh or before the last restart."""
+        """The last listing, or the one remembered from before the restart."""
         return self._listing
 
     @property
     def cursor(self) -> str | None:
-        """Dropbox's name for the state of the folder at the last refresh, None before the first."""
+        """Dropbox's cursor as of the last refresh; None before the first."""
         return self._listing.cursor if self._listing and self._seen else None
 
     @property
@@ -79,7 +79,7 @@ class RemoteFiles:
         self._listing = listing
 
     def forget_cursor(self) -> None:
-        """Take note that Dropbox does not know the cursor any more: list anew at the next look."""
+        """Forget the cursor, which Dropbox no longer knows: list everything next time."""
         self._seen = False
         self._cursor_is_dead = True
 
@@ -140,7 +140,7 @@ class RemoteFiles:
                 listing.replaces(self._listing)
             self._listing = listing
             self._cursor_is_dead = False
-        # What only our own calls know of may have come and gone.
+        # Files that only our own calls told of may be gone again: ask for each.
         for file in self._listing.unmentioned():
             await self.ask(client, file)
         self._seen = True

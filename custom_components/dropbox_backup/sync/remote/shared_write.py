@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 
 class SharedWrite:
-    """Calls `write` one at a time, and no more often than it takes."""
+    """Runs one `write` at a time. Everybody who asks during one is served by the next."""
 
     def __init__(self, write: Callable[[], Awaitable[None]]) -> None:
         """`write` writes everything as it is when it begins."""

@@ -16,7 +16,7 @@ from ..decide.plan import Skipped
 from ..decide.upload_window import Hours
 from .state import AWAY, Problem, ProblemKind
 
-# A network that is away for less is everyday life.
+# Shorter outages of a network are normal.
 _UNREACHABLE_FOR = timedelta(hours=1)
 # An upload from which nothing was sent for so long does not move.
 _STILL_MOVING = timedelta(minutes=30)
@@ -48,37 +48,39 @@ class Alarm(Code):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmInput:
-    """All that decides about an alarm.
-
-    `after`: how long no new backup may be in Dropbox, None for ever. `ours` has this Home
-    Assistant's newest backup in Dropbox, if there is one; None if nobody could look yet.
-    `not_wanted` lie here and are not uploaded because nobody asked for them, and it is not
-    automatic. `watching_since`: when the integration was set up. `failing_since`: since when no
-    check has succeeded. `moved`: when bytes were sent last. `moving_since`: when they were sent
-    first since a backup arrived. `writable`: what is to survive a restart can be written. `paused`:
-    the user has paused the uploads. `hours`: when they may run. `readable`: why backups go to
-    Dropbox readable, None if they don't, or if the user wants it so. `unexamined` lie there, and
-    nobody could tell whether they are encrypted.
-    """
+    """Everything that an alarm depends on."""
 
     now: datetime
+    # How long it may take until a new backup arrives; None: for ever.
     after: timedelta | None
+    # The newest backup of this Home Assistant in Dropbox, or none; None if it is not known yet.
     ours: Collection[RemoteBackup] | None
     waiting: Collection[LocalBackup]
+    # Local backups that are not uploaded because that is not automatic and nobody asked.
     not_wanted: Collection[LocalBackup]
     refused: Collection[Skipped]
     unconfirmed: Collection[RemoteBackup]
+    # When the integration was set up.
     watching_since: datetime
+    # What Home Assistant made for Dropbox, and could not upload.
     missed: Missed | None
+    # Whether the journal can be written.
     writable: bool
     problem: Problem | None
+    # When the first of the failing checks was; None if the last one succeeded.
     failing_since: datetime | None
+    # When bytes of an upload were last sent.
     moved: datetime | None
+    # When bytes were first sent after the last backup had arrived.
     moving_since: datetime | None
+    # Whether the user has paused uploads.
     paused: bool
+    # When uploads may run.
     hours: Hours | None
     space: Space | None
+    # Why backups go to Dropbox unencrypted; None if they don't, or the user accepts it.
     readable: Encryption | None = None
+    # Backups in Dropbox of which nobody could tell whether they are encrypted.
     unexamined: Collection[RemoteBackup] = ()
 
 

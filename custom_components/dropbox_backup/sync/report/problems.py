@@ -118,10 +118,10 @@ def away_of(agent_id: str, err: Exception) -> Problem | None:
 
 
 def concerns_all(err: Exception) -> bool:
-    """Tell whether the next backup would fail in the same way: not if the trouble is with this one.
+    """Tell whether the next backup would fail in the same way, rather than only this one.
 
-    Whoever keeps a local backup may come up with errors of any kind when it is read. Where there is
-    no room for this one, a smaller one may still fit.
+    Reading a local backup may raise errors of any kind, and where this one does not fit, a smaller
+    one still may.
     """
     return isinstance(err, (SignInError, TransientError))
 

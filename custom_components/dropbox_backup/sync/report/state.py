@@ -75,11 +75,12 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Uploads taken together, in bytes. `speed` is in bytes a second, None if that is not known."""
+    """Uploads taken together, in bytes."""
 
     names: tuple[str, ...]
     size: int
     sent: int
+    # In bytes a second; None if not known.
     speed: float | None = None
 
     @property
@@ -95,36 +96,35 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """A snapshot.
+    """Everything that is shown, as it is at one moment."""
 
-    `working`: what the worker does now, None if nothing. `problem` is what stopped the last check,
-    `alarm` what a person must know now. `waiting` are the local backups that are still to be
-    uploaded, `refused` those that can't be. `unconfirmed` would be deleted by the rules, which the
-    user has yet to confirm: they are many.
-    `listed`: it is known what lies in the backup folder, if Dropbox is away from before the start.
-    `folder_was_missing`: the backup folder had vanished and was made again. `backups` are all in
-    the backup folder, newest first; those of the Home Assistant with `instance_id` are ours.
-    `hold`: why nothing is uploaded by itself now. `progress`: of the uploads that are under way;
-    `begun`: of those that were begun, and wait now. `newest`: the newest backup in Dropbox, leaving
-    out those that are another Home Assistant's; while several are uploaded it stays the same.
-    `unexamined`: nobody could tell whether these are encrypted, and they are to be.
-    `settings`: Home Assistant's own for Dropbox. `beaten`: by these it deletes what is to be kept
-    here, and nobody has said that this is right.
-    """
-
+    # The id of this Home Assistant.
     instance_id: str
+    # What the worker does now; None: nothing.
     working: Status | None = None
+    # Why nothing is uploaded automatically now.
     hold: HoldReason | None = None
+    # What stopped the last check.
     problem: Problem | None = None
+    # What a person must know now.
     alarm: Problem | None = None
+    # Whether the contents of the backup folder are known, perhaps from before a restart.
     listed: bool = False
+    # All in the backup folder, newest first.
     backups: tuple[RemoteBackup, ...] = ()
+    # Local backups that are still to be uploaded.
     waiting: tuple[LocalBackup, ...] = ()
+    # Local backups that can't be uploaded.
     refused: tuple[Skipped, ...] = ()
+    # Those that the rules would delete and that are so many that the user must confirm it.
     unconfirmed: tuple[RemoteBackup, ...] = ()
+    # Those that should be encrypted, and nobody could tell whether they are.
     unexamined: tuple[RemoteBackup, ...] = ()
+    # The newest that is not another Home Assistant's. Stays the same while several arrive.
     newest: RemoteBackup | None = None
+    # Of the uploads that are under way.
     progress: Progress | None = None
+    # Of the uploads that were begun and wait to go on.
     begun: Progress | None = None
     space: Space | None = None
     plan: Plan | None = None
@@ -132,8 +132,11 @@ class State:
     last_check: datetime | None = None
     last_upload: datetime | None = None
     next_check: datetime | None = None
+    # The backup folder had vanished and was made again.
     folder_was_missing: bool = False
+    # Home Assistant's own backup settings for Dropbox.
     settings: BackupSettings | None = None
+    # By these settings Home Assistant deletes what should be kept, and nobody has accepted that.
     beaten: bool = False
 
     @property

@@ -42,7 +42,7 @@ def listing_name(notes: str) -> str:
 async def move_notes(hass: HomeAssistant, before: str, name: str) -> str:
     """Give notes another name, with the listing beside them; return the name that they have then.
 
-    Whatever is there under the new name already is newer.
+    If there are notes under the new name already, they are newer and stay.
     """
     if before == name or not await _move(hass, before, name):
         return before

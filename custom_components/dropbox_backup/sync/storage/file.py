@@ -24,14 +24,14 @@ _LOGGER = logging.getLogger(__name__)
 _VERSION = 1
 # In seconds. Each try on a full disk leaves traces in the log.
 _TRY_AGAIN_AFTER = 60.0
-# Which of two writings is the later one, whatever the clock says.
+# A number that grows with each writing: tells the later of two, whatever the clock says.
 _EDITION = "edition"
 
 
 class StorageFile:
     """A JSON document that `content` returns whenever it is to be written.
 
-    `content` is called in a thread if that is said: for what takes long. `on_writable` is told when
+    `content` is called in a thread if that takes long. `on_writable` is told when
     the file can't be written any more, and when it can again. `urgent`: while Home Assistant packs
     its storage it is written beside it, instead of later.
     """
@@ -125,7 +125,7 @@ class StorageFile:
             await self.save()
 
     async def close(self) -> None:
-        """Write a last time: the file may be another object's next."""
+        """Write one last time. Another object may use the file afterwards."""
         self._cancel_try()
         await self.catch_up()
         self._closed = True
@@ -183,7 +183,7 @@ class StorageFile:
 
 
 def _edition_of(content: object) -> int:
-    """Return which writing this is: of an earlier version 0, of nothing less."""
+    """Return the number of a writing: 0 for one by an earlier version, -1 for none."""
     if not isinstance(content, dict):
         return -1
     return untrusted.or_none(untrusted.whole, content.get(_EDITION)) or 0
@@ -205,7 +205,7 @@ class _Store(Store[dict[str, Any]]):
         *,
         in_thread: bool,
     ) -> None:
-        # What is in there is of little use without a token, but nobody else's business.
+        # Worth little without a token, but private all the same.
         super().__init__(
             hass,
             _VERSION,

@@ -12,17 +12,18 @@ from ..decide.models import BackupId, LocalBackup, Missed, date_of
 
 @dataclass(slots=True)
 class Results:
-    """When what happened last, or began: `failing_since` the first of the checks that failed,
-    `last_moved` the last time that bytes of an upload were sent, `moving_since` the first time
-    since the last upload.
-    """
+    """When something last happened, or began."""
 
     last_attempt: datetime | None = None
     last_check: datetime | None = None
     last_upload: datetime | None = None
+    # When bytes of an upload were last sent.
     last_moved: datetime | None = None
+    # When bytes were first sent after the last upload had arrived.
     moving_since: datetime | None = None
+    # When the first of the failing checks was.
     failing_since: datetime | None = None
+    # When the integration was set up.
     watching_since: datetime | None = None
 
     def note_moved(self, now: datetime) -> None:
@@ -35,73 +36,71 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A file that was about to be made, `noted` before Dropbox was asked for it: what lies under
-    that name and has the size and the time that we gave it is our own work, whatever its content.
+    """A file that we were about to make.
 
-    `content_hash` is what it should be, `modified` in whole seconds. `unwanted`: the backup was
-    deleted while it was on its way.
+    Written down before Dropbox is asked to make it. Whatever is found under that name with this
+    size and time is our own work, even if its content is wrong.
     """
 
     name: str
+    # What it should be.
     content_hash: str
     size: int
+    # In whole seconds.
     modified: datetime
+    # When this was written down.
     noted: datetime
+    # The backup was deleted while it was being uploaded.
     unwanted: bool = False
 
 
 @dataclass(slots=True)
 class Notes:
-    """Everything the journal holds.
-
-    `uploaded`: content hash of what this Home Assistant uploaded, or was about to make a file, by
-    backup id: a file with that content is ours, and is what was sent.
-    `dismissed`: backups that were deleted from Dropbox on purpose while a local one was still
-    there.
-    `sessions`: open upload sessions, by backup id.
-    `key_root`: where the keys of those come from that are encrypted on the way.
-    `newly_verified`: what was uploaded, or was about to be, or compared, since old backups were
-    deleted last: as many of these may go without asking.
-    `approved`: deletions that were decided and are still to be carried out.
-    `declined`: what a person chose to keep when they were asked about its deletion.
-    `commits`: files that were about to be made, until it is known what became of them.
-    `handed_out`: what Home Assistant is uploading there itself: if that ends unheard, nobody else
-    knows of it any more.
-    `folder_seen`: the backup folder was there once, so that its absence is news.
-    `missed`: what Home Assistant made for Dropbox and could not be uploaded, until a newer one is.
-    `folder_was_missing`: it vanished, and the user has not said yet that they know.
-    `paused`: the user has paused the uploads.
-    `first_seen`: when local backups were seen first, or uploaded, whose own date was later.
-    `wanted`: backups that a person asked for and that are still to be uploaded.
-    `everything_wanted`: so are all others. `wanted_since`: so are those made since then, of which
-    it is not known yet which they are.
-    `acknowledged`: which of Home Assistant's settings a person leaves as they are though they were
-    told what these do to backups in Dropbox.
-    `unexamined`: backups that Home Assistant handed out although there is a key, and of which
-    nobody could tell whether they are encrypted.
-    `folder`: where the backups go, to suggest it if the account is removed and added again.
-    """
+    """Everything the journal holds."""
 
     results: Results = field(default_factory=Results)
+    # The content hash of what this Home Assistant uploaded, or was about to: a file with that
+    # content is ours, and is what was sent.
     uploaded: dict[BackupId, str] = field(default_factory=dict)
+    # Backups that were deleted from Dropbox on purpose while a local copy still existed.
     dismissed: set[BackupId] = field(default_factory=set)
+    # Open upload sessions.
     sessions: dict[BackupId, UploadSession] = field(default_factory=dict)
+    # Where the keys come from that backups are encrypted with on their way.
     key_root: Root = field(default_factory=Root)
+    # Backups uploaded, about to be, or compared since old ones were last deleted. As many old ones
+    # may be deleted without asking.
     newly_verified: set[BackupId] = field(default_factory=set)
+    # Deletions that were decided and have yet to be carried out.
     approved: Answer | None = None
+    # Backups that a person chose to keep when asked about their deletion.
     declined: Answer | None = None
+    # Files that we were about to make, until it is known what became of them.
     commits: dict[BackupId, Commit] = field(default_factory=dict)
+    # What Home Assistant made for Dropbox and could not upload, until a newer backup arrives.
     missed: Missed | None = None
+    # What Home Assistant is uploading itself. If it is killed meanwhile, only this note tells.
     handed_out: dict[BackupId, Missed] = field(default_factory=dict)
+    # The backup folder has existed before, so its absence is news.
     folder_seen: bool = False
+    # It vanished, and the user has not confirmed that they know.
     folder_was_missing: bool = False
+    # The user has paused uploads.
     paused: bool = False
+    # When local backups were first seen, or uploaded, whose own date is later.
     first_seen: dict[BackupId, datetime] = field(default_factory=dict)
+    # Backups that a person asked for and that have yet to be uploaded.
     wanted: set[BackupId] = field(default_factory=set)
+    # A person asked for all others as well.
     everything_wanted: bool = False
+    # A person asked for those made since then, and it is not known yet which these are.
     wanted_since: datetime | None = None
+    # Effects of Home Assistant's own settings that the user has accepted.
     acknowledged: set[str] = field(default_factory=set)
+    # Backups that Home Assistant handed out although there is a key, and nobody could tell whether
+    # they are encrypted.
     unexamined: set[BackupId] = field(default_factory=set)
+    # Where backups go: suggested if the account is removed and added again.
     folder: str | None = None
 
     def is_wanted(self, backup_id: BackupId) -> bool:

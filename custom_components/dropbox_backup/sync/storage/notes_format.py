@@ -26,8 +26,8 @@ _LONGEST_PATH = 4096
 
 
 def parse_notes(data: object) -> Notes:
-    """Return the notes; what can't be read is left out. Dropbox's listing is the truth, these only
-    save work.
+    """Return the notes, leaving out what can't be read. They only save work: Dropbox's listing is
+    the truth.
     """
     written = data if isinstance(data, dict) else {}
     return Notes(results=Results(**_read(_RESULTS, written)), **_read(_NOTES, written))

@@ -1,4 +1,4 @@
-"""Lets uploads through or holds them back, as the user's manners want it."""
+"""Lets uploads through or holds them back, as the pause and the allowed hours say."""
 
 from collections.abc import Callable
 from datetime import datetime
