@@ -206,7 +206,7 @@ class Transfers:
         there: RemoteBackup,
         backup: AgentBackup,
         source: Source,
-        retry_for: float = RETRY_FOR[Waiter.BACKGROUND],
+        retry_for: float | None = None,
     ) -> RemoteBackup:
         """Note that what lies in Dropbox is the backup, and that its bytes are those of `source`.
         Comparing took its time: raises `NotFoundError` if that very file is there no more.
