@@ -100,7 +100,7 @@ def fill_folder(control: ControlClient, folder: str, count: int) -> int:
         name = file_name(backup)
         stored = control.put(f"{folder}/{name}", archive(backup))
         entries[name] = CatalogEntry(
-            stored["content_hash"], backup, OWNER, verified=datetime.now(UTC)
+            stored["content_hash"], backup, owner=OWNER, verified=datetime.now(UTC)
         )
     catalog = write_catalog(entries)
     control.put(f"{folder}/{CATALOG_NAME}", catalog)

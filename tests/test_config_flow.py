@@ -1083,7 +1083,7 @@ async def test_the_last_page_tells_own_backups_from_those_of_others(
     for number, owner in enumerate((instance, instance, "another")):
         file = tree.put(f"/Shared/{number}.tar", bytes([number]) * 1000)
         one = backup(number)
-        entries[f"{number}.tar"] = CatalogEntry(file.content_hash, one, owner)
+        entries[f"{number}.tar"] = CatalogEntry(file.content_hash, one, owner=owner)
     tree.put("/Shared/mystery.tar", b"?")
     tree.put(f"/Shared/{CATALOG_NAME}", write_catalog(entries))
     text = shown(await person.answers(folder_form, folder="/Shared"))

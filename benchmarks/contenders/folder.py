@@ -58,7 +58,7 @@ async def folder_with_us(job: Job, figures: Figures) -> None:
         async def add() -> None:
             source = FileSource(Path(job.file), Path(job.file).stat().st_size)  # noqa: ASYNC240
             stored = await upload(client, source, UploadCommit(folder.path_for(backup)))
-            await folder.insert(RemoteBackup(backup, remote_file(stored), OWNER))
+            await folder.insert(RemoteBackup(backup, remote_file(stored), owner=OWNER))
 
         await note("new", add)
         assert len(folder.backups) == job.size + 1

@@ -37,7 +37,9 @@ async def many_with_us(job: Job, figures: Figures) -> None:
                 source = FileSource(file, job.size)
                 stored = await upload(client, source, UploadCommit(folder.path_for(backup)))
                 await folder.insert(
-                    RemoteBackup(backup, remote_file(stored), OWNER, verified=datetime.now(UTC))
+                    RemoteBackup(
+                        backup, remote_file(stored), owner=OWNER, verified=datetime.now(UTC)
+                    )
                 )
 
 

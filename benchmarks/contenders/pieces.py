@@ -85,7 +85,9 @@ def _texts() -> list[tuple[str, Callable[[], object]]]:
         write_catalog,
     )
 
-    entries = {file_name(one): CatalogEntry("0" * 64, one, OWNER) for one in backups(_BACKUPS)}
+    entries = {
+        file_name(one): CatalogEntry("0" * 64, one, owner=OWNER) for one in backups(_BACKUPS)
+    }
     catalog = write_catalog(entries)
     route: Any = files.list_folder  # generated, without types
     serializers: Any = stone_serializers  # likewise

@@ -56,7 +56,7 @@ class Neighbour:
             await self._folder.refresh(_PATIENCE)
             commit = UploadCommit(self._folder.path_for(backup))
             file = remote_file(await upload(self._client, source, commit))
-            one = RemoteBackup(backup, file, INSTANCE, verified=date)
+            one = RemoteBackup(backup, file, owner=INSTANCE, verified=date)
             self.backups[file.name] = one
             await self._folder.insert(one)
 

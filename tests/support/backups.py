@@ -62,7 +62,9 @@ def remote(
         uploaded=FIRST_DAY
         + timedelta(days=max(number, day or 0) if uploaded is None else uploaded),
     )
-    return RemoteBackup(made, file, owner, pinned, FIRST_DAY if verified else None)
+    return RemoteBackup(
+        made, file, owner=owner, pinned=pinned, verified=FIRST_DAY if verified else None
+    )
 
 
 remotes = st.builds(

@@ -181,7 +181,7 @@ async def check_restorable(hass: HomeAssistant, server: DropboxServer, made: Age
     data = the_archive(server)
     plain = local_path(hass, made).read_bytes()
     assert members(data) != members(plain)
-    remote: Any = RemoteBackup(replace(made, protected=True, size=len(data)), None, US)  # type: ignore[arg-type]  # its file does not matter
+    remote: Any = RemoteBackup(replace(made, protected=True, size=len(data)), None, owner=US)  # type: ignore[arg-type]  # its file does not matter
     assert members(await decrypted(hass, remote, data)) == members(plain)
 
 

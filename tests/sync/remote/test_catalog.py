@@ -1,6 +1,6 @@
 """The catalog remembers, and nothing that lies in its place can break the list."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 import json
 from typing import Any
 
@@ -8,7 +8,11 @@ from hypothesis import given, strategies as st
 import pytest
 
 from custom_components.dropbox_backup import untrusted
-from custom_components.dropbox_backup.sync.decide.models import RemoteBackup
+from custom_components.dropbox_backup.sync.decide.models import (
+    Annotations,
+    Protection,
+    RemoteBackup,
+)
 from custom_components.dropbox_backup.sync.decide.ownership import Ownership
 from custom_components.dropbox_backup.sync.remote.catalog import (
     CatalogEntry,
@@ -19,7 +23,7 @@ from custom_components.dropbox_backup.sync.remote.catalog import (
     write_catalog,
 )
 from custom_components.dropbox_backup.sync.remote.inventory import entry_of_archive
-from tests.support.backups import US, folders, json_values, remote
+from tests.support.backups import FIRST_DAY, US, folders, json_values, remote
 
 
 def catalog_of(folder: list[RemoteBackup]) -> dict[str, CatalogEntry]:
@@ -30,6 +34,21 @@ def catalog_of(folder: list[RemoteBackup]) -> dict[str, CatalogEntry]:
 def test_what_is_written_is_read_back(folder: list[RemoteBackup]) -> None:
     catalog = parse_catalog(write_catalog(catalog_of(folder)))
     assert [catalog[one.file.name].describe(one.file) for one in folder] == folder
+
+
+def test_all_that_is_known_of_a_backup_is_kept() -> None:
+    known = {
+        "owner": US,
+        "pinned": True,
+        "verified": FIRST_DAY,
+        "unknown": {"kept": "by a newer version"},
+        "protection": Protection.ENCRYPTED,
+    }
+    assert known.keys() == {item.name for item in fields(Annotations)}, "each is tried"
+    plain = remote(1)
+    one = RemoteBackup(plain.backup, plain.file, **known)  # type: ignore[arg-type]  # of all kinds
+    [entry] = parse_catalog(write_catalog(catalog_of([one]))).values()
+    assert entry.describe(one.file) == one
 
 
 @given(folders)

@@ -57,7 +57,7 @@ async def put_quietly(
         data, UploadCommit(folder.path_for(made)), content_hash(block_digests(data))
     )
     return RemoteBackup(
-        replace(made, size=len(data)), remote_file(metadata), US, verified=datetime.now(UTC)
+        replace(made, size=len(data)), remote_file(metadata), owner=US, verified=datetime.now(UTC)
     )
 
 
@@ -311,7 +311,7 @@ async def test_looking_while_a_backup_is_recorded_does_not_lose_it(
         data, UploadCommit(folder.path_for(made)), content_hash(block_digests(data))
     )
     file = remote_file(metadata)
-    stored = RemoteBackup(replace(made, size=len(data)), file, US, verified=datetime.now(UTC))
+    stored = RemoteBackup(replace(made, size=len(data)), file, owner=US, verified=datetime.now(UTC))
     await asyncio.gather(folder.insert(stored), *(folder.refresh() for _ in range(3)))
     again = open_folder(client)
     await again.refresh()

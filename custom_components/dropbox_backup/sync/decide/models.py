@@ -1,11 +1,11 @@
 """The words of the product as types: see docs/architecture.md."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
 from functools import lru_cache
-from typing import NewType
+from typing import Any, NewType
 
 from homeassistant.components.backup import AgentBackup
 from homeassistant.util import dt as dt_util
@@ -181,12 +181,10 @@ class BadCopy:
     why: WhyNot
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteBackup:
-    """A backup that lies in the backup folder."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotations:
+    """What is known of a backup in Dropbox, beside what its archive says: the catalog keeps it."""
 
-    backup: AgentBackup
-    file: RemoteFile
     # The id of the Home Assistant that it belongs to; None if nothing proves it.
     owner: str | None
     pinned: bool = False
@@ -196,6 +194,22 @@ class RemoteBackup:
     unknown: Mapping[str, object] = field(default_factory=dict)
     # Known only of what we uploaded.
     protection: Protection = Protection.UNKNOWN
+
+    @property
+    def annotations(self) -> dict[str, Any]:  # Any: each has a type of its own
+        """All of them by their names, for whatever else has them."""
+        return {name: getattr(self, name) for name in _ANNOTATIONS}
+
+
+_ANNOTATIONS = tuple(item.name for item in fields(Annotations))
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteBackup(Annotations):
+    """A backup that lies in the backup folder."""
+
+    backup: AgentBackup
+    file: RemoteFile
     # Files with the same id that turned out to be something else.
     bad_copies: tuple[BadCopy, ...] = ()
 

@@ -183,9 +183,7 @@ _SOON = datetime.max.replace(tzinfo=dt_util.UTC)
 
 def _as_if_verified(one: RemoteBackup) -> RemoteBackup:
     # `replace` takes several times as long, and there may be a thousand.
-    return RemoteBackup(
-        one.backup, one.file, one.owner, one.pinned, _SOON, protection=one.protection
-    )
+    return RemoteBackup(one.backup, one.file, **{**one.annotations, "verified": _SOON})
 
 
 def _as_if_uploaded(local: LocalBackup, instance_id: str) -> RemoteBackup:
@@ -197,4 +195,4 @@ def _as_if_uploaded(local: LocalBackup, instance_id: str) -> RemoteBackup:
         content_hash="",
         uploaded=local.known_since - DROPBOX_ROUNDS_BY,
     )
-    return RemoteBackup(backup, file, owner_of(backup, instance_id), verified=_SOON)
+    return RemoteBackup(backup, file, owner=owner_of(backup, instance_id), verified=_SOON)

@@ -11,7 +11,6 @@ one does not know is kept as it is, and a newer format is never rewritten.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from datetime import datetime
 import json
 from typing import Any
 
@@ -20,7 +19,7 @@ import voluptuous as vol
 
 from ... import untrusted
 from ..archive.metadata import ArchiveError, backup_from_dict
-from ..decide.models import Protection, RemoteBackup, RemoteFile
+from ..decide.models import Annotations, Protection, RemoteBackup, RemoteFile
 
 # The catalog is one JSON document, with a line for each entry between these two. They are decoded
 # and encoded one by one: Python's JSON lets no other thread run before it is done, and a thousand
@@ -31,16 +30,11 @@ _SEPARATORS = (",", ":")
 
 
 @dataclass(frozen=True, slots=True)
-class CatalogEntry:
+class CatalogEntry(Annotations):
     """What the catalog says of the content with this hash."""
 
     content_hash: str
     backup: AgentBackup
-    owner: str | None
-    pinned: bool = False
-    verified: datetime | None = None
-    unknown: Mapping[str, object] = field(default_factory=dict)
-    protection: Protection = Protection.UNKNOWN
 
     def describe(self, file: RemoteFile) -> RemoteBackup | None:
         """Return the backup that this file is, unless its content is not what the entry was written
@@ -48,15 +42,7 @@ class CatalogEntry:
         """
         if file.content_hash != self.content_hash:
             return None
-        return RemoteBackup(
-            self.backup,
-            file,
-            self.owner,
-            self.pinned,
-            self.verified,
-            self.unknown,
-            protection=self.protection,
-        )
+        return RemoteBackup(self.backup, file, **self.annotations)
 
 
 type Catalog = Mapping[str, CatalogEntry]
@@ -145,15 +131,7 @@ def _entry(value: object) -> CatalogEntry:
 
 def entry_of(backup: RemoteBackup) -> CatalogEntry:
     """Return what the catalog says of a backup."""
-    return CatalogEntry(
-        backup.file.content_hash,
-        backup.backup,
-        backup.owner,
-        backup.pinned,
-        backup.verified,
-        backup.unknown,
-        protection=backup.protection,
-    )
+    return CatalogEntry(backup.file.content_hash, backup.backup, **backup.annotations)
 
 
 def write_catalog(catalog: Catalog, rest: Rest = NOTHING_ELSE) -> bytes:

@@ -29,7 +29,7 @@ def with_proof(entry: CatalogEntry, ownership: Ownership) -> CatalogEntry:
 
 def entry_of_archive(file: RemoteFile, backup: AgentBackup, ownership: Ownership) -> CatalogEntry:
     """Return the entry of an archive that says of itself that it is this backup."""
-    return with_proof(CatalogEntry(file.content_hash, backup, made_by(backup)), ownership)
+    return with_proof(CatalogEntry(file.content_hash, backup, owner=made_by(backup)), ownership)
 
 
 def entries_of(archives: Iterable[RemoteFile], catalog: Catalog) -> Catalog:
