@@ -279,7 +279,7 @@ async def test_a_file_that_changes_while_it_is_read_is_not_uploaded(
     backup, source = await house.local.source(await house.only_backup(), PASSWORD)
     path = local_path(hass, made)
     change_something_near_the_end(path)
-    with pytest.raises(Exception, match="changed while it was being uploaded"):
+    with pytest.raises(Exception, match="changed meanwhile"):
         await house.transfers.upload(backup, source, lane=Lane(UploadPool()), retry_for=0)
     assert archives(dropbox_server) == []
 
@@ -434,7 +434,7 @@ async def test_what_changes_between_two_readings_is_not_encrypted(
     change_something_near_the_end(path)
 
     sent: list[bytes] = []
-    with pytest.raises(BackupAgentError, match="changed while it was read"):
+    with pytest.raises(BackupAgentError, match="changed while read"):
         sent += [piece async for piece in source.read()]
     assert b"".join(first).startswith(b"".join(sent))
     await house.transfers.upload(backup, source, lane=Lane(UploadPool()), retry_for=30)
@@ -457,7 +457,7 @@ async def test_what_breaks_off_is_said_to_be_unreadable(
     stream = StreamSource(open_stream, len(whole))
     _, source = as_in_dropbox(stream, made, await stream.contents(), PASSWORD)
     assert isinstance(source, EncryptedSource)
-    with pytest.raises(BackupAgentError, match="can't be encrypted"):
+    with pytest.raises(BackupAgentError, match="not encryptable"):
         await house.transfers.upload(made, source, lane=Lane(UploadPool()), retry_for=30)
 
 
