@@ -13,7 +13,7 @@ from custom_components.dropbox_backup.sync.decide.backup_settings import Encrypt
 from custom_components.dropbox_backup.sync.decide.models import Missed, RemoteBackup, Trouble
 from custom_components.dropbox_backup.sync.decide.plan import Skipped
 from custom_components.dropbox_backup.sync.decide.upload_window import Hours
-from custom_components.dropbox_backup.sync.report.alarm import AlarmInput, alarm
+from custom_components.dropbox_backup.sync.report.alarm import Alarm, AlarmInput, alarm
 from custom_components.dropbox_backup.sync.report.state import AWAY, Problem, ProblemKind
 from tests.support.backups import FIRST_DAY, local, remote
 from tests.support.english import ENGLISH, told
@@ -233,9 +233,15 @@ def test_a_disk_that_can_not_be_written_is_told() -> None:
     assert kind(replace(FINE, writable=False)) is ProblemKind.DISK
 
 
-@pytest.mark.parametrize("why", [Encryption.NO_KEY, Encryption.OFF])
-def test_backups_that_go_to_dropbox_readable_are_told(why: Encryption) -> None:
-    assert kind(replace(FINE, readable=why)) is ProblemKind.NOT_ENCRYPTED
+@pytest.mark.parametrize(
+    ("why", "reason"),
+    [(Encryption.NO_KEY, Alarm.NO_KEY), (Encryption.OFF, Alarm.ENCRYPTION_OFF)],
+)
+def test_backups_that_go_to_dropbox_readable_are_told_with_the_cause(
+    why: Encryption, reason: Alarm
+) -> None:
+    found = alarm(replace(FINE, readable=why))
+    assert found == Problem(ProblemKind.NOT_ENCRYPTED, Reason(reason))
 
 
 def test_backups_that_could_not_be_examined_are_named() -> None:
