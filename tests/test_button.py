@@ -7,33 +7,21 @@ from homeassistant.core import Context, HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 import pytest
 
-from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api import retry
 from tests.support.account import (
     MANUAL,
     engine_of,
     entity,
-    entity_id,
     local_backups,
     make_backup,
     set_up_entry,
     state_of,
     wait_until_idle,
 )
+from tests.support.buttons import press
 from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
-
-
-async def press(
-    hass: HomeAssistant,
-    entry: DropboxBackupConfigEntry,
-    key: str,
-    *,
-    context: Context | None = None,
-) -> None:
-    data = {"entity_id": entity_id(hass, entry, "button", key)}
-    await hass.services.async_call("button", "press", data, blocking=True, context=context)
 
 
 async def test_back_up_now_makes_a_backup_here_and_in_dropbox(

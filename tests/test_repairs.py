@@ -33,6 +33,7 @@ from tests.support.account import (
 )
 from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.support.english import ENGLISH, told
+from tests.support.repairs import choose, fix, issues
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
@@ -42,39 +43,10 @@ async def _repairs(hass: HomeAssistant) -> None:
     await async_setup_component(hass, "repairs", {})
 
 
-def issues(hass: HomeAssistant) -> dict[str, ir.IssueEntry]:
-    """Return our issues by their ids."""
-    return {
-        issue_id: issue
-        for (domain, issue_id), issue in ir.async_get(hass).issues.items()
-        if domain == DOMAIN
-    }
-
-
-async def fix(hass_client: ClientSessionGenerator, issue_id: str) -> dict[str, Any]:
-    """Open an issue as the frontend does; return the form, or what else comes."""
-    client = await hass_client()
-    data = {"handler": DOMAIN, "issue_id": issue_id}
-    response = await client.post("/api/repairs/issues/fix", json=data)
-    assert response.status == HTTPStatus.OK
-    return dict(await response.json())
-
-
 async def submit(hass_client: ClientSessionGenerator, form: dict[str, Any]) -> dict[str, Any]:
     """Press Submit."""
     client = await hass_client()
     response = await client.post(f"/api/repairs/issues/fix/{form['flow_id']}", json={})
-    assert response.status == HTTPStatus.OK
-    return dict(await response.json())
-
-
-async def choose(
-    hass_client: ClientSessionGenerator, menu: dict[str, Any], option: str
-) -> dict[str, Any]:
-    """Choose one way to go on."""
-    client = await hass_client()
-    url = f"/api/repairs/issues/fix/{menu['flow_id']}"
-    response = await client.post(url, json={"next_step_id": option})
     assert response.status == HTTPStatus.OK
     return dict(await response.json())
 

@@ -26,7 +26,7 @@ from tests.support.account import (
 )
 from tests.support.backup_page import OpenPage
 from tests.support.dropbox_server import DropboxServer
-from tests.test_repairs import choose, fix, issues
+from tests.support.repairs import choose, fix, issues
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

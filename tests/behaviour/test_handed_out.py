@@ -41,8 +41,8 @@ from tests.support.account import (
 from tests.support.backup_page import OpenPage, last_result, own_agents
 from tests.support.dropbox_server import DropboxServer, Line
 from tests.support.english import ENGLISH
+from tests.support.repairs import choose, fix
 from tests.support.supervisor import CLOUD, Contents, Fault, Supervisor, archives as making, parts
-from tests.test_repairs import choose, fix
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

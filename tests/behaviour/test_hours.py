@@ -4,7 +4,6 @@ import asyncio
 from datetime import datetime, timedelta
 
 from homeassistant.core import HomeAssistant
-from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
@@ -37,15 +36,11 @@ from tests.support.account import (
     wait_until_idle,
 )
 from tests.support.dropbox_server import DropboxServer, Line
+from tests.support.hours import arrived, in_hours
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
 IN_FLIGHT = 2
-
-
-def in_hours(hours: float) -> datetime:
-    """Return the full minute before a time from now on, by the clock on the wall."""
-    return (dt_util.now() + timedelta(hours=hours)).replace(second=0, microsecond=0)
 
 
 def options(begin: datetime, end: datetime) -> dict[str, object]:
@@ -55,11 +50,6 @@ def options(begin: datetime, end: datetime) -> dict[str, object]:
         CONF_HOURS_TO: f"{end:%H:%M:00}",
         CONF_CHUNKS_AT_ONCE: IN_FLIGHT,
     }
-
-
-def arrived(server: DropboxServer) -> int:
-    """Return how many chunks have, each counted once however often it was sent."""
-    return len({str(record.argument) for record in server.log.of(APPEND) if record.processed})
 
 
 async def test_a_backup_waits_for_the_hours_and_goes_when_they_begin(

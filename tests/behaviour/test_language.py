@@ -52,7 +52,8 @@ from custom_components.dropbox_backup.sync.report.problems import (
 )
 from custom_components.dropbox_backup.sync.report.state import Problem, State
 from custom_components.dropbox_backup.texts import Texts
-from tests import test_config_flow as flows, test_repairs as repairs
+from tests import test_config_flow as flows
+from tests.support import repairs
 from tests.support.account import (
     MANUAL,
     MIB,
@@ -66,12 +67,12 @@ from tests.support.account import (
     tell,
     wait_until_idle,
 )
+from tests.support.alarms import AT_NIGHT, DAY, FINE, NOW, OVERDUE
 from tests.support.backups import local, remote
+from tests.support.buttons import press
 from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.support.home_assistant import JsonObject
 from tests.support.language import LANGUAGE, MARKED, Reader, speak
-from tests.sync.report.test_alarm import AT_NIGHT, DAY, FINE, NOW, OVERDUE
-from tests.test_button import press
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

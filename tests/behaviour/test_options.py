@@ -28,7 +28,6 @@ from custom_components.dropbox_backup.const import (
     CONF_UPLOAD_AUTOMATICALLY,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from tests.behaviour.test_hours import arrived, in_hours
 from tests.support.account import (
     APPEND,
     CHUNK,
@@ -47,6 +46,7 @@ from tests.support.account import (
     wait_until_idle,
 )
 from tests.support.dropbox_server import DropboxServer, Line
+from tests.support.hours import arrived, in_hours
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 

@@ -12,8 +12,8 @@ from custom_components.dropbox_backup.dropbox_api.bandwidth import BandwidthLimi
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.types import UploadCommit
 from custom_components.dropbox_backup.dropbox_api.upload.upload import Lane, UploadPool, upload
-from tests.dropbox_api.conftest import MIB, Bytes, some_bytes
 from tests.support.dropbox_server import DropboxAccount, DropboxServer
+from tests.support.sources import MIB, Bytes, some_bytes
 
 MBIT = 1e6 / 8
 

@@ -18,8 +18,8 @@ from custom_components.dropbox_backup.dropbox_api.errors import (
     UnreachableError,
 )
 from custom_components.dropbox_backup.dropbox_api.types import File, Space, UploadCommit
-from tests.dropbox_api.conftest import FOLDER, Tokens
 from tests.support.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
+from tests.support.sources import FOLDER, Tokens
 
 
 async def put(client: DropboxClient, path: str, data: bytes = b"hello") -> str:

@@ -24,8 +24,8 @@ from custom_components.dropbox_backup.dropbox_api.errors import (
 )
 from custom_components.dropbox_backup.dropbox_api.types import File, UploadCommit
 from custom_components.dropbox_backup.dropbox_api.upload.upload import upload
-from tests.dropbox_api.conftest import MIB, Bytes, some_bytes
 from tests.support.dropbox_server import DropboxServer, Fault, FaultKind, Line, Rules
+from tests.support.sources import MIB, Bytes, some_bytes
 
 DATA = some_bytes(5 * MIB + 11)
 

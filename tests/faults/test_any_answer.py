@@ -15,9 +15,10 @@ from custom_components.dropbox_backup.dropbox_api.retry import RETRY_FOR, Waiter
 from custom_components.dropbox_backup.dropbox_api.types import UploadCommit
 from custom_components.dropbox_backup.dropbox_api.upload.upload import upload
 from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
-from tests.dropbox_api.conftest import Bytes, account, client, some_bytes, tokens
+from tests.dropbox_api.conftest import account, client, tokens
 from tests.support.backups import US, json_values
 from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.support.sources import Bytes, some_bytes
 
 __all__ = ["account", "client", "tokens"]
 

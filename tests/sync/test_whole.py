@@ -22,7 +22,7 @@ from tests.support.account import (
 )
 from tests.support.dropbox_server import DropboxServer
 from tests.support.supervisor import archives as supervisor
-from tests.sync.archive.test_encryption import FOLDER, PASSWORD, Uploads
+from tests.support.uploads import FOLDER, PASSWORD, Uploads
 
 EVERYTHING = supervisor.Contents(
     addons=("core_ssh", "local_odd.name"),

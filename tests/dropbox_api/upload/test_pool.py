@@ -24,8 +24,8 @@ from custom_components.dropbox_backup.dropbox_api.upload.pool import (
 from custom_components.dropbox_backup.dropbox_api.upload.slots import Slots
 from custom_components.dropbox_backup.dropbox_api.upload.source import Buffer, memory_for
 from custom_components.dropbox_backup.dropbox_api.upload.upload import UploadSession, upload
-from tests.dropbox_api.conftest import MIB, Bytes, some_bytes
 from tests.support.dropbox_server import DropboxAccount, DropboxServer, Line, RequestRecord
+from tests.support.sources import MIB, Bytes, some_bytes
 
 APPEND = "files/upload_session/append_v2"
 START = "files/upload_session/start"

@@ -20,7 +20,6 @@ from custom_components.dropbox_backup.dropbox_api.upload.upload import (
     UploadSession,
     upload,
 )
-from tests.dropbox_api.conftest import FOLDER, MIB, Bytes, some_bytes
 from tests.support.dropbox_server import (
     DropboxAccount,
     DropboxServer,
@@ -29,6 +28,7 @@ from tests.support.dropbox_server import (
     Line,
     Rules,
 )
+from tests.support.sources import FOLDER, MIB, Bytes, some_bytes
 
 UPLOAD = "files/upload"
 START = "files/upload_session/start"

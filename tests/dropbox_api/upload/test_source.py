@@ -13,7 +13,7 @@ from custom_components.dropbox_backup.dropbox_api.upload.source import (
     Source,
     memory_for,
 )
-from tests.dropbox_api.conftest import MIB, some_bytes
+from tests.support.sources import MIB, some_bytes
 
 CHUNK = 1000
 

@@ -32,7 +32,6 @@ from custom_components.dropbox_backup.dropbox_api.upload.upload import (
     UploadSession,
     upload,
 )
-from tests.dropbox_api.conftest import FOLDER, MIB, Bytes, Marked, some_bytes
 from tests.support.dropbox_server import (
     DropboxAccount,
     DropboxServer,
@@ -42,6 +41,7 @@ from tests.support.dropbox_server import (
     RequestRecord,
     Rules,
 )
+from tests.support.sources import FOLDER, MIB, Bytes, Marked, some_bytes
 
 COMMIT = UploadCommit(f"{FOLDER}/backup.tar")
 APPEND = "files/upload_session/append_v2"

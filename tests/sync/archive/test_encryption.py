@@ -13,7 +13,6 @@ import tarfile
 from typing import Any
 
 from homeassistant.components.backup import AgentBackup, BackupAgentError, async_get_manager
-from homeassistant.components.backup.backup import CoreLocalBackupAgent
 from homeassistant.components.backup.util import DecryptedBackupStreamer, EncryptedBackupStreamer
 from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
@@ -23,18 +22,13 @@ from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.errors import DropboxError
 from custom_components.dropbox_backup.dropbox_api.upload.upload import Lane, UploadPool
 from custom_components.dropbox_backup.sync.archive.encryption import Root
-from custom_components.dropbox_backup.sync.decide.models import LocalBackup, RemoteBackup
-from custom_components.dropbox_backup.sync.local.backups import LocalBackups
+from custom_components.dropbox_backup.sync.decide.models import RemoteBackup
 from custom_components.dropbox_backup.sync.local.encrypted_source import EncryptedSource
 from custom_components.dropbox_backup.sync.local.local_source import LocalSource
 from custom_components.dropbox_backup.sync.local.sources import as_in_dropbox
 from custom_components.dropbox_backup.sync.local.stream_source import StreamSource
-from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
 from custom_components.dropbox_backup.sync.remote.listing import ListingCache
-from custom_components.dropbox_backup.sync.storage.journal import Journal
-from custom_components.dropbox_backup.sync.upload.transfers import Transfers
 from tests.support.account import (
-    LOCAL_AGENT,
     MIB,
     archives,
     local_path,
@@ -49,54 +43,11 @@ from tests.support.account import (
 from tests.support.backups import US
 from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.support.dropbox_server.request_log import RequestRecord
+from tests.support.uploads import FOLDER, PASSWORD, Uploads, restart_agent
 
-FOLDER = "/HomeAssistant/Backups"
-PASSWORD = "correct horse battery staple"
 SIZE = 22 * MIB
 APPEND = "files/upload_session/append_v2"
 FINISH = "files/upload_session/finish"
-
-
-def restart_agent(hass: HomeAssistant) -> None:
-    """Have Home Assistant know of its backups only what it reads from its folder."""
-    manager = async_get_manager(hass)
-    agent: Any = CoreLocalBackupAgent(hass)
-    manager.backup_agents[LOCAL_AGENT] = manager.local_backup_agents[LOCAL_AGENT] = agent
-
-
-@dataclass(slots=True)
-class Uploads:
-    """What uploads backups, built from what is on disk and in Dropbox: as after a start."""
-
-    hass: HomeAssistant
-    client: DropboxClient
-    journal: Journal
-    folder: BackupFolder
-    local: LocalBackups
-    transfers: Transfers
-
-    @classmethod
-    async def start(
-        cls, hass: HomeAssistant, client: DropboxClient, *, seen: bool = True
-    ) -> Uploads:
-        restart_agent(hass)
-        journal = Journal(hass, "entry")
-        await journal.load()
-        cache = None if seen else ListingCache(hass, "entry")
-        folder = BackupFolder(client, FOLDER, US, journal.notes.uploaded.get, cache)
-        await (folder.refresh() if seen else folder.recall())
-        transfers = Transfers(client, folder, journal, US, lambda _: None)
-        local = LocalBackups(hass, async_get_manager(hass))
-        return cls(hass, client, journal, folder, local, transfers)
-
-    async def only_backup(self) -> LocalBackup:
-        [one] = (await self.local.list()).good
-        return one
-
-    async def upload(self, password: str = PASSWORD, retry_for: float = 30.0) -> RemoteBackup:
-        backup, source = await self.local.source(await self.only_backup(), password)
-        lane = Lane(UploadPool(parallel=1, begin=1))  # so that all that arrived is noted
-        return await self.transfers.upload(backup, source, lane=lane, retry_for=retry_for)
 
 
 @dataclass(slots=True)

@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 import json
 
-from homeassistant.components.backup import AgentBackup
 import pytest
 
 from custom_components.dropbox_backup.dropbox_api import client as dropbox_client
@@ -23,11 +22,11 @@ from custom_components.dropbox_backup.sync.decide.models import RemoteBackup, id
 from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
 from custom_components.dropbox_backup.sync.remote.listing import remote_file
 from custom_components.dropbox_backup.sync.remote.remote_files import RemoteFiles
+from tests.support.archives import CORE, SUPERVISOR, archive
 from tests.support.backups import THEM, US, backup
 from tests.support.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind, Rules
-from tests.sync.archive.test_metadata import CORE, SUPERVISOR, archive
+from tests.support.folder import FOLDER, ids, put, put_quietly, store
 
-FOLDER = "/HomeAssistant/Backups"
 DOWNLOAD = "files/download"
 FULL = {".tag": "path", "reason": {".tag": "insufficient_space"}}
 
@@ -42,34 +41,6 @@ async def folder(client: DropboxClient) -> BackupFolder:
     folder = open_folder(client)
     await folder.refresh()
     return folder
-
-
-async def put(client: DropboxClient, name: str, data: bytes) -> None:
-    await client.upload(data, UploadCommit(f"{FOLDER}/{name}"), content_hash(block_digests(data)))
-
-
-async def put_quietly(
-    client: DropboxClient, folder: BackupFolder, made: AgentBackup
-) -> RemoteBackup:
-    """Upload an archive and record nothing."""
-    data = archive({**CORE, "slug": made.backup_id, "name": made.name, "date": made.date})
-    metadata = await client.upload(
-        data, UploadCommit(folder.path_for(made)), content_hash(block_digests(data))
-    )
-    return RemoteBackup(
-        replace(made, size=len(data)), remote_file(metadata), owner=US, verified=datetime.now(UTC)
-    )
-
-
-async def store(client: DropboxClient, folder: BackupFolder, made: AgentBackup) -> RemoteBackup:
-    """Upload an archive and record it, as a transfer does."""
-    stored = await put_quietly(client, folder, made)
-    await folder.insert(stored)
-    return stored
-
-
-def ids(folder: BackupFolder) -> set[str]:
-    return {id_of(one.backup) for one in folder.backups}
 
 
 async def test_backups_are_listed_newest_first_however_they_came(

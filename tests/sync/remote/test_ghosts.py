@@ -17,7 +17,7 @@ from custom_components.dropbox_backup.sync.remote.remote_files import RemoteFile
 from tests.support.acts import Between
 from tests.support.backups import US, backup
 from tests.support.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
-from tests.sync.remote.test_folder import FOLDER, ids, put_quietly, store
+from tests.support.folder import FOLDER, ids, put_quietly, store
 
 CONTINUE = "files/list_folder/continue"
 RESET = {".tag": "reset"}

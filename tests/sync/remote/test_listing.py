@@ -48,7 +48,7 @@ from tests.support.account import (
 )
 from tests.support.backups import US, backup, folders, json_values, remote
 from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
-from tests.sync.remote.test_folder import FOLDER, ids, put, store
+from tests.support.folder import FOLDER, ids, put, store
 
 KEY = f"{DOMAIN}.entry.listing"
 CONTINUE = "files/list_folder/continue"

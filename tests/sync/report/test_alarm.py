@@ -1,7 +1,7 @@
 """The alarm comes when it must, goes by itself, and never cries wolf."""
 
 from dataclasses import replace
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 
 from hypothesis import given, strategies as st
 import pytest
@@ -12,35 +12,11 @@ from custom_components.dropbox_backup.sync.archive.metadata import ArchiveFault
 from custom_components.dropbox_backup.sync.decide.backup_settings import Encryption
 from custom_components.dropbox_backup.sync.decide.models import Missed, RemoteBackup, Trouble
 from custom_components.dropbox_backup.sync.decide.plan import Skipped
-from custom_components.dropbox_backup.sync.decide.upload_window import Hours
 from custom_components.dropbox_backup.sync.report.alarm import Alarm, AlarmInput, alarm
 from custom_components.dropbox_backup.sync.report.state import AWAY, Problem, ProblemKind
+from tests.support.alarms import AT_NIGHT, DAY, FINE, NOW, OVERDUE
 from tests.support.backups import FIRST_DAY, local, remote
 from tests.support.english import ENGLISH, told
-
-DAY = timedelta(days=1)
-NOW = FIRST_DAY + 30 * DAY
-
-FINE = AlarmInput(
-    now=NOW,
-    after=3 * DAY,
-    ours=[remote(29)],
-    waiting=[],
-    not_wanted=[],
-    refused=[],
-    unconfirmed=[],
-    missed=None,
-    watching_since=FIRST_DAY,
-    writable=True,
-    problem=None,
-    failing_since=None,
-    moved=None,
-    moving_since=None,
-    paused=False,
-    hours=None,
-    space=Space(used=0, total=10**9),
-)
-
 
 WHY = Reason(Trouble.UNEXPECTED)
 
@@ -131,10 +107,6 @@ def test_a_slow_upload_is_no_alarm_while_it_moves(minutes: int, alarmed: bool) -
         moved=NOW - timedelta(minutes=minutes),
     )
     assert (alarm(slow) is not None) == alarmed
-
-
-OVERDUE = replace(FINE, ours=[remote(20)], waiting=[local(28)])
-AT_NIGHT = Hours(time(1), time(6))
 
 
 def test_a_pause_does_not_silence_the_alarm_but_is_named_as_the_cause() -> None:
