@@ -15,7 +15,6 @@ from ..dropbox_api.client import DropboxClient
 from ..dropbox_api.download import download
 from ..dropbox_api.errors import Fault, UnreachableError
 from ..dropbox_api.retry import RETRY_FOR, Waiter
-from .attempts import Attempts
 from .current_problem import CurrentProblem
 from .decide.backup_settings import NOT_ENCRYPTED, retention_beats
 from .decide.consent import Answer
@@ -35,7 +34,7 @@ from .remote_changes import watch_dropbox
 from .report.events import BackupEvent, Events
 from .report.state import Problem, State
 from .requests import Outcomes, Selection
-from .runner import Runner
+from .run import Tools
 from .schedule import Schedule
 from .storage.journal import Journal
 from .store import StateStore
@@ -104,16 +103,13 @@ class Engine:
             agent_id=agent_id,
         )
         self._planner = planner = Planner(hass, folder, journal, gate, pruner, instance_id)
-        attempts = Attempts(gate, uploader, store, journal)
-        runner = Runner(
-            folder, local, journal, inbox, store, planner, attempts, uploader, pruner, refresh
+        tools = Tools(
+            folder, local, journal, inbox, gate, store, planner, uploader, pruner, refresh
         )
         self._schedule = Schedule(
             hass, policy.check_interval, partial(self.request, "time for a check")
         )
-        self._worker = Worker(
-            folder, local, journal, inbox, gate, store, problem, uploader, runner, self._schedule
-        )
+        self._worker = Worker(tools, problem, self._schedule)
 
     @property
     def state(self) -> State:

@@ -22,6 +22,7 @@ class Inbox:
         self._requested = asyncio.Event()
         self._requests: list[UploadRequest] = []
         self._closed = False
+        self._archives_read = False
 
     @callback
     def request(self, reason: str, selection: Selection | None = None) -> asyncio.Future[Outcomes]:
@@ -36,6 +37,16 @@ class Inbox:
             self._requests.append(UploadRequest(selection, done))
         self._requested.set()
         return done
+
+    def archives_were_read(self) -> None:
+        """Ask for a look at the folder: it is known of more archives what they are."""
+        self._archives_read = True
+        self.request("archives in the folder were read")
+
+    def take_archives(self) -> bool:
+        """Return, once, whether the folder is to be looked at for that."""
+        read, self._archives_read = self._archives_read, False
+        return read
 
     @property
     def has_news(self) -> bool:

@@ -6,23 +6,11 @@ import logging
 from homeassistant.core import callback
 from homeassistant.util import dt as dt_util
 
-from ..codes import Reason
-from ..dropbox_api.errors import DropboxError
 from .current_problem import CurrentProblem
-from .decide.models import Trouble
-from .inbox import Inbox
-from .local.backups import LocalBackups
-from .remote.folder import BackupFolder
-from .report.problems import problem_of
-from .report.state import SHOWN_BY_UPLOADS, Problem, ProblemKind, Status
-from .requests import Run
-from .runner import Runner
+from .report.state import SHOWN_BY_UPLOADS, Problem, Status
+from .run import Run, Tools
 from .schedule import Schedule
-from .storage.journal import Journal
-from .store import StateStore
 from .unexpected import UnexpectedErrors
-from .upload.gate import Gate
-from .uploader import Uploader
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -35,37 +23,24 @@ _AFTER_BUG = 60.0
 class Worker:
     """Makes one run after the other, each when somebody has asked for it."""
 
-    def __init__(
-        self,
-        folder: BackupFolder,
-        local: LocalBackups,
-        journal: Journal,
-        inbox: Inbox,
-        gate: Gate,
-        store: StateStore,
-        problem: CurrentProblem,
-        uploader: Uploader,
-        runner: Runner,
-        schedule: Schedule,
-    ) -> None:
+    def __init__(self, tools: Tools, problem: CurrentProblem, schedule: Schedule) -> None:
         """Do nothing before `run`."""
-        self._folder = folder
-        self._local = local
-        self._journal = journal
-        self._inbox = inbox
-        self._gate = gate
-        self._store = store
+        self._tools = tools
+        self._folder = tools.folder
+        self._local = tools.local
+        self._journal = tools.journal
+        self._inbox = tools.inbox
+        self._gate = tools.gate
+        self._store = tools.store
         self._problem = problem
-        self._uploader = uploader
-        self._runner = runner
         self._schedule = schedule
-        self._run = Run()  # the latest one
+        self._run: Run | None = None  # the latest one
         self.at_rest = False
 
     async def run(self) -> None:
         """Work until cancelled."""
         unexpected = UnexpectedErrors("checking the backups")
-        self._folder.on_archives_read(self._runner.archives_were_read)
+        self._folder.on_archives_read(self._inbox.archives_were_read)
         stop_watching = (self._store.watch_time(), self._gate.watch())
         try:
             while True:
@@ -98,29 +73,16 @@ class Worker:
 
     async def check(self) -> None:
         """Make one run now, tell what came of it, and set the time of the next one."""
-        run = self._run = Run.after(self._run)
+        run = self._run = Run(self._tools, self._run)
         self._journal.notes.results.last_attempt = dt_util.utcnow()
         self.at_rest = False
         self._store.publish(working=Status.CHECKING)
         try:
-            await self._runner.carry_out(run)
-        except DropboxError as err:
-            run.problem = problem_of(err)
-            run.not_before = getattr(err, "retry_after", None) or 0.0
-            if run.stopped_by is not None:
-                self._uploader.failed(*run.stopped_by)
-        except asyncio.CancelledError:
-            self._inbox.interrupt(run.requests)
-            raise
-        except Exception:
-            # The worker must outlive its own bugs: what it left undone is tried again.
-            _LOGGER.exception("Unexpected error while checking the backups")
-            run.problem = Problem(ProblemKind.UPLOAD_FAILED, Reason(Trouble.UNEXPECTED))
-        try:
-            await self._runner.answer(run, run.requests)
+            await run.carry_out()
+            await run.answer_all()
             self._finish(run)
-        except Exception:
-            self._inbox.interrupt(run.requests)
+        except Exception, asyncio.CancelledError:
+            run.interrupt()
             raise
 
     def _finish(self, run: Run) -> None:
