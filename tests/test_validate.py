@@ -201,7 +201,7 @@ def why(name):
 FOR_THE_LOG = """
 _LOGGER.info("Nobody was at home")
 raise ValueError("This is a bug of ours")
-WORDS = {"never": "no sentence"}
+WORDS = {"never": "no_sentence"}
 """
 PLAIN_ERROR = """
 from homeassistant.exceptions import HomeAssistantError

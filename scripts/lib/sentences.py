@@ -7,8 +7,6 @@ import re
 
 from scripts.lib.texts_in_code import called
 
-_LEAST_TOKENS = 3
-_LEAST_WORDS = 2
 _WORD = re.compile(r"\W*[A-Za-z][A-Za-z'-]+[^\w/]*")
 
 # What these are given is for the log, or for who looks at running tasks and threads.
@@ -29,8 +27,15 @@ _INTERNAL = {
     "UntrustedError",
     "ValueError",
 }
+# The name of a file, of a device, what is stored or sent, and what the log and diagnostics say.
 _NO_SENTENCES = {
-    "{}/Dropbox Backup test {}.bin",  # the name of a file
+    "{}/Dropbox Backup test {}.bin",
+    "Dropbox {}",
+    "retention {} {}",
+    "Bearer {}",
+    "bytes {}-",
+    "{} (request {})",
+    "{} to {}",
 }
 
 
@@ -69,6 +74,6 @@ def _sentences(node: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def _is_sentence(text: str) -> bool:
+    """Tell whether there is a word in it, and something else beside that."""
     tokens = text.split()
-    words = sum(_WORD.fullmatch(token) is not None for token in tokens)
-    return len(tokens) >= _LEAST_TOKENS and words >= _LEAST_WORDS and text not in _NO_SENTENCES
+    return len(tokens) > 1 and any(map(_WORD.fullmatch, tokens)) and text not in _NO_SENTENCES

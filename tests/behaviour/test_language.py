@@ -10,7 +10,8 @@ from typing import Any
 from aiohttp import ClientError, ServerDisconnectedError
 from homeassistant.auth.models import User
 from homeassistant.components.backup import BackupNotFound, async_get_manager
-from homeassistant.config_entries import ConfigEntryState
+from homeassistant.components.backup.manager import BlockedEvent
+from homeassistant.config_entries import ConfigEntry, ConfigEntryState
 from homeassistant.core import Context, HomeAssistant, State as EntityState
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import entity_registry as er, instance_id
@@ -25,6 +26,7 @@ from custom_components.dropbox_backup.application_credentials import (
 from custom_components.dropbox_backup.backup import async_get_backup_agents
 from custom_components.dropbox_backup.codes import Bytes, Code, Count, Reason, all_codes
 from custom_components.dropbox_backup.const import (
+    CONF_FOLDER,
     CONF_KEEP,
     DEFAULT_FOLDER,
     EVENT_BACKUP,
@@ -34,11 +36,13 @@ from custom_components.dropbox_backup.dropbox_api import errors, retry
 from custom_components.dropbox_backup.dropbox_api.types import Space
 from custom_components.dropbox_backup.logbook import Describe, async_describe_events
 from custom_components.dropbox_backup.repairs import ISSUES, async_update_issues
+from custom_components.dropbox_backup.services import error_of
 from custom_components.dropbox_backup.sync.archive.metadata import ArchiveError, ArchiveFault
 from custom_components.dropbox_backup.sync.decide.backup_settings import (
     BackupSettings,
     Encryption,
 )
+from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.decide.models import Missed, Trouble
 from custom_components.dropbox_backup.sync.decide.plan import Skipped
 from custom_components.dropbox_backup.sync.report.alarm import alarm
@@ -57,6 +61,7 @@ from tests.support import repairs
 from tests.support.account import (
     MANUAL,
     MIB,
+    archives,
     ask,
     engine_of,
     entity,
@@ -65,6 +70,7 @@ from tests.support.account import (
     set_up_entry,
     state_of,
     tell,
+    wait_until,
     wait_until_idle,
 )
 from tests.support.alarms import AT_NIGHT, DAY, FINE, NOW, OVERDUE
@@ -81,8 +87,16 @@ READER = Reader(
     *NAMES,
     # What somebody types, and the tags with which the local Dropbox refuses it.
     *("dot.", "blank ", "back\\slash", "nope.", "/Elsewhere", "Home Assistant Backup"),
-    *("access_denied", "user_suspended", "(new)", "(no)"),
+    "Backup manager busy: blocked",  # Home Assistant's own words
+    *("KEEP ME.tar", "access_denied", "user_suspended", "(new)", "(no)"),
 )
+
+
+# Attributes that Home Assistant itself gives an entity, and names.
+HOME_ASSISTANTS = {
+    *("attribution", "device_class", "event_types", "friendly_name", "icon", "options"),
+    *("state_class", "supported_features", "unit_of_measurement"),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -260,7 +274,10 @@ def reads_entity(shown: EntityState, texts: dict[str, Any]) -> None:
     elif shown.domain == "sensor" and shown.state not in {"unknown", "unavailable"}:
         READER.reads(shown.state, where)
     for name, value in shown.attributes.items():
-        about = texts.get("state_attributes", {}).get(name, {})
+        if name in HOME_ASSISTANTS:
+            continue
+        about = texts["state_attributes"][name]
+        assert about["name"], f"{where} {name}"
         if "state" in about and value is not None:
             READER.reads(about["state"][value], f"{where} {name}")
         READER.reads({name: value}, where)
@@ -357,6 +374,23 @@ async def test_actions_answer_in_the_users_language(
     await refusal(hass, "apply_retention", dry_run=True)
 
 
+async def test_what_is_pinned_or_refused_is_told_in_the_users_language(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    made = await make_backup(hass, "Nightly")
+    await wait_until_idle(hass, entry)
+    refused = {".tag": "path_lookup", "path_lookup": {".tag": "restricted_content"}}
+    dropbox_server.faults.add(Fault(FaultKind.STATUS, "files/delete_v2", status=409, error=refused))
+    await refusal(hass, "delete", backup_ids=[made.backup_id])
+    catalog, files = engine_of(entry).path_of(CATALOG_NAME), dropbox_server.account.files
+    files.put(catalog, files.read(catalog).replace(b'"pinned":false', b'"pinned":true'))
+    engine_of(entry).request("test")
+    await wait_until_idle(hass, entry)
+    await refusal(hass, "delete", backup_ids=[made.backup_id])
+    READER.reads_error(error_of(hass, silence_of({"hassio.local": Reason(Silence.SLOW)})))
+
+
 async def test_buttons_answer_in_the_users_language(
     hass: HomeAssistant, dropbox_server: DropboxServer, hass_admin_user: User
 ) -> None:
@@ -367,7 +401,10 @@ async def test_buttons_answer_in_the_users_language(
     dropbox_server.tokens.revoke_all()
     with pytest.raises(HomeAssistantError) as refused:
         await press(hass, entry, "upload_now", context=person)
-    for raised in (nothing, refused):
+    async_get_manager(hass).async_on_backup_event(BlockedEvent())
+    with pytest.raises(HomeAssistantError) as busy:
+        await press(hass, entry, "back_up_now")
+    for raised in (nothing, refused, busy):
         READER.reads_error(raised.value)
 
 
@@ -393,8 +430,27 @@ async def test_the_backup_page_is_answered_in_the_users_language(
         await agent.async_upload_backup(
             open_stream=stream, backup=replace(made, backup_id="12345678"), on_progress=_ignore
         )
-    for raised in (damaged, unknown, full):
+    dropbox_server.account.quota *= 1000
+
+    async def broken() -> AsyncIterator[bytes]:
+        raise LocationAwayError(Silence.STALLED)
+
+    with pytest.raises(HomeAssistantError) as unreadable:
+        await agent.async_upload_backup(
+            open_stream=broken, backup=replace(made, backup_id="12345678"), on_progress=_ignore
+        )
+    dropbox_server.faults.clear()
+    (path,) = archives(dropbox_server)
+    dropbox_server.account.files.move(path, f"{DEFAULT_FOLDER}/KEEP ME.tar")
+    engine_of(entry).request("test")
+    await wait_until(lambda: [one.file.name for one in state_of(entry).backups] == ["KEEP ME.tar"])
+    await wait_until_idle(hass, entry)
+    with pytest.raises(HomeAssistantError) as own_copy:
+        await agent.async_delete_backup(made.backup_id)
+    for raised in (damaged, unknown, full, unreadable, own_copy):
         READER.reads_error(raised.value)
+    keys = {raised.value.translation_key for raised in (unreadable, own_copy)}
+    assert keys == {"backup_unreadable", "own_copy"}
 
 
 def _ignore(**_: object) -> None:
@@ -409,9 +465,18 @@ async def test_a_setup_that_fails_says_why_in_the_users_language(
     away = await set_up_entry(hass, dropbox_server)
     assert away.state is ConfigEntryState.SETUP_RETRY
     dropbox_server.faults.clear()
-    assert away.error_reason_translation_key
-    text = MARKED["exceptions"][away.error_reason_translation_key]["message"]
-    READER.reads_texts(text, away.error_reason_translation_placeholders, "setup")
+    reads_setup_error(away)
+    token = away.data["token"] | {"scope": "account_info.read"}
+    hass.config_entries.async_update_entry(away, data={**away.data, "token": token})
+    await hass.config_entries.async_reload(away.entry_id)
+    assert away.error_reason_translation_key == "missing_scopes"
+    reads_setup_error(away)
+
+
+def reads_setup_error(entry: DropboxBackupConfigEntry) -> None:
+    assert entry.error_reason_translation_key
+    text = MARKED["exceptions"][entry.error_reason_translation_key]["message"]
+    READER.reads_texts(text, entry.error_reason_translation_placeholders, "setup")
 
 
 async def test_what_stays_is_told_in_the_users_language_when_the_account_is_removed(
@@ -479,6 +544,14 @@ async def test_what_lies_in_a_folder_is_told_in_the_users_language(
         dropbox_server.account.app_files(app).put(content, b"an archive, perhaps")
     done = await person.answers(folder_form, folder=DEFAULT_FOLDER)
     assert done["type"] == "create_entry"
+
+
+async def test_a_folder_that_stays_is_told_in_the_users_language(
+    person: flows.Person, entry: ConfigEntry
+) -> None:
+    form = await person.chooses(await person.reconfigures(entry), "folder")
+    step = await person.answers(form, folder=entry.data[CONF_FOLDER])
+    assert step["reason"] == "folder_kept"
 
 
 async def test_the_instructions_are_in_the_users_language(hass: HomeAssistant) -> None:

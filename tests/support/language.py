@@ -43,7 +43,7 @@ _WORD = re.compile(r"[A-Za-z]{2,}")
 # Addresses, scopes, dates, ids, and what Dropbox, Python and the disk call their own errors.
 _NO_WORDS = re.compile(
     r"https?://\S+|`[^`]*`|\d{4}-\d\d-\d\dT\S+|\b[a-z_]+(?:/[a-z_]+)+|\b\w+Error\b|\bE[A-Z]+\b"
-    r"|\b[0-9a-f]{8,}\b"
+    r"|\b[0-9a-f]{8,}\b|\b[a-z]+_?[a-z]+\.[a-z]+(?:\.[a-z]+)?\b"
 )
 
 
