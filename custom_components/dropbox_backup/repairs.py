@@ -311,16 +311,18 @@ class DeletionsFlow(_Flow):
 
     async def async_step_delete(self, _: dict[str, Any] | None = None) -> RepairsFlowResult:
         """Delete what was shown."""
-        return self._answer(Engine.confirm_retention)
+        if (entry := self._entry) is None:
+            return self.async_abort(reason="not_loaded")
+        return self._answered(valid=entry.runtime_data.engine.confirm_retention(self._shown))
 
     async def async_step_keep(self, _: dict[str, Any] | None = None) -> RepairsFlowResult:
         """Keep what was shown."""
-        return self._answer(Engine.decline_retention)
-
-    def _answer(self, answer: Callable[[Engine, Answer], bool]) -> RepairsFlowResult:
         if (entry := self._entry) is None:
             return self.async_abort(reason="not_loaded")
-        if not answer(entry.runtime_data.engine, self._shown):
+        return self._answered(valid=await entry.runtime_data.engine.decline_retention(self._shown))
+
+    def _answered(self, *, valid: bool) -> RepairsFlowResult:
+        if not valid:
             return self.async_abort(reason="changed_meanwhile")
         return self.async_create_entry(data={})
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from homeassistant.core import HomeAssistant
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 import pytest
 
 from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME, file_name
@@ -188,7 +188,7 @@ class MemoryHouse:
     async def decline(self) -> None:
         """Choose to keep what waits for a word."""
         self._declined |= self._waiting_for_consent()
-        self._worker.decline_retention()
+        await self._worker.decline_retention()
 
     def _waiting_for_consent(self) -> set[tuple[str, str]]:
         return {(one.file.name, one.file.rev) for one in self._worker.state.unconfirmed}
@@ -396,6 +396,17 @@ def _let_the_power_go(loop: asyncio.AbstractEventLoop) -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(_events, min_size=5, max_size=30))
+@example(
+    # The power goes right after somebody chose to keep what waits.
+    [
+        ("nights", 2),
+        ("move_in", 4),
+        ("nights", 1),
+        ("decline",),
+        ("check_in_the_dark", 0, False, False),
+        ("user_deletes", 0),
+    ]
+)
 async def test_no_history_loses_or_doubles_a_backup(
     hass: HomeAssistant, events: list[tuple[Any, ...]]
 ) -> None:

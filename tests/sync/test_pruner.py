@@ -448,7 +448,7 @@ async def test_what_somebody_kept_never_goes_unasked_under_other_rules(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
     entry = await waiting(hass, dropbox_server)
-    engine_of(entry).decline_retention()
+    await engine_of(entry).decline_retention()
     await wait_until_idle(hass, entry)
     for number in (0, 1, 2, 4, 5):
         dropbox_server.account.files.delete(path_of(entry, f"Old {number}"))

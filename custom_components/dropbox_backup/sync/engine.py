@@ -365,13 +365,14 @@ class Engine:
         self.request("deletions confirmed")
         return valid
 
-    @callback
-    def decline_retention(self, shown: Answer | None = None) -> bool:
+    async def decline_retention(self, shown: Answer | None = None) -> bool:
         """Keep what the user was shown, or all that waits, on top of all others; return whether
-        that holds: not if rules or folder have changed since.
+        that holds: not if rules or folder have changed since. Returns when it is on the disk: with
+        fewer backups in Dropbox, the next check might not ask again.
         """
         answer = shown or self.unconfirmed
         valid = self._pruner.decline(answer)
+        await self._journal.save()
         self.request("deletions declined")
         return valid
 

@@ -371,7 +371,7 @@ class StormyWorld:
             worker.confirm_retention()
         else:
             books.declined |= waiting
-            worker.decline_retention()
+            await worker.decline_retention()
         await self.settle()
 
     def _begin(self, work: Any) -> None:
