@@ -22,12 +22,11 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator,
 # Home Assistant looks for custom integrations in the first `custom_components` that is imported,
 # and the pytest plugin has one of its own.
 import custom_components  # noqa: F401
-from custom_components.dropbox_backup.sync import worker
-from custom_components.dropbox_backup.sync.upload import progress
 from tests.support.backup_page import BackupPage, OpenPage
 from tests.support.before_home_assistant import PORT, TLS
 from tests.support.dropbox_server import DropboxServer
 from tests.support.supervisor import JobError, Supervisor
+from tests.support.waits import set_waits
 
 # There is time for more than `scripts/test` does.
 THOROUGH = os.environ.get("THOROUGH") == "true"
@@ -190,8 +189,7 @@ def open_page(
 @pytest.fixture
 def quick_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the worker begin at once, and publish every step of an upload."""
-    monkeypatch.setattr(worker, "_DEBOUNCE", 0.01)
-    monkeypatch.setattr(progress, "_INTERVAL", 0.0)
+    set_waits(monkeypatch, debounce=0.01, between_snapshots=0.0)
 
 
 @pytest.fixture

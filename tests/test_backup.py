@@ -38,7 +38,6 @@ from custom_components.dropbox_backup.const import (
     DOMAIN,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.dropbox_api import retry
 from custom_components.dropbox_backup.sync.archive.metadata import backup_from_json
 from custom_components.dropbox_backup.sync.requests import Selection
 from tests.support.account import (
@@ -65,6 +64,7 @@ from tests.support.account import (
 from tests.support.backup_page import BackupPage, OpenPage, last_result, own_agents
 from tests.support.core_archives import archive, tar_of
 from tests.support.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
+from tests.support.waits import try_once
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
@@ -103,7 +103,7 @@ def dropbox(page: BackupPage, hass: HomeAssistant) -> str:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try nothing twice: an upload through Home Assistant tries for an hour."""
-    monkeypatch.setattr(retry, "FIRST_WAIT", 1e6)  # longer than anybody waits
+    try_once(monkeypatch)
 
 
 def fill(hass: HomeAssistant, size: int) -> None:

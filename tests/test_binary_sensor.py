@@ -10,7 +10,6 @@ import pytest
 
 from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.dropbox_api import retry
 from tests.support.account import (
     MIB,
     engine_of,
@@ -25,6 +24,7 @@ from tests.support.account import (
 )
 from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.support.dropbox_server.line import Line
+from tests.support.waits import try_once
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
@@ -103,7 +103,7 @@ async def test_a_dropbox_that_is_away_is_a_problem_until_it_is_back(
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
-    monkeypatch.setattr(retry, "FIRST_WAIT", 1e6)  # longer than anybody waits
+    try_once(monkeypatch)
     dropbox_server.faults.add(Fault(FaultKind.STATUS, times=None))
     engine_of(entry).request("test")
     await wait_until_idle(hass, entry)

@@ -7,7 +7,6 @@ from homeassistant.core import Context, HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 import pytest
 
-from custom_components.dropbox_backup.dropbox_api import retry
 from tests.support.account import (
     MANUAL,
     engine_of,
@@ -20,6 +19,7 @@ from tests.support.account import (
 )
 from tests.support.buttons import press
 from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.support.waits import try_once
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
@@ -83,7 +83,7 @@ async def test_back_up_now_is_not_forgotten_when_dropbox_is_away(
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
-    monkeypatch.setattr(retry, "FIRST_WAIT", 1e6)  # longer than anybody waits
+    try_once(monkeypatch)
     dropbox_server.faults.add(Fault(FaultKind.STATUS, status=503, times=None))
     await press(hass, entry, "back_up_now")
     await wait_until_idle(hass, entry)

@@ -34,13 +34,13 @@ from custom_components.dropbox_backup.const import (
 from custom_components.dropbox_backup.dropbox_api.retry import RETRY_FOR, Waiter
 from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.decide.upload_window import Hours
-from custom_components.dropbox_backup.sync.remote import account as account_module
 from custom_components.dropbox_backup.sync.remote.account import Obstacle
 from custom_components.dropbox_backup.sync.remote.catalog import CatalogEntry, write_catalog
 from tests.support.backups import backup
 from tests.support.before_home_assistant import TLS
 from tests.support.dropbox_server import DropboxAccount, DropboxApp, DropboxServer, Fault, FaultKind
 from tests.support.home_assistant import Client, Flows, JsonObject
+from tests.support.waits import set_waits
 
 TEXTS: Final = json.loads(
     (Path(dropbox_backup.__file__).parent / "translations" / "en.json").read_text(encoding="utf-8")
@@ -791,7 +791,7 @@ async def test_a_dropbox_that_does_not_answer_is_not_waited_for_for_ever(
     dropbox_server: DropboxServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(account_module, "_LONGEST_WAIT", 0.5)
+    set_waits(monkeypatch, for_answer=0.5)
     dropbox_server.faults.add(Fault(FaultKind.STALL, "files/download", seconds=1))
     form = await person.answers(folder_form, folder=DEFAULT_FOLDER)
     assert form["errors"] == {"base": Obstacle.CANNOT_CONNECT}
@@ -1217,7 +1217,7 @@ async def test_what_is_only_offered_keeps_nobody_from_going_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _put_catalog(dropbox_server, app, "/Mine")
-    monkeypatch.setattr(account_module, "_LONGEST_SEARCH", 0.3)
+    set_waits(monkeypatch, for_search=0.3)
     dropbox_server.faults.add(
         Fault(FaultKind.STALL, SEARCH, when="before", seconds=60.0, times=None)
     )

@@ -23,7 +23,6 @@ from custom_components.dropbox_backup.const import (
     DOMAIN,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.dropbox_api import retry
 from custom_components.dropbox_backup.sync.report.state import Status
 from custom_components.dropbox_backup.sync.storage.account_notes import notes_name
 from custom_components.dropbox_backup.sync.storage.journal import JOURNALS
@@ -43,6 +42,7 @@ from tests.support.account import (
     wait_until_idle,
 )
 from tests.support.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
+from tests.support.waits import try_once
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
@@ -50,7 +50,7 @@ pytestmark = pytest.mark.usefixtures("quick_worker")
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try nothing twice: a setup asks Dropbox for ten seconds."""
-    monkeypatch.setattr(retry, "FIRST_WAIT", 1e6)  # longer than anybody waits
+    try_once(monkeypatch)
 
 
 def asks_to_sign_in(hass: HomeAssistant) -> bool:

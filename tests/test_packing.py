@@ -17,7 +17,6 @@ from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
-from custom_components.dropbox_backup import packing
 from custom_components.dropbox_backup.const import DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync.storage.write_hold import write_hold_of
@@ -37,6 +36,7 @@ from tests.support.account import (
 )
 from tests.support.dropbox_server import DropboxServer
 from tests.support.supervisor import Contents, Supervisor
+from tests.support.waits import set_waits
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
@@ -121,7 +121,7 @@ async def test_what_is_deleted_after_supervisor_died_while_it_packed_stays_delet
     monkeypatch: pytest.MonkeyPatch,
     sign: str,
 ) -> None:
-    monkeypatch.setattr(packing, "_ASK_EVERY", timedelta(seconds=0.1))
+    set_waits(monkeypatch, between_questions=0.1)
     entry = await set_up_entry(hass, dropbox_server)
     backup = await supervisor.make_backup(Contents())
     await wait_until_idle(hass, entry)
@@ -247,7 +247,7 @@ async def test_a_freeze_lasts_until_it_is_thawed(
     supervisor: Supervisor,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(packing, "_ASK_EVERY", timedelta(seconds=0.05))
+    set_waits(monkeypatch, between_questions=0.05)
     await set_up_entry(hass, dropbox_server)
     await supervisor.freeze()
     await asyncio.sleep(0.3)  # it is asked several times

@@ -18,7 +18,6 @@ from custom_components.dropbox_backup.const import (
     DEFAULT_FOLDER,
     DOMAIN,
 )
-from custom_components.dropbox_backup.dropbox_api import retry
 from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
 from tests.support.account import (
     MANUAL,
@@ -35,6 +34,7 @@ from tests.support.account import (
     wait_until_idle,
 )
 from tests.support.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind
+from tests.support.waits import try_once
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
@@ -185,7 +185,7 @@ async def test_upload_while_dropbox_is_away_says_so(
 ) -> None:
     await set_up_entry(hass, dropbox_server, options=MANUAL)
     backup = await make_backup(hass)
-    monkeypatch.setattr(retry, "FIRST_WAIT", 1e6)  # longer than anybody waits
+    try_once(monkeypatch)
     dropbox_server.faults.add(Fault(FaultKind.STATUS, status=503, times=None))
 
     response = await ask(hass, "upload", backup_ids=[backup.backup_id])
@@ -637,7 +637,7 @@ async def test_a_dropbox_that_is_away_is_told(
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await set_up_entry(hass, dropbox_server)
-    monkeypatch.setattr(retry, "FIRST_WAIT", 1e6)  # longer than anybody waits
+    try_once(monkeypatch)
     dropbox_server.faults.add(Fault(FaultKind.STATUS, times=None))
 
     for action in ("apply_retention", "upload"):

@@ -13,7 +13,6 @@ from homeassistant.helpers.dispatcher import async_dispatcher_send
 import pytest
 
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.dropbox_api import retry
 from tests.support.account import (
     LOCAL_AGENT,
     archives,
@@ -25,6 +24,7 @@ from tests.support.account import (
 )
 from tests.support.backup_page import OpenPage, last_result, own_agents
 from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.support.waits import try_once
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
@@ -107,7 +107,7 @@ async def test_a_backup_that_fails_at_another_location_arrives_all_the_same(
 ) -> None:
     page = await open_page()
     # The other location is ours as well, and tries nothing twice instead of for an hour.
-    monkeypatch.setattr(retry, "FIRST_WAIT", 1e6)
+    try_once(monkeypatch)
     dropbox_server.faults.add(Fault(FaultKind.STATUS, "files/upload"))
 
     events = await page.make(LOCAL_AGENT, *own_agents(hass))

@@ -35,13 +35,13 @@ from .sync.local.supervisor import (
     supervisor_state,
 )
 from .sync.storage.write_hold import write_hold_of
+from .waits import WAITS
 
 _LOGGER = logging.getLogger(__name__)
 
 # Longer than packing a large database takes on a slow board: the storage is packed together with
 # it, and what else is in a backup does not count.
 _LONGEST = timedelta(hours=1)
-_ASK_EVERY = timedelta(seconds=30)
 # Beside those that pack the one that ends a freeze: the job that begins it ends at once.
 _ENDING_JOBS = {*PACKING_JOBS, "backup_manager_thaw_all"}
 _PACKING: HassKey[Packing] = HassKey(f"{DOMAIN}_packing")
@@ -85,7 +85,9 @@ class Packing:
         if is_hassio(hass):
             self._watches += [
                 async_dispatcher_connect(hass, SUPERVISOR_EVENT, self._supervisor_event),
-                async_track_time_interval(hass, self._ask_supervisor, _ASK_EVERY),
+                async_track_time_interval(
+                    hass, self._ask_supervisor, timedelta(seconds=WAITS.between_questions)
+                ),
             ]
         await self._hold.hold_writes()
 

@@ -25,8 +25,8 @@ from .sync.local.supervisor import (
     supervisor_state,
 )
 from .sync.report.state import ProblemKind
+from .waits import WAITS
 
-_ASK_EVERY = timedelta(seconds=30)
 _BACKUP_JOBS = "backup_manager_"
 # Backups may lie on a network share that was connected just now.
 _MOUNT_JOB = "mount_manager_create_mount"
@@ -82,7 +82,8 @@ def _watch_silence(hass: HomeAssistant, engine: Engine) -> CALLBACK_TYPE:
             due = False
             engine.request("Supervisor is back")
 
-    return async_track_time_interval(hass, ask_supervisor, _ASK_EVERY)
+    every = timedelta(seconds=WAITS.between_questions)
+    return async_track_time_interval(hass, ask_supervisor, every)
 
 
 def _is_silent(engine: Engine) -> bool:

@@ -31,7 +31,7 @@ MAY_IMPORT["sync.upload"] = MAY_IMPORT["sync.remote"] | {"sync.local", "sync.rem
 MAY_IMPORT["sync"] = MAY_IMPORT["sync.upload"] | {"sync.upload"}
 MAY_IMPORT[""] = frozenset(MAY_IMPORT)
 # These import nothing of the integration, and everything may import them.
-FOR_ALL = frozenset({"codes", "const", "untrusted"})
+FOR_ALL = frozenset({"codes", "const", "untrusted", "waits"})
 
 # A folder, with those in it -> packages of others that it must not import.
 _FACES = (

@@ -32,7 +32,7 @@ from custom_components.dropbox_backup.const import (
     EVENT_BACKUP,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.dropbox_api import errors, retry
+from custom_components.dropbox_backup.dropbox_api import errors
 from custom_components.dropbox_backup.dropbox_api.types import Space
 from custom_components.dropbox_backup.logbook import Describe, async_describe_events
 from custom_components.dropbox_backup.repairs import ISSUES, async_update_issues
@@ -79,6 +79,7 @@ from tests.support.buttons import press
 from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.support.home_assistant import JsonObject
 from tests.support.language import LANGUAGE, MARKED, Reader, speak
+from tests.support.waits import try_once
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
@@ -366,7 +367,7 @@ async def test_actions_answer_in_the_users_language(
     )
     await refusal(hass, "upload")
     reads_all_entities(hass, entry)
-    monkeypatch.setattr(retry, "FIRST_WAIT", 1e6)  # longer than anybody waits
+    try_once(monkeypatch)
     dropbox_server.faults.add(Fault(FaultKind.STATUS, status=503, times=None))
     await refusal(hass, "apply_retention", dry_run=True)
     dropbox_server.faults.clear()
@@ -460,7 +461,7 @@ def _ignore(**_: object) -> None:
 async def test_a_setup_that_fails_says_why_in_the_users_language(
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retry, "FIRST_WAIT", 1e6)
+    try_once(monkeypatch)
     dropbox_server.faults.add(Fault(FaultKind.STATUS, status=503, times=None))
     away = await set_up_entry(hass, dropbox_server)
     assert away.state is ConfigEntryState.SETUP_RETRY

@@ -23,8 +23,6 @@ from custom_components.dropbox_backup.const import (
     DEFAULT_FOLDER,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.dropbox_api import retry
-from custom_components.dropbox_backup.sync import remote_changes
 from custom_components.dropbox_backup.sync.decide.models import BackupId
 from custom_components.dropbox_backup.sync.report.state import ProblemKind, Status
 from custom_components.dropbox_backup.sync.requests import Selection
@@ -53,6 +51,7 @@ from tests.support.account import (
 )
 from tests.support.dropbox_server import DropboxServer, Fault, FaultKind, Rules
 from tests.support.english import told
+from tests.support.waits import set_waits, try_once
 
 START = "files/upload_session/start"
 
@@ -311,7 +310,7 @@ async def test_unloading_during_an_upload_is_quick_and_loses_nothing(
 async def test_what_others_do_in_the_folder_is_seen_within_moments(
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_changes, "_AFTER_CHANGE", 0.1)  # the local Dropbox shows it at once
+    set_waits(monkeypatch, after_change=0.1)  # the local Dropbox shows it at once
     entry = await set_up_entry(hass, dropbox_server)
     made = await make_backup(hass)
     await wait_until_idle(hass, entry)
@@ -358,7 +357,7 @@ async def test_a_dropbox_that_is_away_when_home_assistant_starts_is_shown_and_co
     entry = await set_up_entry(hass, dropbox_server)
     made = await make_backup(hass)
     await wait_until_idle(hass, entry)
-    monkeypatch.setattr(retry, "FIRST_WAIT", 1e6)  # longer than anybody waits
+    try_once(monkeypatch)
     dropbox_server.faults.add(Fault(FaultKind.STATUS, status=503, times=None))
     await hass.config_entries.async_unload(entry.entry_id)
     if not remembered:

@@ -10,7 +10,6 @@ from custom_components.dropbox_backup.const import (
     DEFAULT_FOLDER,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.dropbox_api import retry
 from custom_components.dropbox_backup.sync.decide.file_names import file_name
 from custom_components.dropbox_backup.sync.report.state import ProblemKind
 from tests.support.account import (
@@ -26,6 +25,7 @@ from tests.support.account import (
     wait_until_idle,
 )
 from tests.support.dropbox_server import DropboxServer, Fault, FaultKind, Line, Rules
+from tests.support.waits import try_once
 
 UPLOAD = "files/upload"
 START = "files/upload_session/start"
@@ -93,7 +93,7 @@ async def test_what_stops_all_is_told_once(
 ) -> None:
     entry = await offline(hass, dropbox_server, 6)
     dropbox_server.line = Line(server_time=0.05)
-    monkeypatch.setattr(retry, "FIRST_WAIT", 1e6)  # longer than anybody waits
+    try_once(monkeypatch)
     dropbox_server.faults.add(Fault(FaultKind.STATUS, f"{UPLOAD},{START}", status=503, times=None))
     with caplog.at_level(logging.INFO):
         await catch_up(hass, entry)

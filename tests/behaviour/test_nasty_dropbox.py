@@ -10,9 +10,7 @@ from homeassistant.util import dt as dt_util
 import pytest
 
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.dropbox_api import rate_limit
 from custom_components.dropbox_backup.dropbox_api.retry import RETRY_FOR, Waiter
-from custom_components.dropbox_backup.sync import remote_changes, worker
 from custom_components.dropbox_backup.sync.report.state import ProblemKind, Status
 from custom_components.dropbox_backup.sync.schedule import Schedule
 from tests.support.account import (
@@ -27,6 +25,7 @@ from tests.support.account import (
     wait_until_idle,
 )
 from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.support.waits import set_waits
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
@@ -79,7 +78,7 @@ async def test_the_worker_goes_on_after_any_wait(
     monkeypatch: pytest.MonkeyPatch,
     route: str,
 ) -> None:
-    monkeypatch.setattr(rate_limit, "LONGEST_REST", 0.5)
+    set_waits(monkeypatch, longest_rest=0.5)
     dropbox_server.faults.add(Fault(FaultKind.STATUS, route, status=429, headers=NEVER))
     await make_backup(hass)
     await wait_until_idle(hass, entry)
@@ -90,8 +89,7 @@ async def test_the_worker_goes_on_after_any_wait(
 @pytest.fixture
 def quick_watch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the watch look at once, also after trouble."""
-    monkeypatch.setattr(remote_changes, "_AFTER_CHANGE", 0.05)
-    monkeypatch.setattr(remote_changes, "_AFTER_TROUBLE", 0.2)
+    set_waits(monkeypatch, after_change=0.05, after_trouble=0.2)
 
 
 @pytest.mark.parametrize("route", ["files/list_folder/continue", "files/list_folder/longpoll"])
@@ -101,7 +99,7 @@ async def test_a_dead_cursor_is_a_new_listing_at_once_and_no_missing_folder(
     monkeypatch: pytest.MonkeyPatch,
     route: str,
 ) -> None:
-    monkeypatch.setattr(remote_changes, "_AFTER_CHANGE", 0.05)
+    set_waits(monkeypatch, after_change=0.05)
     entry = await set_up_entry(hass, dropbox_server)
     await wait_until(lambda: dropbox_server.log.of("files/list_folder/longpoll"))
     dropbox_server.faults.add(Fault(FaultKind.RESET_CURSOR, route, times=1))
@@ -179,7 +177,7 @@ async def test_the_worker_outlives_a_bug_says_so_once_and_goes_on(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(worker, "_AFTER_BUG", 0.05)
+    set_waits(monkeypatch, after_bug=0.05)
     checked, failures = Schedule.checked, [1, 2, 3]
 
     def fail(self: Schedule, *args: object) -> None:

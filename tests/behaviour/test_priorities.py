@@ -17,7 +17,6 @@ from custom_components.dropbox_backup.backup import agent_id_of
 from custom_components.dropbox_backup.const import CONF_KEEP
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.dropbox_api.retry import RETRY_FOR, Waiter
-from custom_components.dropbox_backup.sync import worker
 from custom_components.dropbox_backup.sync.report.state import ProblemKind, Status
 from tests.support.account import (
     APPEND,
@@ -37,6 +36,7 @@ from tests.support.account import (
     wait_until_idle,
 )
 from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.support.waits import set_waits
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
@@ -374,7 +374,7 @@ async def test_back_up_now_outlives_a_reload_before_the_worker_looks(
     entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
     await wait_until_idle(hass, entry)
     with monkeypatch.context() as slow:
-        slow.setattr(worker, "_DEBOUNCE", 60)
+        set_waits(slow, debounce=60)
         await engine_of(entry).back_up()
         await wait_until(lambda: async_get_manager(hass).state is BackupManagerState.IDLE)
         await hass.async_block_till_done()

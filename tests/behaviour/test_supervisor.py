@@ -19,7 +19,6 @@ from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
-from custom_components.dropbox_backup import watch
 from custom_components.dropbox_backup.const import (
     CONF_CHUNKS_AT_ONCE,
     CONF_KEEP,
@@ -27,7 +26,6 @@ from custom_components.dropbox_backup.const import (
     DOMAIN,
 )
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.sync import worker
 from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.decide.models import BackupId
 from custom_components.dropbox_backup.sync.local import backups
@@ -58,6 +56,7 @@ from tests.support.backup_page import OpenPage, last_result, own_agents
 from tests.support.dropbox_server import DropboxServer, Fault as DropboxFault, FaultKind, Line
 from tests.support.english import ENGLISH
 from tests.support.supervisor import CLOUD, LOCAL, Contents, Fault, StoredBackup, Supervisor, parts
+from tests.support.waits import set_waits
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
@@ -315,7 +314,7 @@ def unhurried_worker(quick_worker: None, monkeypatch: pytest.MonkeyPatch) -> Non
     """Let Home Assistant ask for Supervisor's locations while the worker waits, for a second in
     real life.
     """
-    monkeypatch.setattr(worker, "_DEBOUNCE", 0.3)
+    set_waits(monkeypatch, debounce=0.3)
 
 
 @pytest.mark.usefixtures("unhurried_worker")
@@ -371,7 +370,7 @@ async def test_a_supervisor_that_starts_after_home_assistant_is_asked_for_its_lo
     monkeypatch: pytest.MonkeyPatch,
     heard: bool,
 ) -> None:
-    monkeypatch.setattr(watch, "_ASK_EVERY", timedelta(seconds=0.2))
+    set_waits(monkeypatch, between_questions=0.2)
     first = await asyncio.to_thread(late_supervisor.store.make, Contents(), [LOCAL])
     entry = await set_up_entry(hass, dropbox_server)
     problem = problem_of(entry)

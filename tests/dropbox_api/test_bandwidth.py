@@ -7,13 +7,13 @@ import time
 from hypothesis import given, strategies as st
 import pytest
 
-from custom_components.dropbox_backup.dropbox_api import transport
 from custom_components.dropbox_backup.dropbox_api.bandwidth import BandwidthLimit
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.types import UploadCommit
 from custom_components.dropbox_backup.dropbox_api.upload.upload import Lane, UploadPool, upload
 from tests.support.dropbox_server import DropboxAccount, DropboxServer
 from tests.support.sources import MIB, Bytes, some_bytes
+from tests.support.waits import set_waits
 
 MBIT = 1e6 / 8
 
@@ -160,8 +160,7 @@ async def test_our_own_slowness_is_no_dead_line(
     client: DropboxClient, account: DropboxAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each slice waits longer than a line may stand still."""
-    monkeypatch.setattr(transport, "_IDLE_TIMEOUT", 0.2)
-    monkeypatch.setattr(transport, "_DEADLINE_STEP", 0.0)
+    set_waits(monkeypatch, for_movement=0.2, deadline_step=0.0)
     lane = Lane(UploadPool())
     lane.pool.speed.bytes_per_second = 3000.0
     await upload(client.retrying_for(0), Bytes(bytes(8000)), UploadCommit("/x.tar"), lane=lane)

@@ -21,7 +21,6 @@ import pytest
 from custom_components.dropbox_backup.backup import agent_id_of
 from custom_components.dropbox_backup.const import CONF_KEEP, DEFAULT_FOLDER
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.dropbox_api import retry
 from custom_components.dropbox_backup.dropbox_api.retry import RETRY_FOR, Waiter
 from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.report.state import Status
@@ -37,6 +36,7 @@ from tests.support.account import (
     wait_until_idle,
 )
 from tests.support.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind, hash_bytes
+from tests.support.waits import set_waits
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -194,7 +194,7 @@ class Life:
 @pytest.fixture(autouse=True)
 def _hurry(quick_worker: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for less: how long is tested elsewhere (`test_client`), what comes after it here."""
-    monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)
+    set_waits(monkeypatch, first_retry=0.01)
 
 
 def _faults(pytestconfig: pytest.Config, lot: random.Random, requests: int) -> Iterator[Fault]:

@@ -9,7 +9,6 @@ import pytest
 from custom_components.dropbox_backup.const import DEFAULT_FOLDER
 from custom_components.dropbox_backup.dropbox_api.retry import RETRY_FOR, Waiter
 from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
-from custom_components.dropbox_backup.sync.remote import archive_reader
 from custom_components.dropbox_backup.sync.report.state import Status
 from tests.support.account import (
     archives,
@@ -23,6 +22,7 @@ from tests.support.account import (
 )
 from tests.support.core_archives import tar_of
 from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
+from tests.support.waits import set_waits
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
@@ -67,7 +67,7 @@ async def test_one_that_can_not_be_read_stops_neither_uploads_nor_the_others(
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(RETRY_FOR, Waiter.ARCHIVES, 0.1)
-    monkeypatch.setattr(archive_reader, "_FIRST_RETRY", 3.0)
+    set_waits(monkeypatch, first_rereading=3.0)
     put(dropbox_server, "broken.tar", photos(1))
     broken = dropbox_server.faults.add(
         Fault(FaultKind.STATUS, DOWNLOAD, times=None, status=500, body="no")
@@ -91,7 +91,7 @@ async def test_nothing_is_asked_again_and_again_for_an_archive_that_failed_once(
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(RETRY_FOR, Waiter.ARCHIVES, 0.1)
-    monkeypatch.setattr(archive_reader, "_FIRST_RETRY", 0.5)
+    set_waits(monkeypatch, first_rereading=0.5)
     put(dropbox_server, "photos.tar", photos(1))
     failed = dropbox_server.faults.add(
         Fault(FaultKind.STATUS, DOWNLOAD, times=None, status=500, body="no")
@@ -110,9 +110,9 @@ async def test_nothing_is_asked_again_and_again_for_an_archive_that_failed_once(
 async def test_nothing_is_asked_again_and_again_while_an_archive_is_tried_once_more(
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive_reader, "_LONGEST_WAIT", 0.1)
+    set_waits(monkeypatch, for_archives=0.1)
     monkeypatch.setitem(RETRY_FOR, Waiter.ARCHIVES, 0.1)
-    monkeypatch.setattr(archive_reader, "_FIRST_RETRY", 0.5)
+    set_waits(monkeypatch, first_rereading=0.5)
     put_backup(dropbox_server, "Slow")
     dropbox_server.faults.add(Fault(FaultKind.STATUS, DOWNLOAD, times=1, status=500, body="no"))
     slow = dropbox_server.faults.add(Fault(FaultKind.STALL, DOWNLOAD, skip=1, seconds=2, times=1))
@@ -127,7 +127,7 @@ async def test_nothing_is_asked_again_and_again_while_an_archive_is_tried_once_m
 async def test_a_backup_that_was_refused_once_is_found_later(
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive_reader, "_FIRST_RETRY", 0.5)
+    set_waits(monkeypatch, first_rereading=0.5)
     put_backup(dropbox_server, "Theirs")
     refused = dropbox_server.faults.add(
         Fault(
@@ -147,7 +147,7 @@ async def test_a_backup_that_was_refused_once_is_found_later(
 async def test_what_is_read_while_an_upload_runs_is_shown_afterwards(
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive_reader, "_LONGEST_WAIT", 0.1)
+    set_waits(monkeypatch, for_archives=0.1)
     # Nobody else looks into the folder.
     dropbox_server.faults.add(
         Fault(FaultKind.STALL, "files/list_folder/longpoll", seconds=60, times=None)
@@ -169,7 +169,7 @@ async def test_what_is_read_while_an_upload_runs_is_shown_afterwards(
 async def test_uploads_do_not_wait_for_an_archive_that_dropbox_is_slow_with(
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive_reader, "_LONGEST_WAIT", 0.2)
+    set_waits(monkeypatch, for_archives=0.2)
     put_backup(dropbox_server, "Slow")
     slow = dropbox_server.faults.add(Fault(FaultKind.STALL, DOWNLOAD, seconds=4, times=1))
     entry = await set_up_entry(hass, dropbox_server)
@@ -185,7 +185,7 @@ async def test_uploads_do_not_wait_for_an_archive_that_dropbox_is_slow_with(
 async def test_a_reload_waits_for_no_archive(
     hass: HomeAssistant, dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive_reader, "_LONGEST_WAIT", 0.1)
+    set_waits(monkeypatch, for_archives=0.1)
     put_backup(dropbox_server, "Slow")
     dropbox_server.faults.add(Fault(FaultKind.STALL, DOWNLOAD, seconds=3, times=1))
     entry = await set_up_entry(hass, dropbox_server)

@@ -21,8 +21,7 @@ from homeassistant.util.ssl import client_context
 # Before the plugin brings a package of that name.
 import custom_components  # noqa: F401
 from custom_components.dropbox_backup.dropbox_api.retry import RETRY_FOR, Waiter
-from custom_components.dropbox_backup.sync import worker
-from custom_components.dropbox_backup.sync.upload import progress
+from custom_components.dropbox_backup.waits import WAITS
 from tests.soak import gauges
 from tests.soak.home import NeverSettledError, SoakHome
 from tests.soak.log import Listener
@@ -44,8 +43,8 @@ _PROGRESS_INTERVAL = 0.0
 async def soak(directory: Path, backups: int, seed: int, share: float) -> Outcome:
     """Live through it and settle the accounts."""
     RETRY_FOR[Waiter.WORKER] = _PATIENCE
-    worker._DEBOUNCE = _DEBOUNCE
-    progress._INTERVAL = _PROGRESS_INTERVAL
+    WAITS.debounce = _DEBOUNCE
+    WAITS.between_snapshots = _PROGRESS_INTERVAL
     listener = Listener()
     logging.getLogger().addHandler(listener)
     lot = random.Random(seed)

@@ -13,7 +13,6 @@ import pytest
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
 from custom_components.dropbox_backup.codes import Reason
-from custom_components.dropbox_backup.sync import schedule as schedule_module
 from custom_components.dropbox_backup.sync.decide.models import Trouble
 from custom_components.dropbox_backup.sync.report.state import Problem, ProblemKind
 from custom_components.dropbox_backup.sync.schedule import Schedule
@@ -99,8 +98,8 @@ async def test_a_clock_that_is_set_does_not_delay_the_retry(
     hass: HomeAssistant, monkeypatch: pytest.MonkeyPatch, days: int
 ) -> None:
     woken = asyncio.Event()
-    monkeypatch.setattr(schedule_module, "_RETRY_AFTER", (timedelta(seconds=0.1),))
-    schedule = Schedule(hass, timedelta(hours=24), woken.set)
+    retry_after = (timedelta(seconds=0.1),)
+    schedule = Schedule(hass, timedelta(hours=24), woken.set, retry_after)
 
     schedule.checked(PROBLEM, 0.0)
     # The clock that Home Assistant's own timers look at when they fire.

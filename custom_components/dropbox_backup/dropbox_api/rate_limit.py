@@ -5,12 +5,9 @@ https://www.dropbox.com/developers/reference/data-ingress-guide
 
 import time
 
+from ..waits import WAITS
 from .errors import RateLimitedError
 
-# Seconds. Dropbox asks for some seconds, or a few minutes; a proxy on the way, or a broken clock,
-# can ask for anything. Who comes back too early is told again, who never comes back uploads
-# nothing.
-LONGEST_REST = 15 * 60.0
 # After Dropbox refused a write because of others, nobody tries for so many seconds: whoever comes
 # back meanwhile shares the next call.
 _LEAST_REST_OF_WRITES = 1.0
@@ -18,7 +15,7 @@ _LEAST_REST_OF_WRITES = 1.0
 
 def capped(seconds: float) -> float:
     """Return for how many seconds we wait when we are asked to wait for so many."""
-    return min(max(0.0, seconds), LONGEST_REST)
+    return min(max(0.0, seconds), WAITS.longest_rest)
 
 
 class RateLimit:

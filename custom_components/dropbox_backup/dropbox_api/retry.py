@@ -8,6 +8,7 @@ import random
 import time
 from typing import Final
 
+from ..waits import WAITS
 from .errors import DropboxError, Fault, RateLimitedError, TransientError
 from .rate_limit import RateLimit
 from .transport import OnFailure
@@ -60,10 +61,7 @@ RETRY_FOR: Final[dict[Waiter, float]] = {
     Waiter.RESTORE: 3600.0,
 }
 
-# In seconds. Waits double, from the first to the longest.
-FIRST_WAIT = 0.5
-LONGEST_WAIT = 60.0
-# Of a download.
+# In seconds, of a download.
 _LEAST_WAIT = 1.0
 _BREAKS_WITHOUT_PROGRESS = 5
 
@@ -88,7 +86,7 @@ class Retries:
         self._sleep = sleep
         self._failures = failures
         self._on_failure = on_failure
-        self._next_wait = FIRST_WAIT
+        self._next_wait = WAITS.first_retry
 
     def must_rest(self, *, writes: bool = False) -> bool:
         """Tell whether Dropbox has asked anybody to wait who calls for this account."""
@@ -104,7 +102,7 @@ class Retries:
             deadline = now + self._retry_for if self._deadline is None else self._deadline
             if now + rest > deadline:
                 raise RateLimitedError(Fault.ASKED_TOO_MUCH, retry_after=rest)
-            await self._sleep(rest if together else rest + _jitter(FIRST_WAIT))
+            await self._sleep(rest if together else rest + _jitter(WAITS.first_retry))
 
     async def wait_after(self, err: TransientError) -> None:
         """Sleep before the next try, or raise the error when its time is up."""
@@ -117,7 +115,7 @@ class Retries:
             self._deadline = now + self._retry_for
         if now + wait > self._deadline:
             raise err
-        self._next_wait = min(self._next_wait * 2, LONGEST_WAIT)
+        self._next_wait = min(self._next_wait * 2, WAITS.longest_retry)
         if self._failures is not None:
             self._failures.append(err)
         if self._on_failure is not None:

@@ -13,6 +13,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import StreamWriter
 
 from ..codes import Reason
+from ..waits import WAITS
 from .answers import error_of
 from .bandwidth import BandwidthLimit
 from .errors import DropboxError, Fault, UnreachableError
@@ -26,9 +27,6 @@ type BeforeLastBytes = Callable[[], Awaitable[None]]
 """Returns when the last bytes of a body may follow the others."""
 
 _CONNECT_TIMEOUT = 30.0
-# Nothing moved for so long: the connection is dead. Small enough to notice, large enough for a line
-# that stutters.
-_IDLE_TIMEOUT = 60.0
 # After the last byte of a body left us, a thin line may still be draining the kernel's buffers.
 _ANSWER_TIMEOUT = 300.0
 # One write to TLS is encrypted in one go, in the event loop. Large writes cost less per byte, as
@@ -44,8 +42,6 @@ _LARGEST_READ = 32 * 1024
 # Where CPython's asyncio/sslproto.py keeps the memory that it reads into.
 _MEMORY_OF_TLS = "_ssl_buffer_view"
 _LEAST_UNSENT = 128 * 1024
-# A deadline is moved at most so often: it costs a timer each time.
-_DEADLINE_STEP = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +115,7 @@ class Body(aiohttp.payload.Payload):
             elif took > _LONG_WRITE:
                 size = max(size // 2, _SMALLEST_WRITE)
             await writer.drain()
-            self._moved(_IDLE_TIMEOUT)
+            self._moved(WAITS.for_movement)
             if self._on_sent is not None:
                 self._on_sent(len(part))
             await asyncio.sleep(0)  # a fast line never makes `drain` wait
@@ -129,13 +125,13 @@ class Body(aiohttp.payload.Payload):
         if self.deadline is not None:
             self.deadline.reschedule(None)
         await speed.take(size)
-        self._moved(_IDLE_TIMEOUT)
+        self._moved(WAITS.for_movement)
 
     def _moved(self, allowed: float) -> None:
         if self.deadline is None:
             return
         when = asyncio.get_running_loop().time() + allowed
-        if when > (self.deadline.when() or 0.0) + _DEADLINE_STEP:
+        if when > (self.deadline.when() or 0.0) + WAITS.deadline_step:
             self.deadline.reschedule(when)
 
 
@@ -169,7 +165,7 @@ async def request(
     headers: Mapping[str, str],
     body: Body | bytes | None,
     *,
-    answer_timeout: float = _IDLE_TIMEOUT,
+    answer_timeout: float = WAITS.for_movement,
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """POST and yield Dropbox's answer once its status is good.
 
@@ -189,7 +185,7 @@ async def request(
             if isinstance(body, Body):
                 body.deadline = deadline
                 deadline.reschedule(
-                    asyncio.get_running_loop().time() + _CONNECT_TIMEOUT + _IDLE_TIMEOUT
+                    asyncio.get_running_loop().time() + _CONNECT_TIMEOUT + WAITS.for_movement
                 )
             async with session.post(
                 url,

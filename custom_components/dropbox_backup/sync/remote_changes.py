@@ -7,6 +7,7 @@ import time
 
 from ..dropbox_api.client import DropboxClient
 from ..dropbox_api.errors import CursorResetError, DropboxError
+from ..waits import WAITS
 from .remote.folder import BackupFolder
 from .unexpected import UnexpectedErrors
 
@@ -15,10 +16,6 @@ _LOGGER = logging.getLogger(__name__)
 # Dropbox keeps the call open for so many seconds: the longest it allows.
 # https://www.dropbox.com/developers/documentation/http/documentation#files-list_folder-longpoll
 _LONGPOLL = 480
-# No hurry: the worker also looks at the check interval.
-_AFTER_TROUBLE = 60.0
-# Several changes often come together, and Dropbox may need a moment to show them.
-_AFTER_CHANGE = 2.0
 
 
 async def watch_dropbox(
@@ -35,7 +32,7 @@ async def watch_dropbox(
     while True:
         try:
             await _wait_for_change(client, folder)
-            await asyncio.sleep(_AFTER_CHANGE)
+            await asyncio.sleep(WAITS.after_change)
             before = _backups(folder)
             await refresh()
             # What the worker uploads and deletes itself is known before it is seen here.
@@ -44,15 +41,15 @@ async def watch_dropbox(
         except CursorResetError:
             # The next look begins anew at once, but not again and again.
             folder.forget_cursor()
-            if time.monotonic() - reset_at < _AFTER_TROUBLE:
-                await asyncio.sleep(_AFTER_TROUBLE)
+            if time.monotonic() - reset_at < WAITS.after_trouble:
+                await asyncio.sleep(WAITS.after_trouble)
             reset_at = time.monotonic()
         except DropboxError as err:
             _LOGGER.debug("Watching the backup folder was interrupted: %s", err)
-            await asyncio.sleep(_AFTER_TROUBLE)
+            await asyncio.sleep(WAITS.after_trouble)
         except Exception as err:  # noqa: BLE001  (the watch outlives its own bugs)
             unexpected.tell(err)
-            await asyncio.sleep(_AFTER_TROUBLE)
+            await asyncio.sleep(WAITS.after_trouble)
 
 
 async def _wait_for_change(client: DropboxClient, folder: BackupFolder) -> None:

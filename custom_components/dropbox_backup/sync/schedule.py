@@ -1,6 +1,6 @@
 """When the worker looks next, if nothing happens before."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
@@ -9,7 +9,8 @@ from homeassistant.util import dt as dt_util
 
 from .report.state import AWAY, Problem
 
-_RETRY_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 20, 30, 60))
+# After one failing check and another.
+RETRY_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 20, 30, 60))
 # Trying costs one small request, and uploads should go on soon after the network is back.
 _RETRY_AWAY_AFTER = timedelta(minutes=5)
 
@@ -21,12 +22,17 @@ class Schedule:
     """
 
     def __init__(
-        self, hass: HomeAssistant, check_interval: timedelta, wake: Callable[[], object]
+        self,
+        hass: HomeAssistant,
+        check_interval: timedelta,
+        wake: Callable[[], object],
+        retry_after: Sequence[timedelta] = RETRY_AFTER,
     ) -> None:
         """Wake nobody before the first check."""
         self._hass = hass
         self.check_interval = check_interval
         self._wake = wake
+        self._retry_after = retry_after
         self._failures = 0
         self._cancel_timer: CALLBACK_TYPE | None = None
         self.due: datetime | None = None
@@ -38,7 +44,7 @@ class Schedule:
             self._failures = 0
             wait = self.check_interval
         else:
-            wait = _RETRY_AFTER[min(self._failures, len(_RETRY_AFTER) - 1)]
+            wait = self._retry_after[min(self._failures, len(self._retry_after) - 1)]
             if problem.kind in AWAY:
                 wait = min(wait, _RETRY_AWAY_AFTER)
             wait = max(wait, timedelta(seconds=not_before))

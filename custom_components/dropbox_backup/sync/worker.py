@@ -6,6 +6,7 @@ import logging
 from homeassistant.core import callback
 from homeassistant.util import dt as dt_util
 
+from ..waits import WAITS
 from .current_problem import CurrentProblem
 from .report.state import SHOWN_BY_UPLOADS, Problem, Status
 from .run import Run, Tools
@@ -13,11 +14,6 @@ from .schedule import Schedule
 from .unexpected import UnexpectedErrors
 
 _LOGGER = logging.getLogger(__name__)
-
-# One backup causes several events: let them come together.
-_DEBOUNCE = 1.0
-# Seconds until the worker begins again after an error of its own.
-_AFTER_BUG = 60.0
 
 
 class Worker:
@@ -45,12 +41,12 @@ class Worker:
         try:
             while True:
                 await self._inbox.wait()
-                await asyncio.sleep(_DEBOUNCE)
+                await asyncio.sleep(WAITS.debounce)
                 try:
                     await self._look()
                 except Exception as err:  # noqa: BLE001  (the worker outlives its own bugs)
                     unexpected.tell(err)
-                    await asyncio.sleep(_AFTER_BUG)
+                    await asyncio.sleep(WAITS.after_bug)
                     self._inbox.request("the last check ended in an error of our own")
         finally:
             for stop in stop_watching:

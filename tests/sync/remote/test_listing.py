@@ -17,7 +17,6 @@ import pytest
 from custom_components.dropbox_backup.backup import agent_id_of
 from custom_components.dropbox_backup.const import CONF_FOLDER, DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.dropbox_api import retry
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.errors import DropboxError
 from custom_components.dropbox_backup.sync.decide.models import BackupId, RemoteBackup, RemoteFile
@@ -49,6 +48,7 @@ from tests.support.account import (
 from tests.support.backups import US, backup, folders, json_values, remote
 from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
 from tests.support.folder import FOLDER, ids, put, store
+from tests.support.waits import try_once
 
 KEY = f"{DOMAIN}.entry.listing"
 CONTINUE = "files/list_folder/continue"
@@ -353,7 +353,7 @@ async def entry(hass: HomeAssistant, dropbox_server: DropboxServer) -> DropboxBa
 
 @pytest.fixture
 def away(dropbox_server: DropboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "FIRST_WAIT", 1e6)  # longer than anybody waits
+    try_once(monkeypatch)
     dropbox_server.faults.add(Fault(FaultKind.STATUS, times=None))
 
 

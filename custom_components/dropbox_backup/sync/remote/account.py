@@ -31,16 +31,15 @@ from ...dropbox_api.retry import RETRY_FOR, Waiter
 from ...dropbox_api.types import Account, File, Space, UploadCommit
 from ...dropbox_api.upload.source import Source
 from ...dropbox_api.upload.upload import upload
+from ...waits import WAITS
 from ..decide.file_names import CATALOG_NAME
 from .folder import BackupFolder
 
 _LOGGER = logging.getLogger(__name__)
 
 # In seconds: a person waits for the answer.
-_LONGEST_WAIT = 60.0
 _LONGEST_CLEAN_UP = 10.0
 _LONGEST_LOOK = 10.0
-_LONGEST_SEARCH = 5.0
 # Beside the catalogs themselves, others' conflicted copies of them are found.
 _MOST_FOUND = 100
 _MOST_OFFERED = 10
@@ -157,7 +156,7 @@ async def folders_with_backups(client: DropboxClient) -> list[str]:
     not waited for.
     """
     try:
-        async with asyncio.timeout(_LONGEST_SEARCH):
+        async with asyncio.timeout(WAITS.for_search):
             found = await client.trying_once().search_names(CATALOG_NAME, _MOST_FOUND)
     except (DropboxError, TimeoutError) as err:
         _LOGGER.debug("Dropbox does not say which folders have backups: %s", err)
@@ -224,7 +223,7 @@ class _TestData(Source):
 async def _explained() -> AsyncGenerator[None]:
     """Turn errors of Dropbox, and a missing answer, into an `ObstacleError`."""
     try:
-        async with asyncio.timeout(_LONGEST_WAIT):
+        async with asyncio.timeout(WAITS.for_answer):
             yield
     except TimeoutError as err:
         raise ObstacleError(Obstacle.CANNOT_CONNECT, Reason(Fault.NO_ANSWER)) from err

@@ -15,6 +15,7 @@ from ...dropbox_api.download import read_range
 from ...dropbox_api.errors import DropboxError, Fault, UnreachableError
 from ...dropbox_api.retry import RETRY_FOR, Waiter
 from ...dropbox_api.threads import in_thread
+from ...waits import WAITS
 from ..archive.metadata import (
     LARGEST_METADATA,
     ArchiveError,
@@ -32,11 +33,8 @@ _SIDECAR_ENDING = ".metadata.json"
 _READ_AHEAD = 64 * 1024
 # A backup of Core takes one, one of Supervisor two.
 _MOST_REQUESTS = 30
-# In seconds. Longer than that nobody waits for archives that others put there: what is to be
-# uploaded has to go.
-_LONGEST_WAIT = 10.0
+# In seconds.
 _LONGEST_READING = 120.0
-_FIRST_RETRY, _LONGEST_RETRY = 300.0, 6 * 3600.0
 
 
 class ArchiveReader:
@@ -73,7 +71,7 @@ class ArchiveReader:
             self._tasks.pop(file).cancel()
         begun = [self._begin(file, beside) for file in archives if self._is_news(file)]
         if begun:
-            _, late = await asyncio.wait(begun, timeout=_LONGEST_WAIT)
+            _, late = await asyncio.wait(begun, timeout=WAITS.for_archives)
             for task in late:
                 task.add_done_callback(self._tell)
         if not self._stopped:
@@ -169,7 +167,7 @@ class _Retries:
         self._due.pop(rev, None)
 
     def failed(self, rev: str) -> None:
-        wait = min(2 * self._waits.get(rev, _FIRST_RETRY / 2), _LONGEST_RETRY)
+        wait = min(2 * self._waits.get(rev, WAITS.first_rereading / 2), WAITS.longest_rereading)
         self._waits[rev] = wait
         self._due[rev] = asyncio.get_running_loop().time() + wait
 

@@ -4,13 +4,11 @@ from collections.abc import Callable, Collection
 
 from homeassistant.util import dt as dt_util
 
+from ...waits import WAITS
 from ..report.state import Progress
 from ..report.throughput import Throughput
 from ..storage.journal import Journal
 from .upload_notes import Transfer
-
-# In seconds: the least time between two snapshots that show nothing but progress.
-_INTERVAL = 1.0
 
 
 class UploadProgress:
@@ -38,7 +36,7 @@ class UploadProgress:
         else:
             self._throughput.reset()
         self._sent = sent
-        if active and now - self._shown_at < _INTERVAL:
+        if active and now - self._shown_at < WAITS.between_snapshots:
             return False
         self._shown_at = now
         return True
