@@ -24,17 +24,15 @@ from .const import DOMAIN
 from .coordinator import DropboxBackupConfigEntry
 from .dropbox_api.errors import (
     DropboxError,
-    FullError,
     NotFoundError,
-    RateLimitedError,
     SignInError,
-    UnreachableError,
 )
 from .sync.decide.lookup import Meant
 from .sync.decide.models import BackupId, date_of
 from .sync.engine import Engine
 from .sync.pruner import Asked
 from .sync.report.alarm import Alarm
+from .sync.report.problems import problem_of
 from .sync.report.state import Problem, ProblemKind
 from .sync.requests import Outcome, Outcomes, Selection
 from .texts import Texts, texts_of
@@ -226,7 +224,7 @@ async def _run(handler: Handler, call: ServiceCall) -> ServiceResponse:
     except DropboxError as err:
         if isinstance(err, SignInError):
             entry.async_start_reauth(call.hass)
-        key = _KEYS_OF_ERRORS.get(type(err), "dropbox_error")
+        key = _KEYS_OF_PROBLEMS.get(problem_of(err).kind, "dropbox_error")
         raise _error(call.hass, key, err.why) from err
 
 
@@ -268,12 +266,6 @@ def _raise_unknown(backup_ids: Iterable[str]) -> Never:
     )
 
 
-_KEYS_OF_ERRORS: dict[type[DropboxError], str] = {
-    SignInError: "sign_in_needed",
-    FullError: "dropbox_full",
-    UnreachableError: "cannot_connect",
-    RateLimitedError: "cannot_connect",
-}
 _KEYS_OF_PROBLEMS = {
     ProblemKind.SIGN_IN: "sign_in_needed",
     ProblemKind.FULL: "dropbox_full",
