@@ -37,6 +37,7 @@ class ArchiveFault(Code):
 
     NOT_READABLE = "archive_not_readable"
     NOT_WHOLE = "archive_not_whole"
+    CUT_OFF = "archive_cut_off"
     TOO_MANY_FILES = "too_many_files"
     HEADER_TOO_LARGE = "header_too_large"
     HEADER_UNREADABLE = "header_unreadable"
@@ -357,6 +358,8 @@ def check_whole(path: Path) -> None:
         for member, _ in _members(file):
             blocks = -(-member.size // _TAR_BLOCK)
             end = member.offset_data + blocks * _TAR_BLOCK
+            if end > size:
+                raise ArchiveError(ArchiveFault.CUT_OFF)
         file.seek(end)
         closing = file.read(2 * _TAR_BLOCK)
     if size % _TAR_BLOCK or closing != bytes(2 * _TAR_BLOCK):
