@@ -1,6 +1,7 @@
-"""What the documentation names is there, and the map of the folders is complete."""
+"""What the documentation names is there, and what it lists is complete."""
 
 from collections.abc import Iterator
+import json
 from pathlib import Path
 import re
 
@@ -59,3 +60,32 @@ def test_the_map_shows_every_module_where_it_lies() -> None:
     missing = {name for name in there - shown if not name.endswith("__init__.py")}
     # Home Assistant prescribes the names of most faces.
     assert {name for name in missing if "/" in name} == set()
+
+
+def rows(document: Path, heading: str) -> Iterator[list[str]]:
+    """Yield the cells of each row of the tables below a heading."""
+    below = document.read_text(encoding="utf-8").partition(f"\n{heading}\n")[2]
+    for line in re.split(r"\n##? ", below)[0].splitlines():
+        if line.startswith("| "):
+            yield [cell.strip() for cell in line.strip("|").split(" |")]
+
+
+def test_what_the_table_of_decisions_names_first_is_in_the_file() -> None:
+    for question, file, by in list(rows(MAP, "## Where is it decided?"))[2:]:
+        code = (PACKAGE / file.strip("`")).read_text(encoding="utf-8")
+        name = re.findall(r"`(\w+)`", by)[0]
+        assert re.search(rf"^(?:(?:async )?def |class )?{name}\b", code, re.MULTILINE), question
+
+
+def test_readme_lists_every_option_entity_and_kind_of_problem() -> None:
+    texts = json.loads((PACKAGE / "translations" / "en.json").read_text(encoding="utf-8"))
+    page = texts["options"]["step"]["init"]
+    parts = (page, *page["sections"].values())
+    expected = {name for part in parts for name in part["data"].values()}
+    for platform, entities in texts["entity"].items():
+        expected |= {f"`{platform}` {entity['name']}" for entity in entities.values()}
+    problem = texts["entity"]["binary_sensor"]["problem"]["state_attributes"]
+    expected |= {f"`{kind}`" for kind in problem["kind"]["state"]}
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    listed = [line.split("|")[1] for line in lines if line.startswith("| ")]
+    assert {name for name in expected if not any(name in one for one in listed)} == set()
