@@ -222,7 +222,7 @@ def action_problems(integration: Integration) -> Problems:
 
 
 def icon_problems(integration: Integration) -> Problems:
-    """Yield what is wrong with icons.json, and icons of entities that have no text."""
+    """Yield what is wrong with icons.json: also icons of no entity, and entities without one."""
     yield from _against(ICONS, integration.icons, "icons.json")
     entities = integration.english.get("entity", {})
     for platform, icons in integration.icons.get("entity", {}).items():
@@ -233,6 +233,9 @@ def icon_problems(integration: Integration) -> Problems:
                 continue
             for state in sorted(icon.get("state", {}).keys() - text.get("state", {"on", "off"})):
                 yield f"icons.json: {platform}.{key} has no state {state}"
+    for platform, texts in entities.items():
+        for key in sorted(texts.keys() - integration.icons.get("entity", {}).get(platform, {})):
+            yield f"icons.json: there is no icon of the entity {platform}.{key}"
 
 
 def sentence_problems(integration: Integration) -> Problems:

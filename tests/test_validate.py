@@ -294,6 +294,7 @@ def test_a_code_has_a_text_and_all_that_it_is_about(
             "sensor.state has no state gone",
         ),
         (change("icons.json", "entity", "sensor", "x", value={}), "there is no entity sensor.x"),
+        (change("icons.json", "entity", value={}), "there is no icon of the entity sensor.state"),
         (
             change("quality_scale.yaml", "rules", "brands", value=None),
             "Home Assistant's rules: brands is missing in quality_scale.yaml",
