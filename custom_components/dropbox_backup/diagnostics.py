@@ -32,7 +32,7 @@ async def async_get_config_entry_diagnostics(
     return {
         "entry": about_entry,
         "state": _state(engine.state),
-        "manners": _manners(engine),
+        "manners": _limits(engine),
         "plan": responses.uploads(engine.state.plan, texts) if engine.state.plan else None,
         "backups": await _backups(engine, texts),
     }
@@ -66,8 +66,8 @@ def _problem(problem: Problem | None) -> dict[str, Any] | None:  # Any: JSON
     return {"kind": problem.kind.value, "detail": [str(reason) for reason in problem.reasons]}
 
 
-def _manners(engine: Engine) -> dict[str, Any]:  # Any: JSON
-    """Return what is in force of the line's limits: the options may have been read otherwise."""
+def _limits(engine: Engine) -> dict[str, Any]:  # Any: JSON
+    """Return the limits on uploads that are in force now, which may differ from stored options."""
     policy = engine.policy
     return {
         "hold": engine.state.hold,

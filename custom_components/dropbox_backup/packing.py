@@ -1,8 +1,8 @@
-"""Keeps quiet while Home Assistant packs its storage into a backup.
+"""Stops writing to Home Assistant's storage while that is packed into a backup.
 
 Home Assistant says when it begins and when it has ended. The end may never be said: Supervisor,
-which packs where there is one, can die in between. So the quiet ends with whatever shows that
-nobody packs any more, and in any case after some time.
+which packs where there is one, can die in between. So writing also begins again when anything else
+shows that nobody packs any more, and in any case after an hour (`_LONGEST`).
 """
 
 from collections.abc import Mapping
@@ -61,7 +61,7 @@ async def async_end_packing(hass: HomeAssistant) -> None:
 
 
 class Packing:
-    """Watches for the end of what Home Assistant said has begun."""
+    """Holds writes back, and watches for the end of the packing that Home Assistant announced."""
 
     def __init__(self, hass: HomeAssistant) -> None:
         """Nothing has begun."""

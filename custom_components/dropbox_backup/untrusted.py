@@ -43,7 +43,7 @@ def presentable(value: str) -> str:
     """Return the text with what can't be shown replaced: `?` for half a character, a space for a
     control character.
     """
-    if value.isprintable():  # the quick answer, mostly
+    if value.isprintable():  # nearly always, and fast
         return value
     return _CONTROLS.sub(" ", _HALVES.sub("?", value))
 

@@ -221,7 +221,7 @@ async def test_a_connection_never_decrypts_much_at_once(client: DropboxClient) -
 
     with patch.object(SSLProtocol, "buffer_updated", noted):
         assert len(await received(client, stored)) == stored.size
-    # The first ones come before the answer's headers: greetings, and what arrived with those.
+    # The first ones come before the answer's headers: handshakes, and what arrived with those.
     later = [size for sizes in reads.values() for size in sizes[8:]]
     assert sum(later) > 16 * MIB
     assert max(later) <= 32 * 1024

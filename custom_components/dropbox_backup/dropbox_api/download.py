@@ -32,8 +32,8 @@ _RANGE_SIZE = 4 * 1024 * 1024
 # What is in memory, received or expected: 32 MiB.
 _MOST_RANGES = 8
 _RANGES_AT_FIRST = 6
-# In seconds. Greeting a server holds up the event loop for a moment: not all at the same time.
-_BETWEEN_GREETINGS = 0.02
+# In seconds. A TLS handshake holds up the event loop for a moment: not all at the same time.
+_BETWEEN_HANDSHAKES = 0.02
 _PIECE_SIZE = 1024 * 1024
 # Bytes that are read for nothing to reach a range that is not given by itself.
 _MOST_SKIPPED = 16 * 1024 * 1024
@@ -223,7 +223,7 @@ class _Ranges:
         """
         while self._concurrency.allowed < _RANGES_AT_FIRST and not self._learnt:
             watch = Stopwatch()
-            await asyncio.sleep(_BETWEEN_GREETINGS)
+            await asyncio.sleep(_BETWEEN_HANDSHAKES)
             if not watch.read().busy:
                 self._concurrency.allow_one_more()
                 self._fill()

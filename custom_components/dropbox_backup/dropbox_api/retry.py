@@ -124,8 +124,8 @@ class Retries:
 
 
 class Stamina:
-    """How long a download is taken up again: as long as it moves. While it does not, it may break a
-    few times, and Dropbox may ask to wait for as long as somebody who restores waits.
+    """When to give up a download that breaks: never while it makes progress. Without progress,
+    after a few breaks, or when Dropbox asks to wait for longer than a restore is given.
     """
 
     def __init__(self, rate_limit: RateLimit, told: asyncio.Event) -> None:

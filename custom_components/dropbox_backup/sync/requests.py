@@ -55,6 +55,6 @@ class UploadRequest:
     done: asyncio.Future[Outcomes] = field(repr=False)
 
     def answer(self, outcomes: Outcomes) -> None:
-        """Tell the outcomes to who waits for them, if anybody still does."""
+        """Give the outcomes to whoever still waits for them."""
         if not self.done.done():
             self.done.set_result(outcomes)

@@ -337,7 +337,7 @@ class Run:
         await self._answer(self._requests)
 
     def interrupt(self) -> None:
-        """Tell those who have no answer yet that they wait in vain."""
+        """Cancel the requests that have no answer yet. What they asked for is remembered."""
         self._inbox.interrupt(self._requests)
 
     async def _answer_settled(self) -> None:

@@ -165,7 +165,7 @@ class SessionUpload:
         try:
             self._read = ResumableHash.parse(hash_state)
         except ValueError:
-            return  # all of it is read, and compared in vain
+            return  # read from the start: the comparison fails, and a new session begins
         self._begin = index
 
     def _is_there(self, index: int, chunk_hash: str) -> bool:

@@ -50,6 +50,6 @@ class SpareFile:
         self._unfinished.replace(self.path)
 
     def remove(self) -> None:
-        """Have it gone. Raises `OSError`."""
+        """Delete it, if it is there. Raises `OSError`."""
         self._unfinished.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
