@@ -104,6 +104,25 @@ async def test_options_saved_during_an_upload_hold_for_it_and_send_nothing_again
     assert status(hass, entry) == "up_to_date"
 
 
+async def test_what_to_keep_holds_for_the_upload_that_is_under_way(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server, options={CONF_KEEP: 4})
+    for name in ("1", "2"):
+        await make_backup(hass, name)
+        await wait_until_idle(hass, entry)
+    dropbox_server.line = SLOW
+    with nothing_becomes_unavailable(hass):
+        await make_backup(hass, "3", size=6 * CHUNK)
+        await wait_until(lambda: arrived(dropbox_server))
+        await choose(hass, entry, {CONF_KEEP: 1})
+        dropbox_server.line = Line()
+        await wait_until_idle(hass, entry)
+
+    assert [one.backup.name for one in state_of(entry).backups] == ["3"]
+    assert dropbox_server.log.count("files/upload_session/finish") == 1, "it was not begun anew"
+
+
 async def test_a_limit_that_is_taken_away_lets_the_upload_go_at_once(
     hass: HomeAssistant, dropbox_server: DropboxServer
 ) -> None:
