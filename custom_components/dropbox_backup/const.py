@@ -18,10 +18,10 @@ CONF_CHUNKS_AT_ONCE: Final = "chunks_at_once"
 
 DEFAULT_FOLDER: Final = "/HomeAssistant/Backups"
 ROOT_FOLDER: Final = "/"  # as people write it; Dropbox's own form is the empty text
+DEFAULT_UPLOAD_AUTOMATICALLY: Final = True
 DEFAULT_CHECK_INTERVAL: Final = 24
 DEFAULT_KEEP: Final = 10
 DEFAULT_ALARM_AFTER: Final = 3
-DEFAULT_CHUNKS_AT_ONCE: Final = 10
 
 # Beside the event entity: the activity can say of an event which backup it is about.
 EVENT_BACKUP: Final = "dropbox_backup_event"

@@ -30,9 +30,10 @@ from .const import (
     CONF_UPLOAD_AUTOMATICALLY,
     DEFAULT_ALARM_AFTER,
     DEFAULT_CHECK_INTERVAL,
-    DEFAULT_CHUNKS_AT_ONCE,
     DEFAULT_KEEP,
+    DEFAULT_UPLOAD_AUTOMATICALLY,
 )
+from .dropbox_api.upload.pool import MOST_IN_MEMORY
 from .sync.decide.models import Policy
 from .sync.decide.upload_window import Hours
 
@@ -102,12 +103,12 @@ _NUMBERS = {
 }
 # The hours have none: without them, uploads may go at any time.
 _DEFAULTS: Options = {
-    CONF_UPLOAD_AUTOMATICALLY: True,
+    CONF_UPLOAD_AUTOMATICALLY: DEFAULT_UPLOAD_AUTOMATICALLY,
     CONF_KEEP: DEFAULT_KEEP,
     CONF_CHECK_INTERVAL: DEFAULT_CHECK_INTERVAL,
     CONF_ALARM_AFTER: DEFAULT_ALARM_AFTER,
     CONF_SPEED_LIMIT: 0,
-    CONF_CHUNKS_AT_ONCE: DEFAULT_CHUNKS_AT_ONCE,
+    CONF_CHUNKS_AT_ONCE: MOST_IN_MEMORY,
 }
 
 
@@ -124,7 +125,7 @@ def policy_of(options: Options) -> Policy:
         bytes_per_second=mbits * _BYTES_PER_SECOND_IN_A_MBIT if mbits else None,
         hours=_hours_of(options),
         # The default gives way where memory is short, what somebody chose does not.
-        chunks_at_once=None if chunks == DEFAULT_CHUNKS_AT_ONCE else chunks,
+        chunks_at_once=None if chunks == MOST_IN_MEMORY else chunks,
     )
 
 

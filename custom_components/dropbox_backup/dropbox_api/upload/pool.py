@@ -21,7 +21,7 @@ from .source import memory_for
 # https://www.dropbox.com/developers/documentation/http/documentation#files-upload_session-start
 _PREPARED_FOR = 24 * 3600.0
 # 40 MiB, which leaves some of the 64 MiB that an upload may take for everything else.
-_MOST_IN_MEMORY = 10
+MOST_IN_MEMORY = 10
 # Of the memory that the machine has left, uploads take this share at most.
 _SHARE_OF_MEMORY = 1 / 8
 # A slow machine must not stand still while one chunk is hashed and another one sent.
@@ -38,9 +38,9 @@ def chunks_in_memory(available: int | None) -> int:
     bytes; None if that is not known.
     """
     if available is None:
-        return _MOST_IN_MEMORY
+        return MOST_IN_MEMORY
     fitting = int(available * _SHARE_OF_MEMORY) // BLOCK_SIZE
-    return max(_LEAST_IN_MEMORY, min(fitting, _MOST_IN_MEMORY))
+    return max(_LEAST_IN_MEMORY, min(fitting, MOST_IN_MEMORY))
 
 
 def available_memory() -> int | None:

@@ -12,6 +12,12 @@ from homeassistant.util import dt as dt_util
 
 from ... import untrusted
 from ...codes import Code, Reason
+from ...const import (
+    DEFAULT_ALARM_AFTER,
+    DEFAULT_CHECK_INTERVAL,
+    DEFAULT_KEEP,
+    DEFAULT_UPLOAD_AUTOMATICALLY,
+)
 from .upload_window import Hours
 
 BackupId = NewType("BackupId", str)
@@ -60,12 +66,12 @@ def _read_date(text: str, zone: tzinfo) -> datetime | None:
 class Policy:
     """What the user chose."""
 
-    upload_automatically: bool = True
-    check_interval: timedelta = timedelta(hours=24)
+    upload_automatically: bool = DEFAULT_UPLOAD_AUTOMATICALLY
+    check_interval: timedelta = timedelta(hours=DEFAULT_CHECK_INTERVAL)
     # How many backups to keep; 0 keeps all.
-    keep: int = 10
+    keep: int = DEFAULT_KEEP
     # Alarm when no new backup has arrived for so long; None: never for that.
-    alarm_after: timedelta | None = timedelta(days=3)
+    alarm_after: timedelta | None = timedelta(days=DEFAULT_ALARM_AFTER)
     # How fast uploads may go; None: as fast as they can.
     bytes_per_second: float | None = None
     # When uploads may run; None: at any time.
