@@ -40,6 +40,8 @@ from .storage.journal import Journal
 from .store import StateStore
 from .upload.gate import Gate
 from .upload.progress import UploadProgress
+from .upload.transfers import Transfers
+from .upload.upload_notes import Transfer
 from .uploader import Uploader
 from .worker import Worker
 
@@ -72,7 +74,7 @@ class Engine:
         self._inbox = inbox = Inbox(hass, journal)
         self._gate = gate = Gate(hass, journal, policy, agent_id, self._held_or_let_go)
         self._events = events = Events()
-        progress = UploadProgress(journal, hass.loop.time)
+        self._progress = progress = UploadProgress(journal, hass.loop.time)
         self._store = store = StateStore(
             hass,
             folder,
@@ -89,6 +91,7 @@ class Engine:
         self._pruner = pruner = Pruner(
             folder, journal, policy, store, events, instance_id, before_deletion
         )
+        self._transfers = transfers = Transfers(client, folder, journal, instance_id, self._moved)
         self._uploader = uploader = Uploader(
             client,
             folder,
@@ -97,14 +100,24 @@ class Engine:
             gate,
             store,
             events,
-            progress,
+            transfers,
             problem,
             instance_id=instance_id,
             agent_id=agent_id,
         )
         self._planner = planner = Planner(hass, folder, journal, gate, pruner, instance_id)
         tools = Tools(
-            folder, local, journal, inbox, gate, store, planner, uploader, pruner, refresh
+            folder,
+            local,
+            journal,
+            inbox,
+            gate,
+            store,
+            planner,
+            transfers,
+            uploader,
+            pruner,
+            refresh,
         )
         self._schedule = Schedule(
             hass, policy.check_interval, partial(self.request, "time for a check")
@@ -142,7 +155,7 @@ class Engine:
     @property
     def on_their_way(self) -> list[AgentBackup]:
         """The backups that are being uploaded now, whoever asked for it."""
-        return [one.backup for one in self._uploader.active]
+        return [one.backup for one in self._transfers.active]
 
     def path_of(self, name: str) -> str:
         """Return where a file of the backup folder lies in Dropbox."""
@@ -227,7 +240,7 @@ class Engine:
         """Return which backups are meant that are in Dropbox, or on their way; `given`: ids, or
         names.
         """
-        under_way = self._uploader.under_way
+        under_way = self._transfers.under_way
         there = [one.backup for one in self._folder.backups]
         meant = look_up(given, [*there, *self.on_their_way])
         waiting = [BackupId(one) for one in meant.unknown if one in under_way]
@@ -266,7 +279,7 @@ class Engine:
 
         Arguments and errors are those of `Pruner.delete`; what is on its way need not be there.
         """
-        stopped = await self._uploader.drop(backup_ids)
+        stopped = await self._transfers.drop(backup_ids)
         there = [one for one in backup_ids if one not in stopped or self._folder.get(one)]
         if not there:
             return []
@@ -392,6 +405,11 @@ class Engine:
     def stop(self) -> None:
         """Leave no timer behind. `run` does so itself when it ends."""
         self._worker.stop()
+
+    @callback
+    def _moved(self, active: Collection[Transfer]) -> None:
+        if self._progress.moved(active):
+            self._store.publish()
 
     @callback
     def _held_or_let_go(self, hold: HoldReason | None) -> None:

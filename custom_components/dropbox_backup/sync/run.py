@@ -28,6 +28,7 @@ from .storage.journal import Journal
 from .store import StateStore
 from .upload.gate import Gate
 from .upload.queue import upload_in_order
+from .upload.transfers import Transfers
 from .uploader import Uploader
 
 _LOGGER = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class Tools:
     gate: Gate
     store: StateStore
     planner: Planner
+    transfers: Transfers
     uploader: Uploader
     pruner: Pruner
     folder_refresh: FolderRefresh
@@ -61,6 +63,7 @@ class Run:
         self._gate = tools.gate
         self._store = tools.store
         self._planner = tools.planner
+        self._transfers = tools.transfers
         self._uploader = tools.uploader
         self._pruner = tools.pruner
         self._folder_refresh = tools.folder_refresh
@@ -114,7 +117,7 @@ class Run:
     async def _carry_out(self) -> None:
         await self._look_for_work()
         await self._refresh()
-        await self._uploader.remove_leftovers()
+        await self._transfers.remove_leftovers()
         if not self._incomplete:
             self._prune_notes()
         await self._work_off()
@@ -438,6 +441,6 @@ class Run:
         here = {one.backup_id for one in self._local}
         there = {one.backup_id for one in self._folder.backups}
         # Home Assistant may be uploading what it has nowhere else.
-        here |= {one.backup_id for one in self._uploader.active}
+        here |= {one.backup_id for one in self._transfers.active}
         self._journal.notes.prune(here, there)
         self._journal.notes.miss_what_is_nowhere(here | there, self._journal.handing_out)

@@ -1,6 +1,6 @@
 """Uploads one backup on somebody's behalf, and tells what became of it."""
 
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 import logging
 
@@ -13,7 +13,7 @@ from ..dropbox_api.errors import CorruptError, DropboxError
 from ..dropbox_api.retry import RETRY_FOR, Waiter
 from ..dropbox_api.upload.upload import Source
 from .current_problem import CurrentProblem
-from .decide.models import BackupId, LocalBackup, Missed, RemoteBackup, Trouble, id_of, made_at
+from .decide.models import LocalBackup, Missed, RemoteBackup, Trouble, id_of, made_at
 from .decide.upload_window import Origin
 from .local.backups import LocalBackups
 from .local.handed_out import upload_whole
@@ -26,15 +26,14 @@ from .report.state import Status
 from .storage.journal import Journal
 from .store import StateStore
 from .upload.gate import Gate
-from .upload.progress import UploadProgress
 from .upload.transfers import Transfers
-from .upload.upload_notes import DeletedMeanwhileError, Transfer
+from .upload.upload_notes import DeletedMeanwhileError
 
 _LOGGER = logging.getLogger(__name__)
 
 
 class Uploader:
-    """All uploads of one config entry, whoever asked for them."""
+    """Uploads what the worker or Home Assistant wants in Dropbox."""
 
     def __init__(
         self,
@@ -45,7 +44,7 @@ class Uploader:
         gate: Gate,
         store: StateStore,
         events: Events,
-        progress: UploadProgress,
+        transfers: Transfers,
         problem: CurrentProblem,
         *,
         instance_id: str,
@@ -59,25 +58,10 @@ class Uploader:
         self._gate = gate
         self._store = store
         self._events = events
-        self._progress = progress
+        self._transfers = transfers
         self._problem = problem
         self._instance_id = instance_id
         self._agent_id = agent_id
-        self._transfers = Transfers(client, folder, journal, instance_id, self._moved)
-
-    def _moved(self, active: Collection[Transfer]) -> None:
-        if self._progress.moved(active):
-            self._store.publish()
-
-    @property
-    def active(self) -> Collection[Transfer]:
-        """The uploads in progress."""
-        return self._transfers.active
-
-    @property
-    def under_way(self) -> set[BackupId]:
-        """The backups that are being uploaded, compared, or wait for their turn."""
-        return self._transfers.under_way
 
     async def ask_space(self) -> int | None:
         """Publish how much room there is; return how many bytes are free, if Dropbox says it."""
@@ -132,16 +116,6 @@ class Uploader:
         if (remote := await self._transfers.verify(backup, source)) is not None:
             self._events.emit(BackupEvent.of(EventKind.VERIFIED, remote))
         return remote
-
-    async def drop(self, backup_ids: Collection[BackupId]) -> set[BackupId]:
-        """Stop the uploads of backups that a person deletes; return which were under way. They are
-        not uploaded again by themselves.
-        """
-        return await self._transfers.drop(backup_ids)
-
-    async def remove_leftovers(self) -> None:
-        """Remove from Dropbox what uploads that ended badly have left there."""
-        await self._transfers.remove_leftovers()
 
     async def upload_for_home_assistant(
         self, backup: AgentBackup, open_stream: OpenStream, on_progress: Callable[[int], None]
