@@ -34,7 +34,7 @@ THOROUGH = os.environ.get("THOROUGH") == "true"
 # Where pytest's cache keeps the seed of the last run.
 SEED = "dropbox_backup/seed"
 
-# A busy machine is no failure; and what failed by lot can be repeated.
+# A busy machine is no failure; and what failed at random can be repeated.
 settings.register_profile(
     "unhurried",
     deadline=None,
@@ -59,11 +59,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=THOROUGH,
         help="try every fault at every request, not only some (THOROUGH=true does)",
     )
-    faults.addoption("--seed", type=int, help="repeat what was drawn by lot")
+    faults.addoption("--seed", type=int, help="repeat what was drawn at random")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Draw what all lots follow from. Tests that failed draw the same as before."""
+    """Choose the seed of everything random: for tests that failed, the same as before."""
     if hasattr(config, "workerinput"):  # one of several processes
         config.option.seed = config.workerinput["seed"]
         return
@@ -77,7 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     """Tell how to repeat what follows."""
-    return f"drawn by lot: repeat with --seed {config.option.seed}"
+    return f"drawn at random: repeat with --seed {config.option.seed}"
 
 
 @pytest.fixture(autouse=True)

@@ -21,11 +21,11 @@ LARGEST_NUMBER = (1 << 63) - 1
 # Room on both sides, so that no time zone and no number of days leads out of Python's calendar.
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 _LONGEST_DATE = 64
-# No JSON can carry halves of surrogates, PostgreSQL no NUL; line ends forge entries of a log.
-_HALVES = re.compile("[\ud800-\udfff]")
+# No JSON can carry lone surrogates, PostgreSQL no NUL; line ends forge entries of a log.
+_LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _HASH = re.compile(r"[0-9a-f]{64}")
-_ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class UntrustedError(ValueError):
@@ -40,12 +40,12 @@ def text(value: object, longest: int = LONGEST_TEXT) -> str:
 
 
 def presentable(value: str) -> str:
-    """Return the text with what can't be shown replaced: `?` for half a character, a space for a
+    """Return the text with what can't be shown replaced: `?` for a lone surrogate, a space for a
     control character.
     """
     if value.isprintable():  # nearly always, and fast
         return value
-    return _CONTROLS.sub(" ", _HALVES.sub("?", value))
+    return _CONTROLS.sub(" ", _LONE_SURROGATES.sub("?", value))
 
 
 def exact(value: object, longest: int = LONGEST_ID) -> str:
@@ -87,7 +87,7 @@ def date(value: object, zone: tzinfo | None = None) -> datetime:
     """Return a moment from ISO 8601, between `EARLIEST` and `LATEST`.
 
     A text that names no offset is in `zone`, or refused without one. Home Assistant's
-    `dt_util.parse_datetime` must never see such a text: it ends the process at half a character.
+    `dt_util.parse_datetime` must never see such a text: it ends the process at a lone surrogate.
     """
     if not isinstance(value, str) or len(value) > _LONGEST_DATE or not value.isascii():
         raise UntrustedError("expected a date")
@@ -145,12 +145,12 @@ def json_object(data: bytes) -> dict[str, Any]:  # Any: each value is read on it
 
 
 def json_value(data: bytes) -> object:
-    """Return the value that this JSON is. Half a character anywhere in it becomes `?`, a number
+    """Return the value that this JSON is. A lone surrogate anywhere in it becomes `?`, a number
     that is none becomes None.
 
     Raises `UntrustedError` also for nesting that Python can't follow. The caller bounds the size.
     """
-    # Python's reader of bytes would let halves of characters through.
+    # Python's reader of bytes would let lone surrogates through.
     document = data.decode("utf-8-sig", errors="replace")
     try:
         return _json(whole_characters(document))
@@ -159,11 +159,11 @@ def json_value(data: bytes) -> object:
 
 
 def whole_characters(document: str) -> str:
-    """Return the JSON with `?` for each half of a character, escaped or not. Raises `ValueError` or
+    """Return the JSON with `?` for each lone surrogate, escaped or not. Raises `ValueError` or
     `RecursionError` for what is no JSON.
     """
     # Rare: only then is it worth looking at every text.
-    if _ESCAPED_HALF.search(document):
+    if _ESCAPED_SURROGATE.search(document):
         document = json.dumps(_json(document), ensure_ascii=False)
     return document.encode(errors="replace").decode()
 

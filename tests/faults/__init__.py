@@ -1,3 +1,3 @@
-"""The world broken on purpose: power cuts, bad answers, bad archives. What is drawn by lot is
+"""The world broken on purpose: power cuts, bad answers, bad archives. What is drawn at random is
 repeated by `--seed`.
 """

@@ -1,4 +1,4 @@
-"""Fixtures of what is drawn by lot."""
+"""Fixtures of what is drawn at random."""
 
 import random
 

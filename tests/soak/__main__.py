@@ -87,7 +87,7 @@ def main() -> int:
     """Run; return the exit code: 0 if every promise was kept."""
     parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
     parser.add_argument("--backups", type=int, default=300, metavar="N", help="how many (300)")
-    parser.add_argument("--seed", type=int, metavar="S", help="repeat what was drawn by lot")
+    parser.add_argument("--seed", type=int, metavar="S", help="repeat what was drawn at random")
     parser.add_argument(
         "--fail", type=float, default=0.05, metavar="P", help="share of failing requests (0.05)"
     )

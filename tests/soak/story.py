@@ -1,4 +1,4 @@
-"""What happens, by lot: backups night after night, and the troubles of life in between."""
+"""What happens, at random: backups night after night, and the troubles of life in between."""
 
 import asyncio
 from collections import Counter

@@ -51,7 +51,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_configure_node(node: Any) -> None:
-    """Have all processes draw the same lots."""
+    """Give all processes the same seed."""
     node.workerinput["seed"] = node.config.option.seed
 
 

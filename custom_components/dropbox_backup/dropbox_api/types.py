@@ -33,8 +33,8 @@ class File:
     """One revision of a file, as Dropbox has it. `size` in bytes, dates in UTC.
 
     `path_display` is empty if Dropbox does not tell it. `client_modified` is what whoever uploaded
-    the file said of its date, None if that is no date of our times; `server_modified` is Dropbox's
-    own time.
+    the file said of its date, None if that is no date between 1970 and 9000;
+    `server_modified` is Dropbox's own time.
     """
 
     name: str

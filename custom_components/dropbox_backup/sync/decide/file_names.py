@@ -57,7 +57,7 @@ def _stem(backup: AgentBackup) -> str:
 def _safe(name: str) -> str:
     """Keep letters, digits and plain punctuation of any script."""
     normal = unicodedata.normalize("NFC", name)
-    # Categories: C are control characters, direction marks and halves of surrogates. Beyond the
+    # Categories: C are control characters, direction marks and lone surrogates. Beyond the
     # basic plane (most emoji) Dropbox has refused names.
     kept = "".join(
         "_"

@@ -46,7 +46,7 @@ _MOST_OFFERED = 10
 _LONGEST_PATH = 1000
 _TEST_SIZE = 1024
 _LONGEST_NAME = 255
-# Control characters, and halves of surrogates: they can't even be sent.
+# Control characters, and lone surrogates: they can't even be sent.
 _NEVER_IN_NAMES = {"Cc", "Cs"}
 
 
