@@ -135,7 +135,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
     entry.runtime_data = coordinator
 
     async def entry_changed(_hass: HomeAssistant, entry: DropboxBackupConfigEntry) -> None:
-        # Most often only the access token has: every few hours, also in the middle of an upload.
+        # Usually only the access token has changed: every few hours, also during an upload.
         engine.apply(policy_of(entry.options))
 
     entry.async_on_unload(entry.add_update_listener(entry_changed))

@@ -70,7 +70,7 @@ async def async_pre_backup(hass: HomeAssistant) -> None:
 
 
 async def async_post_backup(hass: HomeAssistant) -> None:
-    """Go on."""
+    """Write again what was held back."""
     await async_end_packing(hass)
 
 

@@ -94,7 +94,7 @@ class DropboxBackupConfigFlow(SignInFlow, domain=DOMAIN):
             )
         except ObstacleError as err:
             return await self._give_up(err)
-        # A flow that was left open somewhere must not be in the way.
+        # A flow that was left open elsewhere must not block this one.
         await self.async_set_unique_id(account.account_id, raise_on_progress=False)
         if self.source == SOURCE_REAUTH:
             return await self._renew(self._get_reauth_entry(), data)

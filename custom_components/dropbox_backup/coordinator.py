@@ -29,5 +29,5 @@ class DropboxBackupCoordinator(DataUpdateCoordinator[State]):
 
     @callback
     def outlive(self) -> None:
-        """Take note that the config entry was unloaded: what is known here grows old."""
+        """Note that the config entry was unloaded: from now on the state is out of date."""
         self.outlived = True

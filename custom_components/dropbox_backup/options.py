@@ -86,7 +86,7 @@ _ON_THE_PAGE: dict[str, Selector[Any]] = {
     CONF_CHECK_INTERVAL: _Number(1, 168, "wrong_check_interval", UnitOfTime.HOURS),
     CONF_ALARM_AFTER: _Number(0, 365, "wrong_alarm_after", UnitOfTime.DAYS),
 }
-# Most people never need these.
+# Rarely needed.
 _IN_THE_SECTION: dict[str, Selector[Any]] = {
     # With less, a single part would be on its way for more than six minutes.
     CONF_SPEED_LIMIT: _Number(

@@ -192,7 +192,7 @@ ISSUES = (
 
 @callback
 def async_update_issues(hass: HomeAssistant, entry: DropboxBackupConfigEntry, state: State) -> None:
-    """Make the issues those of the state. The registry sees to it that only changes cost much."""
+    """Create and delete issues as the state says. Only changes cost much in the registry."""
     for issue in ISSUES:
         if not issue.cause(state):
             ir.async_delete_issue(hass, DOMAIN, _id_of(issue, entry))

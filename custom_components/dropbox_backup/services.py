@@ -95,7 +95,7 @@ def _uploaded(outcomes: Outcomes, engine: Engine, call: ServiceCall) -> ServiceR
             _outcome(backup_id, one, engine, texts)
             for backup_id, one in sorted(outcomes.items(), key=lambda item: item[1].name)
         ],
-        # Who finds nothing in that list wants to know why.
+        # An empty list needs an explanation.
         "in_dropbox": engine.state.good,
     }
 
@@ -133,7 +133,7 @@ async def _delete(engine: Engine, call: ServiceCall) -> ServiceResponse:
         )
     try:
         deleted = await engine.delete(ids, Reason(Asked.BY_ACTION))
-    except NotFoundError:  # somebody was faster
+    except NotFoundError:  # somebody else deleted it first
         _raise_unknown(ids)
     return {"deleted": [responses.remote_backup(one, engine, texts) for one in deleted]}
 

@@ -123,7 +123,7 @@ class SignInFlow(AbstractOAuth2FlowHandler):
     async def async_step_app(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Ask for key and secret again, and store them instead of those that Dropbox refused."""
         app = self._implementation
-        # Without a word, the same form again would look as if nothing had happened.
+        # Without an error, showing the same form again would look as if nothing had happened.
         errors = {"base": "still_refused"} if self._refused_apps else {}
         if user_input is not None:
             given = {field: text.strip() for field, text in user_input.items()}
@@ -144,7 +144,7 @@ class SignInFlow(AbstractOAuth2FlowHandler):
         )
 
     async def _app_is_refused(self) -> bool:
-        """Ask Dropbox once for each key and secret: who enters the same again knows better."""
+        """Ask Dropbox, once for each key and secret: entered again, they are used."""
         app = self._implementation
         key_and_secret = (app.client_id, app.client_secret)
         if key_and_secret == self._app_asked_about:

@@ -7,8 +7,8 @@ import time
 # Bytes that go in one piece take so long, in seconds: smooth enough for whoever shares the line.
 _SLICE_TIME = 0.05
 _SMALLEST_SLICE = 1024
-# A busy machine wakes us late, by up to so many seconds: that much is caught up. What nobody used
-# for longer is lost, so that no burst follows.
+# A busy machine may wake us late: up to so many seconds are caught up. More is lost, so that no
+# burst follows a rest.
 _CATCH_UP = 0.25
 
 

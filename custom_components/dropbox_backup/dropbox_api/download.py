@@ -207,7 +207,7 @@ class _Ranges:
 
     async def pieces(self) -> AsyncGenerator[bytes]:
         """Yield everything in order."""
-        at_least = 1  # whoever waits for the first bytes wants to see life
+        at_least = 1  # so that the first bytes come quickly
         self._fill()
         self._more = asyncio.create_task(self._begin_more())
         while self._begun:
@@ -260,7 +260,7 @@ class _Ranges:
             try:
                 await self._fetch_once(part)
             except RangeIgnoredError:
-                raise  # it would be every time
+                raise  # it would be ignored every time
             except TransientError as err:
                 await stamina.wait_after(err, progress=part.position > position)
         if length == _RANGE_SIZE:

@@ -37,7 +37,7 @@ _LARGEST_WRITE = 256 * 1024
 _SHORT_WRITE = 0.0004
 _LONG_WRITE = 0.001
 _READ_BUFFER = 256 * 1024
-# What one connection may decrypt before it is the others' turn, and the event loop's.
+# How much one connection may decrypt before others, and the event loop, go on.
 _LARGEST_READ = 32 * 1024
 # Where CPython's asyncio/sslproto.py keeps the memory that it reads into.
 _MEMORY_OF_TLS = "_ssl_buffer_view"
@@ -121,7 +121,7 @@ class Body(aiohttp.payload.Payload):
             await asyncio.sleep(0)  # a fast line never makes `drain` wait
 
     async def _wait_for_turn(self, speed: BandwidthLimit, size: int) -> None:
-        # It is us who stand still, not the line.
+        # The speed limit holds us back, not the line: no deadline meanwhile.
         if self.deadline is not None:
             self.deadline.reschedule(None)
         await speed.take(size)

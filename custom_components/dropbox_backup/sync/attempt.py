@@ -22,11 +22,11 @@ class Failure:
 
     reason: Reason
     gone: bool = False
-    """It lies here no more, or is not to be uploaded any more: nothing is left to be done."""
+    """The local backup is gone, or is no longer to be uploaded: there is nothing left to do."""
     problem: Problem | None = None
-    """What to tell the user. It is not tried again in this run."""
+    """What to tell the user. The backup is not tried again in this run."""
     away: bool = False
-    """Not the backup is to blame, but the location that has it."""
+    """The location that has the backup is to blame, not the backup itself."""
 
 
 def failure_of(one: LocalBackup, err: Exception) -> Failure:

@@ -1,4 +1,4 @@
-"""What the rest of the integration may ask about one config entry; wires its parts together."""
+"""The facade of one config entry: all that faces may ask for. Wires the parts behind it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable
@@ -192,7 +192,7 @@ class Engine:
 
     @callback
     def publish(self) -> None:
-        """Look at what may have changed without our hearing of it, and publish a new snapshot."""
+        """Publish a new snapshot, with what may have changed without an event."""
         self._store.publish()
 
     @callback
@@ -365,7 +365,7 @@ class Engine:
 
     @property
     def unconfirmed(self) -> Answer:
-        """What an answer to the question would be about that waits for the user now."""
+        """What the open question about deletions is about."""
         return self._pruner.unconfirmed
 
     @callback

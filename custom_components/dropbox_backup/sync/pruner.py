@@ -75,7 +75,7 @@ class Pruner:
         self._unconfirmed: tuple[RemoteBackup, ...] = ()
 
     def apply(self, policy: Policy) -> None:
-        """Judge by other rules from now on. What was asked under those before is asked no more."""
+        """Judge by other rules from now on. A question asked under the old ones is withdrawn."""
         before, self._policy = self._policy, policy
         if policy.keep != before.keep:
             self._ask_about(())
@@ -86,7 +86,7 @@ class Pruner:
         """
         facts = self._facts()
         verdicts = await in_thread(judge, *facts)
-        # Nothing is deleted on account of a backup that has gone meanwhile, nor of a rule.
+        # Judge again if backups or rules have changed while the verdicts were computed.
         return verdicts if facts == self._facts() else judge(*self._facts())
 
     def _facts(self) -> tuple[tuple[RemoteBackup, ...], int, str, frozenset[Revision]]:
@@ -103,7 +103,7 @@ class Pruner:
 
     @property
     def unconfirmed(self) -> Answer:
-        """What an answer to the question would be about that waits for a person now."""
+        """What the open question is about: the terms that an answer would be bound to."""
         return self.answer_about(self._unconfirmed)
 
     def answer_about(self, backups: Iterable[RemoteBackup]) -> Answer:
@@ -126,7 +126,7 @@ class Pruner:
             return False
         notes = self._journal.notes
         earlier = notes.declined.revisions if notes.declined else frozenset()
-        # What was declined under other rules is still not to go unasked.
+        # What was declined under other rules must still not be deleted without asking.
         notes.declined = Answer(answer.keep, answer.folder, answer.revisions | earlier)
         self._answered(answer)
         return True
@@ -165,7 +165,7 @@ class Pruner:
                 raise RefusedError(Reason.of(Trouble.PINNED_BACKUPS, backups=tuple(pinned)))
             if spare_own_copies and (own := [one for one in backups if self._is_own_copy(one)]):
                 raise OwnCopyError(own[0].file.name)
-            # First: what was deleted on purpose must not come back, whatever happens in between.
+            # Note this first: what was deleted on purpose must not be uploaded again.
             ids = {one.backup_id for one in backups}
             self._journal.notes.dismissed |= ids
             self._journal.notes.wanted -= ids

@@ -8,23 +8,21 @@ from ..dropbox_api.errors import FullError
 from .decide.models import BackupId, id_of
 from .report.problems import no_room
 
-# Dropbox has no room though it said it had: after so many it is believed, whatever it says.
+# Dropbox says that there is room and refuses all the same: after so many refusals, stop trying.
 _MOST_REFUSALS = 3
 
 
 @dataclass(slots=True)
 class Room:
-    """What is known of the room in Dropbox while a run uploads, in bytes.
+    """What is known of the room in Dropbox while a run uploads, in bytes."""
 
-    `free`: as Dropbox said right before, less what was uploaded since; None if it did not say.
-    `lacking`: the backups that did not fit, with their sizes. `refusals`: how often Dropbox had no
-    room for what should have fitted. `first`: the first backup that did not fit, and what was said
-    of it.
-    """
-
+    # As Dropbox said right before, less what was uploaded since; None if it did not say.
     free: int | None = None
+    # The backups that did not fit, with their sizes.
     lacking: dict[BackupId, int] = field(default_factory=dict)
+    # How often Dropbox had no room for what should have fitted.
     refusals: int = 0
+    # The first backup that did not fit, and what was said of it.
     first: tuple[AgentBackup, FullError] | None = None
 
     def fits(self, size: int) -> bool:

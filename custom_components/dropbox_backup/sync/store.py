@@ -27,7 +27,7 @@ from .storage.journal import Journal
 from .upload.gate import Gate
 from .upload.progress import UploadProgress
 
-# Alarms come with time, also when nothing happens.
+# Some alarms are due merely because time has passed.
 _ALARM_INTERVAL = timedelta(minutes=15)
 # Home Assistant does not tell when its settings for backups change.
 _SETTINGS_INTERVAL = timedelta(minutes=1)
@@ -164,8 +164,8 @@ class StateStore:
     def _alarm_input(self, state: State) -> AlarmInput:
         results = self._journal.notes.results
         now = dt_util.utcnow()
-        # What Dropbox has already, by its own clock, shows when ours is behind: then that is wrong,
-        # not the notes.
+        # A file that was uploaded in our future, by Dropbox's clock, shows that our own clock is
+        # behind: then the clock is wrong, not the notes.
         if all(one.file.uploaded <= now for one in state.backups):
             self._journal.notes.take_back_what_is_to_come(now)
         # What is not verified counts for nothing.
@@ -174,7 +174,7 @@ class StateStore:
         return AlarmInput(
             now=now,
             after=self._gate.policy.alarm_after,
-            # What is remembered may lack the newest.
+            # What is remembered from before a restart may lack the newest.
             ours=None if self._folder.cursor is None else newest,
             waiting=state.waiting,
             not_wanted=[

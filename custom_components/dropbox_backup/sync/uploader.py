@@ -151,7 +151,7 @@ class Uploader:
             self._missed(backup, err)
             self._problem.take(problem_of(err))
             raise
-        except Exception as err:  # whoever hands it out has errors of its own
+        except Exception as err:  # reading it may raise errors of any kind
             self._missed(backup, err)
             raise
         self._events.emit(BackupEvent.of(EventKind.UPLOADED, remote))
@@ -159,8 +159,8 @@ class Uploader:
 
     @asynccontextmanager
     async def _noted(self, backup: AgentBackup) -> AsyncGenerator[None]:
-        """Note that a backup is on its way, until it is known what became of it: should Home
-        Assistant stop or give up meanwhile, nobody would tell.
+        """Note that a backup is on its way, until it is known what became of it: if Home
+        Assistant is killed or gives up meanwhile, only this note remains.
         """
         journal, backup_id = self._journal, id_of(backup)
         made = made_at(backup, dt_util.utcnow())
@@ -180,7 +180,7 @@ class Uploader:
             journal.changed()
 
     def _missed(self, backup: AgentBackup, err: Exception) -> None:
-        """Remember it: should Home Assistant have no other copy, nothing else would."""
+        """Remember that it is missing: Home Assistant may have no other copy."""
         self.failed(backup, err)
         made = made_at(backup, dt_util.utcnow())
         self._journal.notes.missed = Missed(backup.name, made, why_of(err))

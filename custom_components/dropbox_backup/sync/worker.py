@@ -1,4 +1,4 @@
-"""The one worker that makes the plan true: when it works, and what it tells of it."""
+"""The one worker that carries out the plan: when it runs, and what it publishes."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ class Worker:
     """Makes one run after the other, each when somebody has asked for it."""
 
     def __init__(self, tools: Tools, problem: CurrentProblem, schedule: Schedule) -> None:
-        """Do nothing before `run`."""
+        """Nothing happens before `run`."""
         self._tools = tools
         self._folder = tools.folder
         self._local = tools.local
@@ -61,9 +61,9 @@ class Worker:
         self._folder.stop()
 
     async def _look(self) -> None:
-        # Before the question: while it is under way somebody may ask for another look.
+        # First: somebody may ask for another look while `ready` waits for an answer.
         self._inbox.looked()
-        # While a backup is being made an idle event is sure to follow, and with it a request.
+        # If a backup is being made, an idle event will follow, and with it another request.
         if await self._local.ready():
             await self.check()
 

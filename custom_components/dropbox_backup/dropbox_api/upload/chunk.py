@@ -1,4 +1,4 @@
-"""One chunk on the line: whose turn it is, and what of it counts as sent."""
+"""Sending one chunk: its slot on the line, and what of it counts as sent."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ class Sent:
 
 
 class ChunkSlot:
-    """One chunk's turn to use the line: from its first byte until its last one has left us.
+    """One chunk's slot on the line: from its first byte until its last one has left us.
 
-    While Dropbox makes up its answer, the line is the next chunk's.
+    While Dropbox prepares its answer, the next chunk has the line.
     """
 
     @classmethod
     async def begin(cls, lane: Lane, size: int) -> Self:
-        """Wait for the turn of a chunk of so many bytes. Raises `StoppedError`."""
+        """Wait for a slot for a chunk of so many bytes. Raises `StoppedError`."""
         lane.check()
         await lane.pool.concurrency.begin()
         slot = cls(lane, size)
@@ -61,7 +61,7 @@ class ChunkSlot:
             self._lane.pool.concurrency.slow_down()
 
     def all_sent(self) -> None:
-        """End the turn: the last byte has left us."""
+        """Free the slot: the last byte has left us."""
         took = self._watch.read()
         # How long something took that had to be repeated tells nothing about the line, and how
         # short a small one took neither.
@@ -72,7 +72,7 @@ class ChunkSlot:
         self.end(took if tells else None)
 
     def end(self, took: Duration | None = None) -> None:
-        """End the turn, if that has not been done; `took` as in `Concurrency.end`."""
+        """Free the slot, if that has not been done; `took` as in `Concurrency.end`."""
         if not self._ended:
             self._ended = True
             self._lane.pool.concurrency.end(took)

@@ -1,4 +1,4 @@
-"""Making files of what has arrived, and the proof that they are the ones that were sent."""
+"""Makes files of what has arrived, and proves that they are the ones that were sent."""
 
 import asyncio
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ class _Waiting:
     def take(self, result: File | DropboxError) -> None:
         if isinstance(result, DropboxError):
             self.result.set_exception(result)
-            self.result.exception()  # seen: whoever waited may have been cancelled
+            self.result.exception()  # mark the error as seen: the waiter may have been cancelled
         else:
             self.result.set_result(result)
 

@@ -33,7 +33,7 @@ class Gate:
         account: str,
         on_change: Callable[[HoldReason | None], None],
     ) -> None:
-        """Hold back from the first moment what is to be held back.
+        """Apply the rules from the first moment on.
 
         `on_change` is told when the worker's uploads are held back, or may go on.
         """
@@ -105,8 +105,7 @@ class Gate:
             self._look(now)
 
         self._look(dt_util.now())
-        # The wall clock itself, every minute: whatever is put forward, back or right in between
-        # does not matter.
+        # Look at the wall clock every minute: then changes of clocks and time zones need no care.
         return async_track_time_change(self._hass, time_passed, second=0)
 
     @callback

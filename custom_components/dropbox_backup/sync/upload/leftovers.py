@@ -17,7 +17,7 @@ from ..storage.notes import Commit
 
 _LOGGER = logging.getLogger(__name__)
 
-# No call to Dropbox takes longer: a file that is not there after that never comes.
+# No call takes longer: if the file is not there after that, it will never be made.
 _LATEST = timedelta(days=1)
 
 
@@ -41,7 +41,7 @@ class Leftovers:
             return False
         file = self._folder.file(commit.name)
         if file is None:
-            # Dropbox may be about to make it.
+            # Dropbox may still be making it.
             if abs(dt_util.utcnow() - commit.noted) > _LATEST:
                 self._forget(backup_id)
             return False

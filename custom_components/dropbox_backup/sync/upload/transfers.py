@@ -33,7 +33,7 @@ from .upload_notes import DeletedMeanwhileError, Transfer, UploadNotes
 
 _LOGGER = logging.getLogger(__name__)
 
-# Something else may lie under a name, and under the next one, without our knowing.
+# Other files may lie under a name, and under the next one, without a listing having shown them.
 _TRIES_OF_NAMES = 5
 # What lies in Dropbox may go away, or change, while it is compared.
 _TRIES_OF_FILES = 3
@@ -115,14 +115,14 @@ class Transfers:
             if (commit := notes.commits.get(backup_id)) is not None:
                 notes.commits[backup_id] = replace(commit, unwanted=True)
         for one in dropped:
-            # Nobody could say what becomes of a call that makes a file and is broken off.
+            # A call that makes a file is not broken off: nobody would know whether the file exists.
             if not (one.unwanted or one.committing):
                 one.stop.reschedule(asyncio.get_running_loop().time())
             one.unwanted = True
         if dropped:
             await self._journal.save()
             with suppress(TimeoutError):
-                # What takes longer is done all the same.
+                # Longer ones still end in the background.
                 async with asyncio.timeout(RETRY_FOR[Waiter.PERSON]):
                     for one in dropped:
                         await one.ended.wait()
@@ -293,7 +293,7 @@ class Transfers:
             except ConflictError:
                 if len(taken) == _TRIES_OF_NAMES:
                     raise
-            # Something lies there that no listing has told of.
+            # A file lies there that no listing has shown.
             await self._folder.look(name, retry_for)
             if not await self._leftovers.remove(backup_id):
                 _LOGGER.info("Another file is in Dropbox as %s", name)
