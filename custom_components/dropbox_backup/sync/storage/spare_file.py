@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from homeassistant.core import HomeAssistant
@@ -20,6 +21,8 @@ _LOGGER = logging.getLogger(__name__)
 # (`HOMEASSISTANT_BACKUP_EXCLUDE` in supervisor/homeassistant/module.py).
 SPARE_ENDING = ".log"
 _UNFINISHED = ".new"
+# An entry that is set up again may write while the one before still does.
+_LOCK = Lock()
 _WRITE_ANEW = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 
@@ -44,12 +47,14 @@ class SpareFile:
     def write(self, content: dict[str, Any]) -> None:
         """Replace it as a whole. Raises `OSError`."""
         text = json.dumps(content)
-        # As private as Home Assistant's own storage.
-        with os.fdopen(os.open(self._unfinished, _WRITE_ANEW, 0o600), "w") as file:
-            file.write(text)
-        self._unfinished.replace(self.path)
+        with _LOCK:
+            # As private as Home Assistant's own storage.
+            with os.fdopen(os.open(self._unfinished, _WRITE_ANEW, 0o600), "w") as file:
+                file.write(text)
+            self._unfinished.replace(self.path)
 
     def remove(self) -> None:
         """Delete it, if it is there. Raises `OSError`."""
-        self._unfinished.unlink(missing_ok=True)
-        self.path.unlink(missing_ok=True)
+        with _LOCK:
+            self._unfinished.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
