@@ -16,7 +16,7 @@ from custom_components.dropbox_backup.sync.report.alarm import Alarm, AlarmInput
 from custom_components.dropbox_backup.sync.report.state import AWAY, Problem, ProblemKind
 from tests.support.alarms import AT_NIGHT, DAY, FINE, NOW, OVERDUE
 from tests.support.backups import FIRST_DAY, local, remote
-from tests.support.english import ENGLISH, told
+from tests.support.english import told
 
 WHY = Reason(Trouble.UNEXPECTED)
 
@@ -260,20 +260,3 @@ def _made_at(date: datetime) -> RemoteBackup:
         backup=replace(made.backup, date=date.isoformat()),
         file=replace(made.file, uploaded=date),
     )
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [
-        (0, "0 bytes"),
-        (1, "1 byte"),
-        (999, "999 bytes"),
-        (1000, "1 KB"),
-        (123_456, "123 KB"),
-        (999_999, "1 MB"),
-        (2_500_000_000, "2.5 GB"),
-        (10**16, "10000 TB"),
-    ],
-)
-def test_sizes_are_written_for_people(size: int, text: str) -> None:
-    assert ENGLISH.size(size) == text

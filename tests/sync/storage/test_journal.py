@@ -8,6 +8,7 @@ from typing import Any
 
 from homeassistant.core import HomeAssistant
 from hypothesis import given, strategies as st
+import pytest
 
 from custom_components.dropbox_backup.codes import Bytes, Count, Reason, Value, all_codes
 from custom_components.dropbox_backup.const import DOMAIN
@@ -20,6 +21,7 @@ from custom_components.dropbox_backup.sync.storage.notes import Commit, Notes, R
 from custom_components.dropbox_backup.sync.storage.notes_format import parse_notes, write_notes
 from custom_components.dropbox_backup.sync.storage.write_hold import write_hold_of
 from tests.support.backups import FIRST_DAY, json_values, shown
+from tests.support.english import told
 
 moment = st.just(FIRST_DAY)
 ids = st.text(shown, min_size=1, max_size=10).map(BackupId)
@@ -105,6 +107,16 @@ def test_what_an_earlier_version_noted_is_read_and_is_no_consent() -> None:
     for key in ("newly_verified", "approved", "declined"):
         del written[key]
     assert parse_notes(written) == Notes(dismissed={BackupId("x")})
+
+
+@pytest.mark.parametrize(
+    "written", ["no room", {"code": "of a newer version", "about": {"needed": {"bytes": 5}}}]
+)
+def test_a_reason_of_another_version_is_kept_and_the_alarm_with_it(written: object) -> None:
+    missed = {"name": "Weekly", "made": "2026-01-02T03:04:05+00:00", "reason": written}
+    read = parse_notes({**write_notes(Notes()), "missed": missed}).missed
+    assert read is not None
+    assert told(read.reason) == (written if isinstance(written, str) else "of a newer version")
 
 
 @given(json_values, st.sampled_from(list(write_notes(Notes()))))
