@@ -397,6 +397,15 @@ def _let_the_power_go(loop: asyncio.AbstractEventLoop) -> None:
 )
 @given(st.lists(_events, min_size=5, max_size=30))
 @example(
+    # What a new backup paid for was deleted; then the power went before that was written down.
+    [
+        ("nights", 2),
+        ("make", 1000, False),
+        ("check_in_the_dark", 6, False, False),
+        ("move_in", 4),
+    ]
+)
+@example(
     # The power goes right after somebody chose to keep what waits.
     [
         ("nights", 2),

@@ -206,6 +206,10 @@ class Pruner:
             if not decision.unconfirmed:
                 self._spend(self.answer_about(decision.approved))
             answered = self._approved()
+            if decision.approved:
+                # Before anything is deleted: after a power cut the same new backup must not pay
+                # for as many again.
+                await self._journal.save()
             deleted = await self._prune(decision.approved)
             self._carried_out(answered)
             return Pruning(verdicts, deleted, decision.unconfirmed)
