@@ -7,6 +7,7 @@ nothing of the package, so that every layer can use it.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, tzinfo
 import json
 import re
@@ -121,10 +122,8 @@ def readable[T](reader: Callable[[Any], T], values: object, most: int) -> list[T
     for value in values if isinstance(values, list | tuple) else ():
         if len(read) >= most:
             break
-        try:
+        with suppress(ValueError):
             read.append(reader(value))
-        except ValueError:
-            continue
     return read
 
 

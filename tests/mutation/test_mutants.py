@@ -3,11 +3,13 @@
 import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 from tests.mutation.modules import ROOT, TESTS, path_of
 from tests.mutation.mutants import mutants_of
+from tests.mutation.tried import Watch
 
 
 def changed(source: str) -> list[str]:
@@ -62,6 +64,22 @@ def test_the_lines_of_a_fault_are_those_that_run() -> None:
 def test_every_module_that_is_named_has_faults_and_tests(module: str) -> None:
     assert mutants_of(path_of(module).read_text())
     assert [ROOT / test for test in TESTS[module] if not (ROOT / test).is_file()] == []
+
+
+def test_a_lambda_of_one_line_counts_as_run_by_the_test_that_calls_it() -> None:
+    source = "def optional(reader):\n    return lambda value: value and reader(value)\n"
+    code = compile(source, "mutant", "exec")
+    namespace: dict[str, Any] = {}
+    watch = Watch()
+    try:
+        watch.follow(code)
+        exec(code, namespace)  # noqa: S102  (it is ours)
+        reader = namespace["optional"](str)
+        ran = watch.begin("test")
+        reader(1)
+    finally:
+        watch.end()
+    assert ran.lines == {2}
 
 
 @pytest.mark.timeout(300)

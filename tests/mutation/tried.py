@@ -37,6 +37,8 @@ _CLEAN_RUN = 1800.0
 _IMPORTED_ANEW = ("custom_components", "tests", "conftest", "dropbox", "stone")
 # A tool id that neither coverage nor a debugger uses.
 _TOOL = 4
+# The start as well: of a lambda that has but one line, no line is told.
+_EVENTS = sys.monitoring.events.LINE | sys.monitoring.events.PY_START
 
 
 @dataclass(slots=True)
@@ -110,7 +112,7 @@ class Trial:
         return int(pytest.main([*options, *tests], [*plugins]))
 
     def _watched(self, tests: Iterable[str], notes: Path) -> int:
-        watch = _Watch()
+        watch = Watch()
         code = self._run(self.source, tests, _CLEAN_RUN, watch)
         ran = {
             test: {"seconds": one.seconds, "lines": sorted(one.lines)}
@@ -131,8 +133,7 @@ class _Loader(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType:  # noqa: ARG002  (there is one)
         code: CodeType = compile(self._source, self.path, "exec")
         if self._watched:
-            for one in _functions_of(code):
-                sys.monitoring.set_local_events(_TOOL, one, sys.monitoring.events.LINE)
+            Watch.follow(code)
         return code
 
 
@@ -147,7 +148,7 @@ class _Finder(MetaPathFinder):
         return spec_from_file_location(fullname, self._loader.path, loader=self._loader)
 
 
-class _Watch:
+class Watch:
     """Notes what each test runs, in whatever thread."""
 
     def __init__(self) -> None:
@@ -155,20 +156,39 @@ class _Watch:
         self._now = Ran()
         sys.monitoring.use_tool_id(_TOOL, "mutation")
         sys.monitoring.register_callback(_TOOL, sys.monitoring.events.LINE, self._line)
+        sys.monitoring.register_callback(_TOOL, sys.monitoring.events.PY_START, self._start)
+
+    @staticmethod
+    def follow(code: CodeType) -> None:
+        """Note what runs of this module's code."""
+        for one in _functions_of(code):
+            sys.monitoring.set_local_events(_TOOL, one, _EVENTS)
+
+    def begin(self, test: str) -> Ran:
+        """Note for this test what runs from now on."""
+        self._now = self.ran[test]
+        sys.monitoring.restart_events()
+        return self._now
+
+    def end(self) -> None:
+        """Note no more."""
+        sys.monitoring.free_tool_id(_TOOL)
 
     def _line(self, _: CodeType, line: int) -> object:
         self._now.lines.add(line)
         return sys.monitoring.DISABLE
 
+    def _start(self, code: CodeType, _: int) -> object:
+        return self._line(code, code.co_firstlineno)
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        self._now = self.ran[item.nodeid]
-        sys.monitoring.restart_events()
+        now = self.begin(item.nodeid)
         began = time.monotonic()
         try:
             return (yield)
         finally:
-            self._now.seconds = time.monotonic() - began
+            now.seconds = time.monotonic() - began
 
 
 def _functions_of(code: CodeType) -> Iterable[CodeType]:
