@@ -392,6 +392,16 @@ async def test_a_source_that_is_marked_as_another_is_never_mixed_with_what_was_s
     assert dropbox_server.log.count(FINISH) == 1, "no mixture becomes a file even for a moment"
 
 
+async def test_a_note_of_more_chunks_than_there_are_is_not_believed(
+    client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer
+) -> None:
+    source = Marked(some_bytes(6 * BLOCK_SIZE))
+    session = await stopped_after_four_of_six(client, dropbox_server, source)
+    await upload(client, source, COMMIT, session=replace(session, arrived=7))
+    assert stored(account) == source.data
+    assert dropbox_server.log.count(FINISH) == 1, "no part becomes a file even for a moment"
+
+
 async def test_chunks_that_are_there_behind_a_gap_count_when_they_have_been_read(
     client: DropboxClient, account: DropboxAccount, dropbox_server: DropboxServer
 ) -> None:
