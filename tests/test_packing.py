@@ -133,7 +133,7 @@ async def test_what_is_deleted_after_supervisor_died_while_it_packed_stays_delet
         await asyncio.gather(making, return_exceptions=True)
     if sign == "it starts unheard":
         with monkeypatch.context() as patch:
-            patch.setattr(supervisor, "_on_event", lambda _event: None)
+            patch.setattr(supervisor, "on_event", lambda _event: None)
             await supervisor.start()
     elif sign == "it starts again":
         await supervisor.start()

@@ -13,7 +13,7 @@ import pytest
 from custom_components.dropbox_backup.backup import agent_id_of
 from custom_components.dropbox_backup.const import DOMAIN
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
-from custom_components.dropbox_backup.sensor import SENSORS, DropboxBackupSensor
+from custom_components.dropbox_backup.sensor import SENSORS
 from custom_components.dropbox_backup.sync.report.throughput import Throughput
 from tests.support.account import (
     MANUAL,
@@ -308,8 +308,13 @@ async def test_little_used_sensors_are_disabled_at_first(
     assert disabled == {"last_attempt", "next_check", "space_used"}
 
 
-async def test_what_is_long_or_changes_every_second_is_not_recorded() -> None:
-    unrecorded = DropboxBackupSensor._unrecorded_attributes
+async def test_what_is_long_or_changes_every_second_is_not_recorded(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    info = entity(hass, entry, "sensor", "status").state_info
+    assert info
+    unrecorded = info["unrecorded_attributes"]
     assert {"backups", "waiting", "sent", "bytes_per_second", "seconds_left"} <= unrecorded
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 import time
+from typing import Any
 
 from benchmarks.contenders.job import (
     Job,
@@ -30,7 +31,9 @@ async def upload_with_us(job: Job, figures: Figures) -> None:
         opened_ahead = bool(options.pop("opened_ahead", 0))
         as_on_a_pi(options.pop("pi", 1.0))
         speed = options.pop("bytes_per_second", None)
-        lane = Lane(UploadPool(**{name: int(value) for name, value in options.items()}))
+        # Any: they are the pool's own, by name.
+        sizes: dict[str, Any] = {name: int(value) for name, value in options.items()}
+        lane = Lane(UploadPool(**sizes))
         if speed is not None:
             lane.pool.speed.bytes_per_second = speed
         if opened_ahead:

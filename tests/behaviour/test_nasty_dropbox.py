@@ -1,5 +1,6 @@
 """Answers that nobody would send on purpose: what the user sees of them, and that it goes on."""
 
+from dataclasses import replace
 from datetime import timedelta
 import logging
 import time
@@ -114,12 +115,11 @@ async def test_a_dead_cursor_is_a_new_listing_at_once_and_no_missing_folder(
 async def test_cursors_that_die_between_two_pages_are_no_missing_folder(
     hass: HomeAssistant,
     dropbox_server: DropboxServer,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     entry = await set_up_entry(hass, dropbox_server)
     await hass.config_entries.async_unload(entry.entry_id)
-    monkeypatch.setattr("custom_components.dropbox_backup.dropbox_api.client._LARGEST_PAGE", 1)
+    dropbox_server.rules = replace(dropbox_server.rules, largest_page=1)
     for number in range(3):
         put_backup(dropbox_server, f"Old {number}", instance_id="other")
     dropbox_server.account.files.expire_cursors()

@@ -377,7 +377,7 @@ async def test_a_supervisor_that_starts_after_home_assistant_is_asked_for_its_lo
     assert ENGLISH.of(*problem.reasons).endswith("Supervisor (it does not answer)")
     assert state_of(entry).status is Status.RETRYING
     if not heard:
-        monkeypatch.setattr(late_supervisor, "_on_event", lambda _event: None)
+        monkeypatch.setattr(late_supervisor, "on_event", lambda _event: None)
 
     await late_supervisor.start()
     await wait_for_an_archive(hass, entry, dropbox_server)

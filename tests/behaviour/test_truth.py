@@ -98,7 +98,7 @@ async def upload_as_home_assistant(hass: HomeAssistant, made: AgentBackup) -> No
 
 def once_compared(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     """Act when a local archive has been read for comparing, once."""
-    hash_of = transfers._hash_of
+    hash_of = transfers.hash_of
     left = [act]
 
     async def hashed(source: Any) -> str:
@@ -107,7 +107,7 @@ def once_compared(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) ->
             left.pop()()
         return result
 
-    monkeypatch.setattr(transfers, "_hash_of", hashed)
+    monkeypatch.setattr(transfers, "hash_of", hashed)
 
 
 async def turn_on(hass: HomeAssistant, entry: DropboxBackupConfigEntry, **options: object) -> None:

@@ -23,8 +23,13 @@ def tokens(dropbox_server: DropboxServer, account: DropboxAccount) -> Tokens:
 
 
 @pytest.fixture
-async def client(tokens: Tokens) -> AsyncIterator[DropboxClient]:
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
     context = ssl.create_default_context(cafile=os.environ["REQUESTS_CA_BUNDLE"])
     connector = aiohttp.TCPConnector(ssl=context)
     async with aiohttp.ClientSession(connector=connector) as session:
-        yield DropboxClient(session, tokens.get, retry_for=5)
+        yield session
+
+
+@pytest.fixture
+def client(session: aiohttp.ClientSession, tokens: Tokens) -> DropboxClient:
+    return DropboxClient(session, tokens.get, retry_for=5)

@@ -338,7 +338,8 @@ async def test_a_range_is_read(client: DropboxClient) -> None:
         assert await stream.read() == b"234"
 
 
-async def test_the_shared_session_stays_open(client: DropboxClient) -> None:
+async def test_the_shared_session_stays_open(
+    client: DropboxClient, session: aiohttp.ClientSession
+) -> None:
     await client.list_folder("")
-    session: aiohttp.ClientSession = client._session
     assert not session.closed

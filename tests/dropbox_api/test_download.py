@@ -4,12 +4,12 @@ import asyncio
 from asyncio.sslproto import SSLProtocol
 from collections import defaultdict
 from itertools import pairwise
+import time
 import tracemalloc
 from unittest.mock import patch
 
 import pytest
 
-from custom_components.dropbox_backup.dropbox_api import concurrency
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.download import (
     _Range,
@@ -198,7 +198,7 @@ async def test_a_busy_event_loop_opens_no_further_connections(
 ) -> None:
     stored = await upload(client, Bytes(some_bytes(16 * MIB)), UploadCommit("/large.tar"))
     dropbox_server.line = Line(server_time=0.05)
-    monkeypatch.setattr(concurrency, "_BUSY", -1.0)
+    monkeypatch.setattr("time.thread_time", time.monotonic)  # it has used all of its time
     await received(client, stored)
     records = dropbox_server.log.of("files/download")
     assert len(records) > 4

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 import json
 
+import aiohttp
 from hypothesis import HealthCheck, given, settings, strategies as st
 import pytest
 
@@ -15,12 +16,12 @@ from custom_components.dropbox_backup.dropbox_api.retry import RETRY_FOR, Waiter
 from custom_components.dropbox_backup.dropbox_api.types import UploadCommit
 from custom_components.dropbox_backup.dropbox_api.upload.upload import upload
 from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
-from tests.dropbox_api.conftest import account, client, tokens
+from tests.dropbox_api.conftest import account, client, session, tokens
 from tests.support.backups import US, json_values
 from tests.support.dropbox_server import DropboxServer, Fault, FaultKind
-from tests.support.sources import Bytes, some_bytes
+from tests.support.sources import Bytes, Tokens, some_bytes
 
-__all__ = ["account", "client", "tokens"]
+__all__ = ["account", "client", "session", "tokens"]
 
 # Answers that almost fit are the dangerous ones.
 ALMOST = st.sampled_from(
@@ -93,7 +94,8 @@ CALLS: list[Callable[[DropboxClient], Awaitable[object]]] = [
     json_type=st.booleans(),
 )
 async def test_any_answer_is_a_result_or_one_of_our_errors(
-    client: DropboxClient,
+    session: aiohttp.ClientSession,
+    tokens: Tokens,
     dropbox_server: DropboxServer,
     monkeypatch: pytest.MonkeyPatch,
     status: int,
@@ -118,7 +120,7 @@ async def test_any_answer_is_a_result_or_one_of_our_errors(
     try:
         async with asyncio.timeout(20):
             # A wait that an earlier answer asked for is that client's.
-            await call(DropboxClient(client._session, client._get_token, retry_for=0))
+            await call(DropboxClient(session, tokens.get, retry_for=0))
     except DropboxError as err:
         assert str(err)
         assert len(str(err)) < 1100

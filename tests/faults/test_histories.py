@@ -7,7 +7,7 @@ power supply are a model.
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 from homeassistant.core import HomeAssistant
 from hypothesis import HealthCheck, example, given, settings, strategies as st
@@ -28,7 +28,7 @@ from tests.support.memory_dropbox import (
     PowerCutError,
     StoredFile,
 )
-from tests.support.memory_home import LARGE, SMALL, DiskFile, Made, Shelf, journal_on, make
+from tests.support.memory_home import LARGE, SMALL, Made, Shelf, journal_on, make
 
 US = "this house"
 _ENOUGH = 1 << 40
@@ -65,7 +65,7 @@ class MemoryHouse:
         """Load the integration."""
         self._power = Power()
         client = MemoryClient(self._dropbox, self._power)
-        self._journal = journal_on(self._hass, self._disk, self._power)
+        self._journal, self._file = journal_on(self._hass, self._disk, self._power)
         await self._journal.load()
         self._folder = BackupFolder(client, "/f", US, self._journal.notes.uploaded.get)
         self._worker = Engine(
@@ -226,7 +226,7 @@ class MemoryHouse:
 
     def _pass_a_second(self) -> None:
         """Let what is to be saved "soon" be saved."""
-        cast("DiskFile", self._journal._file).flush()
+        self._file.flush()
 
     # What must hold
 

@@ -56,7 +56,7 @@ class Archive:
 def bytes_in_flight() -> int:
     """Return how much may be on its way when the power goes: sent, and not yet noted as sent."""
     lane = Lane(UploadPool())
-    return lane.pool.chunk_size * lane.pool.slots._value
+    return lane.pool.chunk_size * lane.pool.slots.free
 
 
 class House:

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 import json
-from typing import Any, cast, override
+from typing import Any, override
 
 from homeassistant.components.backup import AgentBackup, BackupNotFound
 from homeassistant.core import HomeAssistant
@@ -16,8 +16,8 @@ from custom_components.dropbox_backup.sync.archive.metadata import backup_from_j
 from custom_components.dropbox_backup.sync.decide.backup_settings import BackupSettings, Encryption
 from custom_components.dropbox_backup.sync.decide.models import LocalBackup
 from custom_components.dropbox_backup.sync.local.backups import LocalBackups, LocalListing
+from custom_components.dropbox_backup.sync.remote.listing import ListingCache
 from custom_components.dropbox_backup.sync.storage.journal import Journal
-from custom_components.dropbox_backup.sync.storage.notes_format import write_notes
 from tests.support.core_archives import archive
 from tests.support.memory_dropbox import Power
 
@@ -166,9 +166,24 @@ class DiskFile:
 
 def journal_on(
     hass: HomeAssistant, disk: dict[str, str], power: Power, delay: float | None = None
-) -> Journal:
-    """Return a journal on such a disk, called `NOTES` there; nothing is read yet."""
-    journal = Journal(hass, NOTES)
-    file = DiskFile(disk, NOTES, power, lambda: write_notes(journal.notes), delay)
-    journal._file = cast("Any", file)
-    return journal
+) -> tuple[Journal, DiskFile]:
+    """Return a journal on such a disk, and its file, called `NOTES` there; nothing is read yet."""
+    files: list[DiskFile] = []
+
+    def file(_hass: HomeAssistant, name: str, content: Callable[[], Any], **_: Any) -> Any:
+        files.append(DiskFile(disk, name, power, content, delay))
+        return files[0]
+
+    journal = Journal(hass, NOTES, file)
+    return journal, files[0]
+
+
+def listing_on(
+    hass: HomeAssistant, disk: dict[str, str], power: Power, delay: float
+) -> ListingCache:
+    """Return the memory of a folder on such a disk."""
+
+    def file(_hass: HomeAssistant, name: str, content: Callable[[], Any], **_: Any) -> Any:
+        return DiskFile(disk, name, power, content, delay)
+
+    return ListingCache(hass, NOTES, file=file)

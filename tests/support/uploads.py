@@ -44,12 +44,18 @@ class Uploads:
 
     @classmethod
     async def start(
-        cls, hass: HomeAssistant, client: DropboxClient, *, seen: bool = True
+        cls,
+        hass: HomeAssistant,
+        client: DropboxClient,
+        cache: ListingCache | None = None,
+        *,
+        seen: bool = True,
     ) -> Uploads:
         restart_agent(hass)
         journal = Journal(hass, "entry")
         await journal.load()
-        cache = None if seen else ListingCache(hass, "entry")
+        if not seen:
+            cache = ListingCache(hass, "entry")
         folder = BackupFolder(client, FOLDER, US, journal.notes.uploaded.get, cache)
         await (folder.refresh() if seen else folder.recall())
         transfers = Transfers(client, folder, journal, US, lambda _: None)

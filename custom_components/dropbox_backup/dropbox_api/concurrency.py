@@ -67,7 +67,7 @@ class Concurrency:
         self._ceiling = ceiling
         self._at_least = least
         self.allowed = max(self._least, min(begin, most))
-        self._running = 0
+        self.running = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._durations: list[float] = []
         # Before the latest step up: how many transfers per second there were.
@@ -88,7 +88,7 @@ class Concurrency:
     async def begin(self) -> None:
         """Wait until one more may run."""
         if self._may_begin() and all(waiter.done() for waiter in self._waiting):
-            self._running += 1
+            self.running += 1
             return
         waiter = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
@@ -101,7 +101,7 @@ class Concurrency:
 
     def end(self, took: Duration | None = None) -> None:
         """Take note that one has ended; `took` if that tells about the line."""
-        self._running -= 1
+        self.running -= 1
         if took is not None:
             self.learn(took)
         self._let_begin()
@@ -110,13 +110,13 @@ class Concurrency:
         while self._waiting and self._may_begin():
             waiter = self._waiting.popleft()
             if not waiter.done():  # cancelled
-                self._running += 1
+                self.running += 1
                 waiter.set_result(None)
 
     def _may_begin(self) -> bool:
         ceiling = self._ceiling()
         allowed = self.allowed if ceiling is None else min(self.allowed, ceiling)
-        return self._running < allowed
+        return self.running < allowed
 
     def allow_one_more(self) -> None:
         """Let one more run, as far as that is allowed at all."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import override
 from weakref import ref
@@ -14,7 +15,6 @@ from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.content_hash import BLOCK_SIZE
 from custom_components.dropbox_backup.dropbox_api.errors import DropboxError, StoppedError
 from custom_components.dropbox_backup.dropbox_api.types import UploadCommit
-from custom_components.dropbox_backup.dropbox_api.upload import pool as pool_module
 from custom_components.dropbox_backup.dropbox_api.upload.pool import (
     Lane,
     UploadPool,
@@ -76,8 +76,8 @@ async def test_what_is_in_flight_arrives_and_nothing_is_sent_twice(
     assert session.arrived + len(session.ahead) == len(appends) <= stop_after + 2
     assert chunks_read <= len(appends) + 1, "nothing more is read"
     assert dropbox_server.log.count(FINISH) == 0
-    assert lane.pool.slots._value == 2
-    assert lane.pool.concurrency._running == 0
+    assert lane.pool.slots.free == 2
+    assert lane.pool.concurrency.running == 0
 
     with pytest.raises(StoppedError):
         await upload(client, Bytes(data), COMMIT, lane=lane, session=session)
@@ -201,15 +201,15 @@ def test_little_memory_means_fewer_chunks(available: int | None, chunks: int) ->
     ],
 )
 def test_the_memory_that_linux_has_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, available: int | None
+    tmp_path: Path, text: str | None, available: int | None
 ) -> None:
     file = tmp_path / "meminfo"
     if text is not None:
         file.write_text(text)
-    monkeypatch.setattr(pool_module, "_MEMORY_OF_LINUX", file)
-    assert available_memory() == available
-    assert UploadPool().slots._value == chunks_in_memory(available)
-    assert UploadPool(parallel=16).slots._value == 16, "who chooses is not overruled"
+    memory = partial(available_memory, file)
+    assert memory() == available
+    assert UploadPool(memory=memory).slots.free == chunks_in_memory(available)
+    assert UploadPool(parallel=16, memory=memory).slots.free == 16, "who chooses is not overruled"
 
 
 async def test_slots_are_resized_while_they_are_taken() -> None:
@@ -240,7 +240,7 @@ async def test_slots_are_resized_while_they_are_taken() -> None:
     assert all(one.done() for one in more)
     for _ in range(4):
         slots.release()
-    assert slots._value == 4
+    assert slots.free == 4
     slots.resize(2)
     await slots.acquire()
     await slots.acquire()
@@ -263,7 +263,7 @@ async def test_chunks_at_once_can_be_changed_during_an_upload(
     assert account.files.read("/backup.tar") == data
     assert next(steps, None) is None
     assert dropbox_server.log.count(APPEND) == 24
-    assert lane.pool.slots._value == 2
+    assert lane.pool.slots.free == 2
     assert not lane.pool.slots.too_many
 
 

@@ -273,8 +273,8 @@ async def test_who_is_cancelled_takes_nobody_of_the_batch_with_them(
     assert not [one for one in results[3:] if isinstance(one, BaseException)]
     for n in range(3, 6):
         assert account.files.read(commit(n).path) == data_of(n)
-    assert lane.pool.slots._value == UploadPool().slots._value
-    assert lane.pool.concurrency._running == 0
+    assert lane.pool.slots.free == UploadPool().slots.free
+    assert lane.pool.concurrency.running == 0
     assert lane.pool.alone
 
 

@@ -142,7 +142,7 @@ async def test_two_uploads_share_the_chunks_in_flight(
             for n in range(3)
         )
     )
-    assert lane.pool.slots._value == 2
+    assert lane.pool.slots.free == 2
     appends = dropbox_server.log.of(APPEND)
     assert most_at_once(appends) <= 2
 
@@ -245,7 +245,7 @@ async def test_a_source_of_another_length_is_never_committed(
     with pytest.raises(CorruptError, match="wrong length"):
         await upload(client, source, COMMIT, lane=lane)
     assert dropbox_server.log.count(FINISH) == 0
-    assert lane.pool.slots._value == 3, "it keeps none from the next upload"
+    assert lane.pool.slots.free == 3, "it keeps none from the next upload"
 
 
 async def test_an_upload_goes_on_where_it_stopped(
@@ -495,8 +495,8 @@ async def test_a_cancelled_upload_gives_its_slots_back(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert lane.pool.slots._value == 3
-    assert lane.pool.concurrency._running == 0
+    assert lane.pool.slots.free == 3
+    assert lane.pool.concurrency.running == 0
 
 
 # Points on which Dropbox's documents are silent: an upload must not depend on them.

@@ -21,7 +21,7 @@ from custom_components.dropbox_backup.sync.remote.listing import ListingCache
 from custom_components.dropbox_backup.sync.storage.journal import Journal
 from tests.faults.storm.dropbox import StormyClient, StormyDropbox, Watcher
 from tests.support.memory_dropbox import Power
-from tests.support.memory_home import NOTES, DiskFile, Made, Shelf, journal_on
+from tests.support.memory_home import NOTES, Made, Shelf, journal_on, listing_on
 
 FOLDER = "/f"
 
@@ -53,11 +53,10 @@ class StormyHome:
         hass.import_executor.shutdown()
         client = StormyClient(self._dropbox, self.power, self._watcher)
         if self._journal is None:
-            self._journal = journal_on(hass, self.disk, self.power, 1.0)
+            self._journal, _ = journal_on(hass, self.disk, self.power, 1.0)
             await self._journal.load()
         journal = self._journal
-        self._cache = cache = ListingCache(hass, NOTES)
-        cache._file = cast("Any", DiskFile(self.disk, "listing", self.power, cache._content, 10.0))
+        self._cache = cache = listing_on(hass, self.disk, self.power, 10.0)
         self.folder = BackupFolder(
             client, FOLDER, self.instance_id, journal.notes.uploaded.get, cache
         )

@@ -38,6 +38,8 @@ class Rules:
     """Added to longpoll's timeout, before scaling (Dropbox: up to 90 s)."""
     longpoll_backoff: int | None = None
     """`backoff` in longpoll's answers."""
+    largest_page: int | None = None
+    """So many entries of a folder come at once at most, however many were asked for."""
     search_delay: float = 0.0
     """How long a search does not know of a file that is new, changed or gone."""
     range_error_status: int = 416

@@ -77,7 +77,7 @@ class Supervisor:
         self.state = "initialize"
         self.port = 0
         self._directory = directory
-        self._on_event = on_event
+        self.on_event = on_event
         self._on_command = on_command
         self._grace = grace
         self._jobs: dict[str, Job] = {}
@@ -278,7 +278,7 @@ class Supervisor:
     # Telling
 
     def _job(self, name: str, reference: str | None = None) -> Job:
-        job = Job(name, self._on_event)
+        job = Job(name, self.on_event)
         self._jobs[job.uuid] = job
         job.update(reference=reference)
         return job
@@ -287,7 +287,7 @@ class Supervisor:
         if state != self.state:
             self.state = state
             told = {"event": "supervisor_update", "update_key": "info", "data": {"state": state}}
-            self._on_event(told)
+            self.on_event(told)
 
     # HTTP
 

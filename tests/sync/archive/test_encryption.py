@@ -303,8 +303,7 @@ async def test_what_is_only_remembered_is_not_taken_for_an_upload(
 ) -> None:
     """Somebody deleted it while Home Assistant was off, and it could not look since its start."""
     cache = ListingCache(hass, "entry")
-    house = await Uploads.start(hass, client)
-    house.folder._cache = cache
+    house = await Uploads.start(hass, client, cache)
     remote = await house.upload()
     await house.folder.refresh()
     await cache.close()

@@ -7,7 +7,6 @@ import json
 
 import pytest
 
-from custom_components.dropbox_backup.dropbox_api import client as dropbox_client
 from custom_components.dropbox_backup.dropbox_api.client import DropboxClient
 from custom_components.dropbox_backup.dropbox_api.content_hash import block_digests, content_hash
 from custom_components.dropbox_backup.dropbox_api.errors import (
@@ -22,6 +21,7 @@ from custom_components.dropbox_backup.sync.decide.models import RemoteBackup, id
 from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
 from custom_components.dropbox_backup.sync.remote.listing import remote_file
 from custom_components.dropbox_backup.sync.remote.remote_files import RemoteFiles
+from tests.support.account import wait_until
 from tests.support.archives import CORE, SUPERVISOR, archive
 from tests.support.backups import THEM, US, backup
 from tests.support.dropbox_server import DropboxAccount, DropboxServer, Fault, FaultKind, Rules
@@ -77,9 +77,8 @@ async def test_a_folder_of_many_pages_is_listed_whole(
     folder: BackupFolder,
     account: DropboxAccount,
     dropbox_server: DropboxServer,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(dropbox_client, "_LARGEST_PAGE", 150)  # one answer is about 100 KB
+    dropbox_server.rules = Rules(largest_page=150)  # one answer is about 100 KB
     for number in range(400):
         account.files.put(f"{FOLDER}/{'letter' * 20} {number}.txt", b"")
     stored = await store(client, folder, backup(1))
@@ -314,20 +313,22 @@ async def test_a_listing_that_is_older_than_what_we_wrote_meanwhile_takes_nothin
 
 
 async def test_the_neighbours_look_does_not_undo_what_we_know(
-    client: DropboxClient, folder: BackupFolder
+    client: DropboxClient, folder: BackupFolder, dropbox_server: DropboxServer
 ) -> None:
     """They may have read an archive that does not say whose it is, just when we wrote it down."""
     neighbours = open_folder(client, THEM)
     await neighbours.refresh()
     data = archive(SUPERVISOR, last=True)
     await put(client, "supervisor.tar", data)
-    await neighbours._list(client)
-    await neighbours._adopt()
+    late = dropbox_server.faults.add(Fault(FaultKind.STALL, "files/upload", seconds=60))
+    looking = asyncio.create_task(neighbours.refresh())
+    await wait_until(lambda: late.applied)
     await folder.refresh()
     [found] = folder.backups
     ours = replace(found, owner=US, verified=datetime.now(UTC))
     await folder.annotate(found.file, owner=US, verified=ours.verified)
-    await neighbours.save_catalog()
+    late.take_out()
+    await looking
     again = open_folder(client)
     await again.refresh()
     assert list(again.backups) == [ours]

@@ -194,11 +194,13 @@ async def test_asking_for_a_file_tells_what_is_there_now(
 
 
 async def test_what_no_listing_mentioned_is_asked_for_after_a_restart(
-    hass: HomeAssistant, client: DropboxClient, folder: BackupFolder, account: DropboxAccount
+    hass: HomeAssistant, client: DropboxClient, account: DropboxAccount
 ) -> None:
+    await client.create_folder(FOLDER)
     cache = ListingCache(hass, "entry")
     await cache.load()
-    folder._cache = cache
+    folder = BackupFolder(client, FOLDER, US, lambda _: None, cache)
+    await folder.refresh()
     stored = await store(client, folder, backup(1))
     await cache.close()
     never_tell(account, folder.path_of(stored.file.name))

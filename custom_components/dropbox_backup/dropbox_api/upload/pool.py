@@ -1,7 +1,7 @@
 """How much is under way at once, over all uploads of an account, and who of them may go on."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 import math
@@ -43,11 +43,11 @@ def chunks_in_memory(available: int | None) -> int:
     return max(_LEAST_IN_MEMORY, min(fitting, MOST_IN_MEMORY))
 
 
-def available_memory() -> int | None:
+def available_memory(told_in: Path = _MEMORY_OF_LINUX) -> int | None:
     """Return how many bytes of memory the machine can still give out, if it says so."""
     try:
         # No disk is asked, so the event loop may.
-        with _MEMORY_OF_LINUX.open(encoding="ascii") as lines:
+        with told_in.open(encoding="ascii") as lines:
             for line in lines:
                 name, _, value = line.partition(":")
                 if name == "MemAvailable":
@@ -55,15 +55,6 @@ def available_memory() -> int | None:
     except OSError, ValueError:
         pass
     return None
-
-
-def _chunks(parallel: int | None) -> int:
-    """Return how many chunks may be in memory, if so many are wished for."""
-    if parallel is None:
-        return chunks_in_memory(available_memory())
-    if parallel < 1:
-        raise ValueError("at least one chunk must be in flight")
-    return parallel
 
 
 @dataclass(slots=True)
@@ -84,15 +75,21 @@ class UploadPool:
     """
 
     def __init__(
-        self, chunk_size: int = BLOCK_SIZE, parallel: int | None = None, begin: int = 5
+        self,
+        chunk_size: int = BLOCK_SIZE,
+        parallel: int | None = None,
+        begin: int = 5,
+        memory: Callable[[], int | None] = available_memory,
     ) -> None:
         """Refuse what Dropbox would refuse: chunks are multiples of 4 MiB and at most 150 MiB.
+        `memory` returns how many bytes are left, None if that is not known.
 
         https://www.dropbox.com/developers/documentation/http/documentation#files-upload_session-start
         """
         if chunk_size % BLOCK_SIZE or not 0 < chunk_size <= 148 * 1024 * 1024:
             raise ValueError("chunks must be multiples of 4 MiB up to 148 MiB")
-        parallel = _chunks(parallel)
+        self._memory = memory
+        parallel = self._chunks(parallel)
         self.chunk_size = chunk_size
         self.slots = Slots(parallel)
         self.speed = BandwidthLimit()
@@ -113,10 +110,18 @@ class UploadPool:
         """Let `parallel` be this from now on: chunks in flight go on, and of the next ones there
         are so many at most.
         """
-        parallel = _chunks(parallel)
+        parallel = self._chunks(parallel)
         self.slots.resize(parallel)
         self.concurrency.bound(parallel)
         del self._spare[parallel:]
+
+    def _chunks(self, parallel: int | None) -> int:
+        """Return how many chunks may be in memory, if so many are wished for."""
+        if parallel is None:
+            return chunks_in_memory(self._memory())
+        if parallel < 1:
+            raise ValueError("at least one chunk must be in flight")
+        return parallel
 
     def was_line(self, seconds: float, size: int) -> bool:
         """Tell whether a chunk took as long as it did because of the line, not of our own limit."""

@@ -16,6 +16,11 @@ class Slots(asyncio.Semaphore):
         self._to_go = 0
 
     @property
+    def free(self) -> int:
+        """How many can be taken now."""
+        return self._value
+
+    @property
     def too_many(self) -> bool:
         """Whether the next slot that becomes free is not given out again."""
         return self._to_go > 0

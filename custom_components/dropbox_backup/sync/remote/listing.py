@@ -2,7 +2,7 @@
 opens also while Dropbox is away, and that the next listing costs one request.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -202,14 +202,20 @@ def write_snapshot(snapshot: Snapshot) -> dict[str, Any]:
 class ListingCache:
     """The snapshot of one account on disk, beside its notes."""
 
-    def __init__(self, hass: HomeAssistant, notes: str, app: str | None = None) -> None:
-        """Nothing is read yet. `app`: another one may see another Dropbox."""
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        notes: str,
+        app: str | None = None,
+        file: Callable[..., StorageFile] = StorageFile,
+    ) -> None:
+        """Nothing is read yet. `app`: another one may see another Dropbox. `file` makes the
+        file.
+        """
         self._hass = hass
         self._app = app
         self._snapshot: Snapshot | None = None
-        self._file = StorageFile(
-            hass, listing_name(notes), self._content, delay=_DELAY, in_thread=True
-        )
+        self._file = file(hass, listing_name(notes), self._content, delay=_DELAY, in_thread=True)
 
     async def load(self) -> Snapshot | None:
         """Return what an earlier run remembered."""

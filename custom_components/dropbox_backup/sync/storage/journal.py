@@ -23,13 +23,15 @@ class Journal:
     `on_writable` is told when they can't be written any more, and when they can again.
     """
 
-    def __init__(self, hass: HomeAssistant, name: str) -> None:
-        """Nothing is read yet. `name`: that of the file."""
+    def __init__(
+        self, hass: HomeAssistant, name: str, file: Callable[..., StorageFile] = StorageFile
+    ) -> None:
+        """Nothing is read yet. `name`: that of the file, which `file` makes."""
         self.notes = Notes()
         # What Home Assistant is uploading itself: that outlives reloads, but no restart.
         self.handing_out: set[BackupId] = set()
         self.on_writable: Callable[[], None] = lambda: None
-        self._file = StorageFile(
+        self._file = file(
             hass,
             name,
             lambda: write_notes(self.notes),

@@ -137,7 +137,7 @@ class Transfers:
         """
         async with self._lock_of(id_of(backup)):
             there = self._folder.find(id_of(backup))
-            if await _hash_of(source) != there.file.content_hash:
+            if await hash_of(source) != there.file.content_hash:
                 return None
             return await self._verified(there, backup, source)
 
@@ -181,7 +181,7 @@ class Transfers:
                 return there
             if there.file.size != source.size:
                 return None
-            if await _hash_of(source) != there.file.content_hash:
+            if await hash_of(source) != there.file.content_hash:
                 return None
             try:
                 return await self._verified(there, backup, source, retry_for)
@@ -337,7 +337,8 @@ def _tell_unwritten(err: DropboxError) -> None:
     _LOGGER.info("The catalog could not be written, it will be later: %s", err)
 
 
-async def _hash_of(source: Source) -> str:
+async def hash_of(source: Source) -> str:
+    """Return the content hash of what is to be uploaded."""
     digests: list[bytes] = []
     async for chunk in source.chunks(UploadPool().chunk_size):
         digests += await digests_of(chunk)

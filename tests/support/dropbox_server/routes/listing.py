@@ -112,10 +112,15 @@ def _start(call: Call, arg: Any, *, latest: bool) -> tuple[FileTree, Cursor]:
         folder,
         recursive=arg.recursive,
         include_deleted=arg.include_deleted,
-        limit=arg.limit,
+        limit=_limit(call, arg),
         latest=latest,
     )
     return target.tree, cursor
+
+
+def _limit(call: Call, arg: Any) -> int | None:
+    limits = (arg.limit, call.state.rules.largest_page)
+    return min((limit for limit in limits if limit), default=None)
 
 
 def _folder(target: Target) -> StoredFolder | None:
