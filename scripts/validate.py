@@ -21,7 +21,7 @@ import probatio as vol
 from probatio.humanize import humanize_error
 import yaml
 
-from scripts.lib import arrows, border, claims, sentences, texts_in_code
+from scripts.lib import arrows, border, claims, privates, sentences, texts_in_code
 from scripts.lib.schemas import (
     ACTION_KINDS,
     ENGLISH,
@@ -78,6 +78,7 @@ def main() -> int:
         *problems(folder),
         *hacs_problems(REPOSITORY / "hacs.json"),
         *version_problems(REPOSITORY),
+        *privates.problems(folder, REPOSITORY / "tests"),
     ]
     print(*found, sep="\n", end="\n" if found else "")
     print(f"validate: {len(found)} problems in {folder.name}")

@@ -501,7 +501,7 @@ async def test_a_sign_in_that_is_too_old_is_told_in_own_words(
 def test_each_way_in_which_home_assistant_ends_a_sign_in_has_own_words() -> None:
     reasons = config_entry_oauth2_flow._SHARED_ABORT_REASONS
     assert reasons - TEXTS["config"]["abort"].keys() == set()
-    assert reasons - sign_in_flow._IN_OUR_WORDS == set()
+    assert reasons - sign_in_flow.IN_OUR_WORDS == set()
 
 
 async def test_no_secret_and_no_address_reaches_the_log(

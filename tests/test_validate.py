@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from scripts import validate
+from scripts.lib import privates
 
 MANIFEST = {
     "domain": "made_up",
@@ -394,3 +395,31 @@ def test_hacs_json_must_name_the_archive_that_a_release_has(tmp_path: Path) -> N
     assert list(validate.hacs_problems(file)) == []
     write(file, right | {"filename": "made_up.tar"})
     assert "filename" in "".join(validate.hacs_problems(file))
+
+
+@pytest.mark.parametrize(
+    ("test", "problem"),
+    [
+        ("assert clock._hand == 1", "_hand is private"),
+        ("clock.turn(1)._hand = 2", "_hand is private"),
+        ("from custom_components.made_up.clock import _SPEED", "_SPEED is private"),
+        ("monkeypatch.setattr(clock, '_SPEED', 2)", "_SPEED of the product is not"),
+        ("monkeypatch.setattr('custom_components.made_up.clock._SPEED', 2)", "_SPEED of the"),
+        ("monkeypatch.setattr(clock, 'SIZE', 2)", "SIZE of the product is not"),
+        ("assert clock.SIZE == 1", None),
+        ("assert other._not_of_ours == 1", None),
+        ("class Mine:\n    def one(self): self._hand = 1\nMine()._hand = 2", None),
+    ],
+)
+def test_tests_leave_alone_what_is_private(
+    folder: Path, tmp_path: Path, test: str, problem: str | None
+) -> None:
+    (folder / "clock.py").write_text(
+        "_SPEED = 1\nSIZE = 1\nclass Clock:\n    def __init__(self): self._hand = 1\n"
+    )
+    (tmp_path / "tests" / "support").mkdir(parents=True)
+    (tmp_path / "tests" / "support" / "one.py").write_text("clock._hand = 1")
+    (tmp_path / "tests" / "test_one.py").write_text(test)
+    found = list(privates.problems(folder, tmp_path / "tests"))
+    assert [one for one in found if problem and problem in one] == found
+    assert len(found) == (problem is not None)

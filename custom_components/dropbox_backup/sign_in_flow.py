@@ -25,7 +25,7 @@ from .const import DOMAIN
 _LOGGER = logging.getLogger(__name__)
 
 # What Home Assistant's part of the flow ends with: in our words, with what to do about it.
-_IN_OUR_WORDS = {
+IN_OUR_WORDS = {
     "authorize_url_timeout",
     "missing_credentials",
     "no_url_available",
@@ -79,7 +79,7 @@ class SignInFlow(AbstractOAuth2FlowHandler):
         next_flow: tuple[FlowType, str] | None = None,
     ) -> ConfigFlowResult:
         """End without an entry, and say what to do about it."""
-        if reason in _IN_OUR_WORDS:
+        if reason in IN_OUR_WORDS:
             translation_domain = DOMAIN
         return super().async_abort(
             reason=reason,

@@ -5,7 +5,7 @@ import pytest
 
 from custom_components.dropbox_backup.sync.decide.consent import revision_of
 from custom_components.dropbox_backup.sync.decide.file_names import is_our_name
-from custom_components.dropbox_backup.sync.decide.models import RemoteBackup, _age
+from custom_components.dropbox_backup.sync.decide.models import RemoteBackup, age
 from custom_components.dropbox_backup.sync.decide.retention import judge
 from tests.support.backups import THEM, US, folders, remote
 from tests.support.english import told
@@ -102,7 +102,7 @@ def test_only_what_is_provably_ours_unpinned_and_replaced_is_deleted(
             and one.verified
             and not one.pinned
             and is_our_name(one.file.name, one.backup)
-            and _age(one) > _age(verdict.backup)
+            and age(one) > age(verdict.backup)
         ]
         assert len(newer) >= keep
 
@@ -113,7 +113,7 @@ def test_the_newest_good_backup_always_stays(folder: list[RemoteBackup], keep: i
     if not good:
         return
     kept = [verdict.backup for verdict in judge(folder, keep, US) if verdict.keep]
-    assert max(good, key=_age) in kept
+    assert max(good, key=age) in kept
 
 
 @given(folders, st.integers(0, 12))

@@ -234,8 +234,9 @@ def newest_first(backups: Iterable[RemoteBackup]) -> tuple[RemoteBackup, ...]:
     """Return them by when they count as made; of one time, by what they say themselves, and by the
     name of the file.
     """
-    return tuple(sorted(backups, key=_age, reverse=True))
+    return tuple(sorted(backups, key=age, reverse=True))
 
 
-def _age(one: RemoteBackup) -> tuple[datetime, datetime, str]:
+def age(one: RemoteBackup) -> tuple[datetime, datetime, str]:
+    """Return what sorts backups by when they were made: the newest is the largest."""
     return one.date, date_of(one.backup), one.file.name
