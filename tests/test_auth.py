@@ -81,7 +81,7 @@ async def test_a_revoked_sign_in_is_said_and_nothing_is_lost_of_it(
     before = entry.data[CONF_TOKEN]["refresh_token"]
     dropbox_server.tokens.revoke_all()
 
-    with pytest.raises(SignInError, match="no longer valid"):
+    with pytest.raises(SignInError, match="sign in ended"):
         await token.get(stored(entry))
 
     assert entry.data[CONF_TOKEN]["refresh_token"] == before
