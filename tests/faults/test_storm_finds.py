@@ -1,6 +1,6 @@
 """The storm finds what it is there for: with any of these cures taken out, it breaks a rule."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 import re
 from typing import Any
@@ -11,15 +11,14 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 import pytest
 
-from custom_components.dropbox_backup.codes import Reason
-from custom_components.dropbox_backup.sync import engine, planner
+from custom_components.dropbox_backup.sync import planner
 from custom_components.dropbox_backup.sync.decide import (
     consent,
     models,
     plan as plan_module,
     retention,
 )
-from custom_components.dropbox_backup.sync.decide.models import RemoteBackup, id_of
+from custom_components.dropbox_backup.sync.decide.models import BackupId, RemoteBackup, id_of
 from custom_components.dropbox_backup.sync.decide.ownership import owner_of
 from custom_components.dropbox_backup.sync.pruner import Pruner
 from custom_components.dropbox_backup.sync.remote import folder, listing
@@ -88,10 +87,10 @@ def _dates_in_the_future_are_believed(patch: Patch) -> None:
 
 
 def _who_deletes_stops_no_upload(patch: Patch) -> None:
-    async def delete(self: engine.Engine, backup_ids: Any, reason: Reason) -> list[RemoteBackup]:
-        return await self._pruner.delete(backup_ids, reason)
+    async def drop(_: transfers.Transfers, backup_ids: Collection[BackupId]) -> set[BackupId]:
+        return set()
 
-    patch.setattr(engine.Engine, "delete", delete)
+    patch.setattr(transfers.Transfers, "drop", drop)
 
 
 # Another rule may be broken first, as each cure serves several.
