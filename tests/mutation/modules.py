@@ -87,6 +87,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/behaviour/test_priorities.py",
         "tests/test_backup.py",
     ),
+    "dropbox_api.upload.pool": ("tests/dropbox_api/upload/test_pool.py",),
     "untrusted": ("tests/test_untrusted.py", "tests/sync/remote/test_catalog.py"),
 }
 
