@@ -33,6 +33,7 @@ from .repairs import async_delete_issues, async_update_issues
 from .services import async_register_services
 from .sync.engine import Engine
 from .sync.local.backups import LocalBackups
+from .sync.parts import Parts
 from .sync.remote.account import missing_permissions
 from .sync.remote.folder import BackupFolder
 from .sync.remote.listing import ListingCache
@@ -120,16 +121,18 @@ async def async_setup_entry(hass: HomeAssistant, entry: DropboxBackupConfigEntry
             async_update_issues(hass, entry, state)
 
     engine = Engine(
-        hass,
-        client,
-        folder,
-        LocalBackups(hass, async_get_manager(hass)),
-        journal,
-        policy_of(entry.options),
-        instance_id=own_instance,
-        agent_id=agent_id_of(entry),
-        on_change=published,
-        on_sign_in_needed=lambda: entry.async_start_reauth(hass),
+        Parts(
+            hass,
+            client,
+            folder,
+            LocalBackups(hass, async_get_manager(hass)),
+            journal,
+            policy_of(entry.options),
+            instance_id=own_instance,
+            agent_id=agent_id_of(entry),
+            on_change=published,
+            on_sign_in_needed=lambda: entry.async_start_reauth(hass),
+        )
     )
     coordinator.engine = engine
     entry.runtime_data = coordinator

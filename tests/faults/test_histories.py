@@ -16,6 +16,7 @@ import pytest
 from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME, file_name
 from custom_components.dropbox_backup.sync.decide.models import Policy, date_of, id_of
 from custom_components.dropbox_backup.sync.engine import Engine
+from custom_components.dropbox_backup.sync.parts import Parts
 from custom_components.dropbox_backup.sync.remote.catalog import parse_catalog
 from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
 from custom_components.dropbox_backup.sync.report.events import BackupEvent, EventKind
@@ -69,16 +70,18 @@ class MemoryHouse:
         await self._journal.load()
         self._folder = BackupFolder(client, "/f", US, self._journal.notes.uploaded.get)
         self._worker = Engine(
-            self._hass,
-            client,
-            self._folder,
-            self._shelf,
-            self._journal,
-            Policy(keep=self._keep),
-            instance_id=US,
-            agent_id="dropbox_backup.x",
-            on_change=lambda _: None,
-            on_sign_in_needed=lambda: pytest.fail("nobody signed out"),
+            Parts(
+                self._hass,
+                client,
+                self._folder,
+                self._shelf,
+                self._journal,
+                Policy(keep=self._keep),
+                instance_id=US,
+                agent_id="dropbox_backup.x",
+                on_change=lambda _: None,
+                on_sign_in_needed=lambda: pytest.fail("nobody signed out"),
+            )
         )
         self._worker.subscribe(self._heard)
 

@@ -97,7 +97,10 @@ def _who_deletes_stops_no_upload(patch: Patch) -> None:
 _STORMS = 6
 
 
-@pytest.mark.skipif(not THOROUGH, reason="takes minutes: where THOROUGH=true, as on GitHub")
+@pytest.mark.skipif(
+    not THOROUGH,
+    reason="six minutes that prove other tests: where THOROUGH=true, as in GitHub's workflow",
+)
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
     ("take_out", "broken"),

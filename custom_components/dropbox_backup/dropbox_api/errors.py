@@ -29,7 +29,7 @@ class Fault(Code):
     SIGN_IN_ENDED = "sign_in_ended"
     SIGN_IN_NOT_RENEWED = "sign_in_not_renewed"
     RENEWAL_ANSWERED_ODDLY = "renewal_answered_oddly"
-    NEW_TOKEN_REFUSED = "new_token_refused"  # noqa: S105  (a code)
+    NEW_TOKEN_REFUSED = "new_token_refused"  # noqa: S105  (the code of a reason, no secret)
     APP_GONE = "app_gone"
     ACCESS_DENIED = "access_denied"
     BAD_REQUEST = "bad_request"

@@ -1,7 +1,6 @@
 """One run of the worker: list, plan, verify, upload, prune."""
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 import logging
 
 from homeassistant.components.backup import AgentBackup
@@ -14,41 +13,15 @@ from .attempt import DELETED_MEANWHILE, HELD_BACK, Failure, failure_of
 from .decide.models import BackupId, LocalBackup, RemoteBackup, Trouble
 from .decide.plan import Skipped
 from .decide.upload_window import Origin
-from .folder_refresh import FolderRefresh
-from .inbox import Inbox
-from .local.backups import LocalBackups
-from .planner import Planner
-from .pruner import Pruner
-from .remote.folder import BackupFolder
+from .outcomes import Findings, RunOutcomes
 from .report.problems import concerns_all, problem_of, silence_of, text_of, why_of
 from .report.state import Problem, ProblemKind
-from .requests import Outcome, Outcomes, Selection, UploadRequest
+from .requests import Outcome, Selection
 from .room import Room
-from .storage.journal import Journal
-from .store import StateStore
-from .upload.gate import Gate
+from .tools import Tools
 from .upload.queue import upload_in_order
-from .upload.transfers import Transfers
-from .uploader import Uploader
 
 _LOGGER = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What every run works with."""
-
-    folder: BackupFolder
-    local: LocalBackups
-    journal: Journal
-    inbox: Inbox
-    gate: Gate
-    store: StateStore
-    planner: Planner
-    transfers: Transfers
-    uploader: Uploader
-    pruner: Pruner
-    folder_refresh: FolderRefresh
 
 
 class Run:
@@ -75,8 +48,6 @@ class Run:
         self.problem: Problem | None = None
         # Seconds for which Dropbox asked us to wait.
         self.not_before = 0.0
-        # Not answered yet.
-        self._requests: list[UploadRequest] = []
         # The backups on this Home Assistant.
         self._local: tuple[LocalBackup, ...] = ()
         # Local backups that can't be uploaded.
@@ -85,7 +56,7 @@ class Run:
         self._incomplete = False
         # What has yet to be done; None until that is known.
         self._pending: set[BackupId] | None = None
-        self._outcomes: Outcomes = {}
+        self._outcomes = RunOutcomes(tools.folder, tools.inbox)
         # Failed for a reason of their own: not tried again in this run.
         self._tried: set[BackupId] = set()
         # In Dropbox, and could not be verified.
@@ -128,7 +99,7 @@ class Run:
         self._forget_what_is_done()
         before = self._folder.backups
         await self._pruner.apply_retention()
-        if self._folder.backups != before or self._outcomes:
+        if self._folder.backups != before or self._outcomes.known:
             await self._uploader.ask_space()
 
     # What is to be done
@@ -136,7 +107,7 @@ class Run:
     async def _look_for_work(self) -> None:
         """List the local backups, and take note of who asked for which of them."""
         requests = self._inbox.take()
-        self._requests += requests
+        self._outcomes.asked_by(requests)
         found = await self._local_backups.list()
         self._local = self._journal.notes.dated(found.good, dt_util.utcnow())
         self._damaged = found.bad
@@ -189,7 +160,7 @@ class Run:
         """Make and publish the plan; return what to verify, and what to upload after that."""
         plan = await self._planner.plan(self._local, unproven=self._unproven, unlike=self._unlike)
         self._refuse((*self._damaged, *plan.conflicts))
-        verify = [one for one in plan.verify if one.backup_id not in self._outcomes]
+        verify = [one for one in plan.verify if one.backup_id not in self._outcomes.known]
         upload = [one for one in plan.upload if one.backup_id not in self._tried]
         self._pending = {one.backup_id for one in (*verify, *upload)}
         self.waiting = plan.upload
@@ -322,7 +293,7 @@ class Run:
         return failure
 
     def _note(self, one: LocalBackup, outcome: Outcome) -> None:
-        self._outcomes[one.backup_id] = outcome
+        self._outcomes.known[one.backup_id] = outcome
         if self._pending is not None:
             self._pending.discard(one.backup_id)
         self._arrived += outcome.remote is not None
@@ -331,82 +302,25 @@ class Run:
         """Forget that these failed: somebody asks for them anew, or there is room for them."""
         for backup_id in backup_ids:
             self._tried.discard(backup_id)
-            self._outcomes.pop(backup_id, None)
+            self._outcomes.known.pop(backup_id, None)
 
     # Answers
 
     async def answer_all(self) -> None:
         """Tell what became of the backups to everybody who has no answer yet."""
-        await self._answer(self._requests)
+        await self._outcomes.answer_all(self._findings)
 
     def interrupt(self) -> None:
         """Cancel the requests that have no answer yet. What they asked for is remembered."""
-        self._inbox.interrupt(self._requests)
+        self._outcomes.interrupt()
 
     async def _answer_settled(self) -> None:
-        """Answer those of whose selections nothing is still to be done."""
-        pending = self._pending
-        if pending is None:
-            return
-        await self._answer(
-            [
-                request
-                for request in self._requests
-                if not request.selection.everything
-                and pending.isdisjoint(request.selection.of(self._local))
-            ]
-        )
+        if self._pending is not None:
+            await self._outcomes.answer_settled(self._pending, self._findings)
 
-    async def _answer(self, requests: Collection[UploadRequest]) -> None:
-        """Of what is said to be in Dropbox, Dropbox is asked right before."""
-        if not requests:
-            return
-        self._requests = [request for request in self._requests if request not in requests]
-        try:
-            unsure = await self._unsure()
-            for request in requests:
-                request.answer(self._outcomes_of(request.selection, unsure))
-        except BaseException:
-            self._inbox.interrupt(list(requests))
-            raise
-
-    async def _unsure(self) -> Reason | None:
-        """Ask Dropbox what lies there now; return why that is not known, if it does not say."""
-        try:
-            await self._folder.refresh(RETRY_FOR[Waiter.PERSON], adopt=False)
-        except DropboxError as err:
-            return err.why
-        return None
-
-    def _outcomes_of(self, selection: Selection, unsure: Reason | None) -> Outcomes:
-        """Return what became of the backups that somebody asked for. `unsure`: why it is not known
-        what is in Dropbox now; then only what was uploaded in this run counts as being there.
-        """
-        chosen = selection.of(self._local)
-        if selection.everything:
-            chosen = {*self._outcomes, *(one.backup_id for one in self.waiting)}
-        names = {one.backup_id: one.backup.name for one in self._local}
-        refused = {one.local.backup_id: one for one in self.refused}
-
-        def outcome(backup_id: BackupId) -> Outcome:
-            remote = self._folder.get(backup_id)
-            if (found := self._outcomes.get(backup_id)) is not None:
-                there = remote is not None and remote.verified is not None
-                if found.remote is None or there or unsure is not None:
-                    return found
-                return Outcome(found.name, error=DELETED_MEANWHILE)
-            if remote is not None and remote.verified is not None:
-                if unsure is not None:
-                    return Outcome(remote.backup.name, error=unsure)
-                return Outcome(remote.backup.name, remote)
-            if (skipped := refused.get(backup_id)) is not None:
-                return Outcome(skipped.local.backup.name, error=skipped.reason)
-            name = names.get(backup_id, backup_id)
-            if self.problem is not None:
-                return Outcome(name, error=self.problem.reason)
-            return Outcome(name, error=Reason(Trouble.NO_SUCH_BACKUP))
-
-        return {backup_id: outcome(backup_id) for backup_id in chosen}
+    @property
+    def _findings(self) -> Findings:
+        return Findings(self._local, self.waiting, self.refused, self.problem)
 
     # What is over
 

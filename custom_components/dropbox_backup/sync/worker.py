@@ -9,8 +9,9 @@ from homeassistant.util import dt as dt_util
 from ..waits import WAITS
 from .current_problem import CurrentProblem
 from .report.state import SHOWN_BY_UPLOADS, Problem, Status
-from .run import Run, Tools
+from .run import Run
 from .schedule import Schedule
+from .tools import Tools
 from .unexpected import UnexpectedErrors
 
 _LOGGER = logging.getLogger(__name__)

@@ -12,9 +12,10 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.dropbox_backup.backup import DropboxBackupAgent
 from custom_components.dropbox_backup.const import DOMAIN
-from custom_components.dropbox_backup.sync import engine
+from custom_components.dropbox_backup.sync import parts
 from custom_components.dropbox_backup.sync.decide.models import Policy
 from custom_components.dropbox_backup.sync.engine import Engine
+from custom_components.dropbox_backup.sync.parts import Parts
 from custom_components.dropbox_backup.sync.pruner import Pruner, Pruning
 from custom_components.dropbox_backup.sync.remote.folder import BackupFolder
 from custom_components.dropbox_backup.sync.remote.listing import ListingCache
@@ -72,18 +73,20 @@ class StormyHome:
                 finally:
                     pruned()
 
-        with patch.object(engine, "Pruner", HeardPruner):
+        with patch.object(parts, "Pruner", HeardPruner):
             self.worker = Engine(
-                hass,
-                client,
-                self.folder,
-                self.shelf,
-                journal,
-                Policy(keep=self.keep, chunks_at_once=2),
-                instance_id=self.instance_id,
-                agent_id="dropbox_backup.x",
-                on_change=lambda _: None,
-                on_sign_in_needed=lambda: None,
+                Parts(
+                    hass,
+                    client,
+                    self.folder,
+                    self.shelf,
+                    journal,
+                    Policy(keep=self.keep, chunks_at_once=2),
+                    instance_id=self.instance_id,
+                    agent_id="dropbox_backup.x",
+                    on_change=lambda _: None,
+                    on_sign_in_needed=lambda: None,
+                )
             )
         self.worker.subscribe(listen)
         entry = MockConfigEntry(domain=DOMAIN, title="Dropbox", unique_id=self.instance_id)
