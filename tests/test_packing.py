@@ -35,7 +35,7 @@ from tests.support.account import (
     wait_until_idle,
 )
 from tests.support.dropbox_server import DropboxServer
-from tests.support.supervisor import Contents, Supervisor
+from tests.support.supervisor import Contents, StoredBackup, Supervisor
 from tests.support.waits import set_waits
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
@@ -78,6 +78,16 @@ async def pass_time(hass: HomeAssistant, by: timedelta) -> None:
     await hass.async_block_till_done()
 
 
+async def one_in_dropbox(
+    hass: HomeAssistant, server: DropboxServer, supervisor: Supervisor
+) -> tuple[DropboxBackupConfigEntry, StoredBackup]:
+    """Set up an entry, and have Supervisor make a backup that gets to Dropbox."""
+    entry = await set_up_entry(hass, server)
+    backup = await supervisor.make_backup(Contents())
+    await wait_until_idle(hass, entry)
+    return entry, backup
+
+
 async def begin_to_pack(supervisor: Supervisor) -> asyncio.Task[Any]:
     """Have Supervisor's command line make a backup that is not finished before it may be."""
     supervisor.packing.clear()
@@ -90,9 +100,7 @@ async def begin_to_pack(supervisor: Supervisor) -> asyncio.Task[Any]:
 async def test_nothing_is_written_while_it_packs_and_all_of_it_right_after(
     hass: HomeAssistant, hass_storage: Disk, dropbox_server: DropboxServer, supervisor: Supervisor
 ) -> None:
-    entry = await set_up_entry(hass, dropbox_server)
-    backup = await supervisor.make_backup(Contents())
-    await wait_until_idle(hass, entry)
+    entry, backup = await one_in_dropbox(hass, dropbox_server, supervisor)
     making = await begin_to_pack(supervisor)
     await wait_until(lambda: write_hold_of(hass).held)
     before = deepcopy(hass_storage)
@@ -122,9 +130,7 @@ async def test_what_is_deleted_after_supervisor_died_while_it_packed_stays_delet
     sign: str,
 ) -> None:
     set_waits(monkeypatch, between_questions=0.1)
-    entry = await set_up_entry(hass, dropbox_server)
-    backup = await supervisor.make_backup(Contents())
-    await wait_until_idle(hass, entry)
+    entry, backup = await one_in_dropbox(hass, dropbox_server, supervisor)
     making = await begin_to_pack(supervisor)
     if sign == "time":  # it packs for ever
         await pass_time(hass, timedelta(minutes=61))
@@ -156,9 +162,7 @@ async def test_what_is_deleted_after_supervisor_died_while_it_packed_stays_delet
 async def test_what_is_deleted_while_it_packs_is_on_disk_as_soon_as_it_is_known_to_be_over(
     hass: HomeAssistant, hass_storage: Disk, dropbox_server: DropboxServer, supervisor: Supervisor
 ) -> None:
-    entry = await set_up_entry(hass, dropbox_server)
-    backup = await supervisor.make_backup(Contents())
-    await wait_until_idle(hass, entry)
+    entry, backup = await one_in_dropbox(hass, dropbox_server, supervisor)
     making = await begin_to_pack(supervisor)
     await tell(hass, "delete", backup_ids=[backup.slug])
     await supervisor.kill()
@@ -173,9 +177,7 @@ async def test_what_is_deleted_while_it_packs_is_on_disk_as_soon_as_it_is_known_
 async def test_what_is_deleted_while_it_packs_stays_deleted_if_the_power_fails(
     hass: HomeAssistant, hass_storage: Disk, dropbox_server: DropboxServer, supervisor: Supervisor
 ) -> None:
-    entry = await set_up_entry(hass, dropbox_server)
-    backup = await supervisor.make_backup(Contents())
-    await wait_until_idle(hass, entry)
+    entry, backup = await one_in_dropbox(hass, dropbox_server, supervisor)
     making = await begin_to_pack(supervisor)
     await tell(hass, "delete", backup_ids=[backup.slug])
     assert not dismissed(entry, hass_storage), "it is being packed"
