@@ -346,6 +346,16 @@ async def test_watching_the_folder_rests_when_dropbox_asks_for_it(
     assert 1 <= dropbox_server.log.count("files/list_folder/longpoll") <= 2
 
 
+async def test_watching_the_folder_rests_when_it_is_answered_at_once_that_nothing_happened(
+    hass: HomeAssistant, dropbox_server: DropboxServer
+) -> None:
+    dropbox_server.rules = Rules(longpoll_scale=0)
+    entry = await set_up_entry(hass, dropbox_server)
+    await wait_until_idle(hass, entry)
+    await asyncio.sleep(1)
+    assert dropbox_server.log.count("files/list_folder/longpoll") <= 2
+
+
 @pytest.mark.parametrize("remembered", [True, False])
 async def test_a_dropbox_that_is_away_when_home_assistant_starts_is_shown_and_comes_back(
     hass: HomeAssistant,

@@ -57,10 +57,15 @@ async def _wait_for_change(client: DropboxClient, folder: BackupFolder) -> None:
         cursor = folder.cursor
         if cursor is None:  # the listing starts anew
             return
+        begun = time.monotonic()
         result = await client.list_folder_longpoll(cursor, _LONGPOLL)
-        if result.backoff:
+        rest = result.backoff
+        if not (rest or result.changes) and time.monotonic() - begun < WAITS.after_change:
+            # Who answers at once that nothing has changed would be asked thousands of times.
+            rest = WAITS.after_trouble
+        if rest:
             # Dropbox asks this of longpolls only; other calls need not wait.
-            await asyncio.sleep(result.backoff)
+            await asyncio.sleep(rest)
         # The worker may have seen the change before us.
         if result.changes and cursor == folder.cursor:
             return
