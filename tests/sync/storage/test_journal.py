@@ -16,7 +16,12 @@ from custom_components.dropbox_backup.dropbox_api.upload.upload import UploadSes
 from custom_components.dropbox_backup.sync.archive.encryption import Root
 from custom_components.dropbox_backup.sync.decide.consent import Answer
 from custom_components.dropbox_backup.sync.decide.models import BackupId, Missed
-from custom_components.dropbox_backup.sync.storage.journal import Journal, journal_of
+from custom_components.dropbox_backup.sync.storage.journal import (
+    JOURNALS,
+    Journal,
+    folder_used_before,
+    journal_of,
+)
 from custom_components.dropbox_backup.sync.storage.notes import Commit, Notes, Results
 from custom_components.dropbox_backup.sync.storage.notes_format import parse_notes, write_notes
 from custom_components.dropbox_backup.sync.storage.write_hold import write_hold_of
@@ -209,3 +214,28 @@ def test_only_what_can_not_matter_any_more_is_forgotten(
     assert notes.newly_verified == before.newly_verified & (here | there)
     assert notes.uploaded.keys() == before.uploaded.keys() & (here | there)
     assert notes.sessions.keys() == before.sessions.keys() & (here - there)
+
+
+async def test_asking_where_backups_went_never_writes_what_is_out_of_date(
+    hass: HomeAssistant, hass_storage: dict[str, Any]
+) -> None:
+    hold = write_hold_of(hass)
+    await hold.hold_writes()
+    before = await journal_of(hass, "entry")
+    before.notes.folder = "/Backups"
+    await before.put_aside()
+    # Home Assistant was killed while it packed.
+    beside = Path(hass.config.path(f"{DOMAIN}.entry.log"))
+    left = beside.read_bytes()
+    await hold.release_writes()
+    hass_storage.clear()
+    beside.write_bytes(left)
+    del hass.data[JOURNALS]
+
+    assert await folder_used_before(hass, "entry") == "/Backups"
+    journal = await journal_of(hass, "entry")
+    journal.notes.dismissed.add(BackupId("x"))
+    await journal.save()
+    await hold.hold_writes()
+    await hold.release_writes()
+    assert hass_storage[f"{DOMAIN}.entry"]["data"]["dismissed"] == ["x"]

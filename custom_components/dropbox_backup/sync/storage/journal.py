@@ -82,9 +82,8 @@ async def journal_of(hass: HomeAssistant, name: str) -> Journal:
 
 async def folder_used_before(hass: HomeAssistant, name: str) -> str | None:
     """Return where the backups of an account went that is not set up now, if that is known."""
-    journal = Journal(hass, name)
     try:
-        await journal.load()
+        # Not one of its own: that would go on writing what it has read into the same file.
+        return (await journal_of(hass, name)).notes.folder
     except HomeAssistantError:  # a later version wrote it
         return None
-    return journal.notes.folder
