@@ -6,6 +6,7 @@ from homeassistant.core import HomeAssistant
 import pytest
 
 from custom_components.dropbox_backup.codes import Bytes, Count, Reason
+from custom_components.dropbox_backup.dropbox_api.errors import Fault
 from custom_components.dropbox_backup.sync.decide.models import Trouble
 from custom_components.dropbox_backup.sync.decide.retention import Rule
 from custom_components.dropbox_backup.sync.report.alarm import Alarm
@@ -85,6 +86,13 @@ def test_another_language_writes_numbers_and_dates_in_its_own_way() -> None:
 
 def test_a_text_that_is_missing_is_told_by_its_key() -> None:
     assert ENGLISH.fill("nobody_translated_it", size=Bytes(1)) == "nobody_translated_it"
+
+
+def test_a_reason_that_says_less_than_its_text_asks_for_is_told_all_the_same() -> None:
+    assert (
+        told(Reason.of(Fault.TOO_LITTLE_ROOM, needed=Bytes(5))) == "5 bytes are needed, … are free"
+    )
+    assert told(Reason.of(Trouble.PINNED_BACKUPS, backups=())) == "pinned: …"
 
 
 def test_the_log_has_the_code_with_what_it_is_about() -> None:

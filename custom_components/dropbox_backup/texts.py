@@ -26,6 +26,16 @@ _PREFIX = f"component.{DOMAIN}.{_CATEGORY}."
 # Decimal, as Dropbox counts.
 _STEP = 1000
 _UNITS = ("size_kb", "size_mb", "size_gb", "size_tb")
+# In the place of what a text asks for and a reason does not say: another version of us may have
+# written it down, which told it in another way.
+_NOT_SAID = "…"
+
+
+class _Written(dict[str, str]):
+    """What a reason is about, for the placeholders of its text."""
+
+    def __missing__(self, _name: str) -> str:
+        return _NOT_SAID
 
 
 class Texts:
@@ -49,7 +59,7 @@ class Texts:
                 key = f"{key}_one" if value == 1 else f"{key}_other"
         written = {name: self.write(value) for name, value in about.items()}
         # Without a text, its key says more than nothing.
-        return self._texts.get(key, key).format(**written)
+        return self._texts.get(key, key).format_map(_Written(written))
 
     def write(self, value: Value) -> str:
         """Return a value as people read it."""
@@ -97,7 +107,7 @@ class Texts:
         def joined(before: str, after: str) -> str:
             return self.fill(key, before=before, after=after)
 
-        first, *others = texts
+        first, *others = [*texts] or [_NOT_SAID]
         return reduce(joined, others, first)
 
     def _number(self, amount: float) -> str:
