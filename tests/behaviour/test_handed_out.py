@@ -7,17 +7,20 @@ import io
 import json
 from pathlib import Path
 import tarfile
+from typing import Any
 
 from homeassistant.components.backup import async_get_manager
 from homeassistant.components.backup.config import AgentParametersDict
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.setup import async_setup_component
+from homeassistant.util import dt as dt_util
 import pytest
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
-from custom_components.dropbox_backup.const import CONF_CHUNKS_AT_ONCE, DOMAIN
+from custom_components.dropbox_backup.const import CONF_CHUNKS_AT_ONCE, DEFAULT_FOLDER, DOMAIN
 from custom_components.dropbox_backup.sync.archive.contents import examine
+from custom_components.dropbox_backup.sync.decide.file_names import CATALOG_NAME
 from custom_components.dropbox_backup.sync.decide.models import Protection
 from custom_components.dropbox_backup.sync.report.state import ProblemKind
 from tests.support.account import (
@@ -27,11 +30,13 @@ from tests.support.account import (
     archives,
     entity,
     local_backups,
+    make_backup,
     put_local,
     set_up_entry,
     shut_down,
     start_again,
     state_of,
+    storage_key,
     the_archive,
     use_key,
     wait_for_an_archive,
@@ -39,10 +44,11 @@ from tests.support.account import (
     wait_until_idle,
 )
 from tests.support.backup_page import OpenPage, last_result, own_agents
-from tests.support.dropbox_server import DropboxServer, Line
+from tests.support.dropbox_server import DropboxServer, Fault as DropboxFault, FaultKind, Line
 from tests.support.english import ENGLISH
 from tests.support.repairs import choose, fix
 from tests.support.supervisor import CLOUD, Contents, Fault, Supervisor, archives as making, parts
+from tests.support.waits import set_waits
 
 pytestmark = pytest.mark.usefixtures("quick_worker")
 
@@ -296,4 +302,75 @@ async def test_what_breaks_while_home_assistant_hands_it_out_is_told_also_after_
     supervisor.faults.clear()
     await supervisor.make_backup(Contents(name="Next", date="2026-11-06T04:45:00.000000+00:00"))
     await wait_for_an_archive(hass, entry, dropbox_server)
+    assert state_of(entry).alarm is None
+
+
+@pytest.mark.parametrize(
+    "about",
+    [{}, {"needed": {"bytes": 5}}, {"needed": {"list": []}, "free": "?"}],
+    ids=["nothing", "less", "an empty list"],
+)
+async def test_a_reason_that_another_version_wrote_in_another_way_stops_nothing(
+    hass: HomeAssistant,
+    hass_storage: dict[str, Any],
+    dropbox_server: DropboxServer,
+    about: dict[str, Any],
+) -> None:
+    entry = await set_up_entry(hass, dropbox_server)
+    await shut_down(hass, entry)
+    hass_storage[storage_key(entry)]["data"]["missed"] = {
+        "name": "Lost",
+        "made": dt_util.utcnow().isoformat(),
+        "reason": {"code": "too_little_room", "about": about},
+    }
+    await start_again(hass, entry)
+    problem = entity(hass, entry, "binary_sensor", "problem")
+    assert (problem.state, problem.attributes["kind"]) == ("on", ProblemKind.UPLOAD_FAILED)
+    assert "Lost was made for Dropbox and did not get there" in problem.attributes["detail"]
+    await make_backup(hass, "Next")
+    await wait_for_an_archive(hass, entry, dropbox_server)
+    assert state_of(entry).alarm is None
+
+
+async def test_what_arrived_right_before_home_assistant_was_killed_is_not_told_as_lost(
+    hass: HomeAssistant,
+    hass_storage: dict[str, Any],
+    dropbox_server: DropboxServer,
+    supervisor: Supervisor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also while nobody could read yet which backup it is."""
+    set_waits(monkeypatch, for_archives=0.1, first_rereading=0.1)
+    entry = await set_up_entry(hass, dropbox_server, options=MANUAL)
+    [own] = own_agents(hass)
+    await async_get_manager(hass).async_initiate_backup(
+        agent_ids=[own],
+        include_addons=[],
+        include_all_addons=False,
+        include_database=True,
+        include_folders=[],
+        include_homeassistant=True,
+        name="Nightly",
+        password=None,
+    )
+    await wait_for_an_archive(hass, entry, dropbox_server)
+    [backup] = state_of(entry).backups
+    await shut_down(hass, entry)
+    # It became a file, and nothing came after that.
+    notes = hass_storage[storage_key(entry)]["data"]
+    now = dt_util.utcnow().isoformat()
+    reason = {"code": "stopped_meanwhile", "about": {}}
+    notes["handed_out"] = [[backup.backup_id, {"name": "Nightly", "made": now, "reason": reason}]]
+    del hass_storage[f"{storage_key(entry)}.listing"]
+    files = dropbox_server.account.files
+    files.delete(f"{DEFAULT_FOLDER}/{CATALOG_NAME}")
+    unread = dropbox_server.faults.add(DropboxFault(FaultKind.STATUS, "files/download", times=None))
+    await start_again(hass, entry)
+    assert unread.applied
+    assert state_of(entry).alarm is None
+    dropbox_server.faults.clear()
+    await wait_until(lambda: state_of(entry).backups)
+    await wait_until_idle(hass, entry)
+    assert entity(hass, entry, "sensor", "backups_in_dropbox").state == "1", "and it is ours"
+    assert state_of(entry).backups[0].verified
     assert state_of(entry).alarm is None

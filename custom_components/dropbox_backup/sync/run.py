@@ -353,8 +353,12 @@ class Run:
 
     def _prune_notes(self) -> None:
         here = {one.backup_id for one in self._local}
+        notes = self._journal.notes
         there = {one.backup_id for one in self._folder.backups}
+        # Of some archives nobody could read yet which backup they are, only their content is known.
+        contents = self._folder.contents
+        there |= {one for one, content in notes.uploaded.items() if content in contents}
         # Home Assistant may be uploading what it has nowhere else.
         here |= {one.backup_id for one in self._transfers.active}
-        self._journal.notes.prune(here, there)
-        self._journal.notes.miss_what_is_nowhere(here | there, self._journal.handing_out)
+        notes.prune(here, there)
+        notes.miss_what_is_nowhere(here | there, self._journal.handing_out)

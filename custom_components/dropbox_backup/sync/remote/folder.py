@@ -85,6 +85,11 @@ class BackupFolder:
         known = {backup.file.name for backup in self._backups.values()}
         return sum(file.name not in known for file in self._files.archives)
 
+    @property
+    def contents(self) -> set[str]:
+        """The content hashes of all files that may be backups, whatever is known of them."""
+        return {file.content_hash for file in self._files.archives}
+
     def get(self, backup_id: str) -> RemoteBackup | None:
         """Return one backup as of the last refresh."""
         return self._backups.get(BackupId(backup_id))
