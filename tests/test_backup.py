@@ -40,6 +40,8 @@ from custom_components.dropbox_backup.const import (
 from custom_components.dropbox_backup.coordinator import DropboxBackupConfigEntry
 from custom_components.dropbox_backup.sync.archive.metadata import backup_from_json
 from custom_components.dropbox_backup.sync.requests import Selection
+from custom_components.dropbox_backup.sync.storage.notes import Notes
+from custom_components.dropbox_backup.sync.storage.notes_format import write_notes
 from tests.support.account import (
     LOCAL_AGENT,
     MANUAL,
@@ -50,12 +52,14 @@ from tests.support.account import (
     local_backups,
     local_path,
     make_backup,
+    notes_of,
     put_backup,
     set_up_entry,
     shut_down,
     start_again,
     state_of,
     storage_key,
+    tell,
     the_archive,
     use_key,
     wait_until,
@@ -686,6 +690,60 @@ async def test_what_lies_here_as_well_is_uploaded_from_here_and_no_problem(
     await wait_until_idle(hass, entry)
 
     assert len(archives(dropbox_server)) == 1
+    assert entity(hass, entry, "binary_sensor", "problem").state == "off"
+
+
+async def test_what_lies_here_and_nobody_uploads_from_here_is_told_until_it_is_in_dropbox(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    dropbox: str,
+    entry: DropboxBackupConfigEntry,
+) -> None:
+    """All uploads are left to Home Assistant, which does not come back to this one."""
+    made = await make_backup(hass, "Lost", size=9 * MIB)
+    stall = dropbox_server.faults.add(
+        Fault(FaultKind.STALL, "files/upload_session/append_v2", seconds=60)
+    )
+    uploading = asyncio.create_task(upload_lost(hass, dropbox, made))
+    await wait_until(lambda: stall.applied)
+    uploading.cancel()
+    await asyncio.gather(uploading, return_exceptions=True)
+    dropbox_server.faults.clear()
+    engine_of(entry).request("a look")
+    await wait_until_idle(hass, entry)
+    assert not archives(dropbox_server)
+    problem = entity(hass, entry, "binary_sensor", "problem")
+    assert (problem.state, problem.attributes["kind"]) == ("on", "upload_failed")
+    assert "Lost was made for Dropbox" in problem.attributes["detail"]
+
+    await engine_of(entry).request("somebody wants it", Selection(latest=True))
+    await wait_until_idle(hass, entry)
+    assert len(archives(dropbox_server)) == 1
+    assert entity(hass, entry, "binary_sensor", "problem").state == "off"
+
+
+async def test_what_somebody_deleted_right_before_home_assistant_was_killed_is_not_told_as_lost(
+    hass: HomeAssistant,
+    dropbox_server: DropboxServer,
+    dropbox: str,
+    entry: DropboxBackupConfigEntry,
+    hass_storage: dict[str, Any],
+) -> None:
+    stall = dropbox_server.faults.add(
+        Fault(FaultKind.STALL, "files/upload_session/append_v2", seconds=60)
+    )
+    uploading = asyncio.create_task(upload_lost(hass, dropbox))
+    await wait_until(lambda: stall.applied)
+    before = notes_of(entry).handed_out.copy()
+    await tell(hass, "delete", backup_ids=list(before))
+    await asyncio.gather(uploading, return_exceptions=True)
+    dropbox_server.faults.clear()
+    await shut_down(hass, entry)
+    # What was written when the deletion was asked for is the last that was.
+    written = hass_storage[storage_key(entry)]["data"]
+    assert written["dismissed"] == list(before)
+    written["handed_out"] = write_notes(Notes(handed_out=before))["handed_out"]
+    await start_again(hass, entry)
     assert entity(hass, entry, "binary_sensor", "problem").state == "off"
 
 

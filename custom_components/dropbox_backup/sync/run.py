@@ -361,4 +361,6 @@ class Run:
         # Home Assistant may be uploading what it has nowhere else.
         here |= {one.backup_id for one in self._transfers.active}
         notes.prune(here, there)
-        notes.miss_what_is_nowhere(here | there, self._journal.handing_out)
+        automatic = self._gate.policy.upload_automatically
+        coming = {one for one in here if automatic or notes.is_wanted(one)}
+        notes.miss_what_is_nowhere(coming | there, self._journal.handing_out)

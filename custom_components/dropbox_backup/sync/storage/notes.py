@@ -152,8 +152,10 @@ class Notes:
         self, known: AbstractSet[BackupId], going_on: AbstractSet[BackupId]
     ) -> None:
         """Take note of what Home Assistant was uploading when it ended, and what is lost by that.
-        `known`: what is here or in Dropbox; `going_on`: what is being uploaded now.
+        `known`: what is in Dropbox, or will be uploaded from here; `going_on`: what is being
+        uploaded now. What somebody deleted is not missed.
         """
+        known = known | self.dismissed
         for backup_id in self.handed_out.keys() - going_on:
             one = self.handed_out.pop(backup_id)
             if backup_id not in known and (self.missed is None or self.missed.made < one.made):
