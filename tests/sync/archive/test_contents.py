@@ -223,6 +223,49 @@ def test_a_part_with_holes_can_not_be_told(form: str) -> None:
         examine(io.BytesIO(with_holes(form, "homeassistant.tar")))
 
 
+def header(name: str, size: int, *, form: bytes = tarfile.REGTYPE, **extended: str) -> bytes:
+    member = tarfile.TarInfo(name)
+    member.size, member.type, member.pax_headers = size, form, extended
+    return member.tobuf(tarfile.PAX_FORMAT)
+
+
+def before_another(extended: bytes) -> bytes:
+    """Return the extended header alone, without the member's own."""
+    return extended[:-512]
+
+
+READABLE = (BEGINNINGS[Protection.NOT_ENCRYPTED] + bytes(512))[:512]
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        tarfile.TarInfo.create_pax_global_header({"path": "ssl.tar.gz"})
+        + header("other.bin", 512)
+        + READABLE,
+        before_another(header("", 0, path="ssl.tar.gz"))
+        + before_another(header("", 0, comment="?"))
+        + header("other.bin", 512)
+        + READABLE,
+        header("folder/", 512, form=tarfile.AREGTYPE, comment="?")
+        + bytes(512)
+        + header("ssl.tar.gz", 512)
+        + READABLE,
+    ],
+    ids=["name of all", "two headers", "folder with data"],
+)
+def test_what_others_read_in_another_way_can_not_be_told(archive: bytes) -> None:
+    archive += bytes(1024)
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        assert "ssl.tar.gz" in tar.getnames(), "somebody can read it"
+    with pytest.raises(ArchiveError):
+        examine(io.BytesIO(archive))
+    watch = Watch()
+    watch.passed(archive)
+    watch.ended()
+    assert watch.lost
+
+
 def test_a_stream_of_very_many_files_is_followed_to_its_end() -> None:
     watch = Watch()
     for number in range(25_000):

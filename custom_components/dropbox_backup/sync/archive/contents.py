@@ -28,6 +28,8 @@ _LONGEST_LENGTH = len(f"{_LARGEST_HEADER} ")
 MOST_MEMBERS, _MOST_PASSING = 20_000, 1_000_000
 _EXTENDED = frozenset({tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE})
 _LONG = frozenset({tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK})
+# Where a header says what kind of member it is of.
+_TYPE = 156
 # Where it says that another block about the holes of a file follows: in the file's header, and in
 # each of these blocks (`isextended` in the structs of GNU tar's tar.h).
 _MORE_HOLES_IN_HEADER, _MORE_HOLES_IN_BLOCK = 482, 504
@@ -145,7 +147,11 @@ def walk(inner: list[InnerArchive], most: int = MOST_MEMBERS) -> Walk:
 def _next_header(
     offset: int,
 ) -> Generator[tuple[int, int], bytes, tuple[tarfile.TarInfo, int] | None]:
-    """Return the next member and where its data begins; None at the end of the archive."""
+    """Return the next member and where its data begins; None at the end of the archive.
+
+    What Home Assistant's reader (tarfile) would read in another way is refused: nobody writes that.
+    """
+    begin = offset
     extended: dict[str, str] = {}
     long_name: str | None = None
     while True:
@@ -160,10 +166,11 @@ def _next_header(
             raise ArchiveError(ArchiveFault.HEADER_TOO_LARGE)
         text = yield offset, member.size
         offset += _in_blocks(member.size)
-        if member.type in _EXTENDED:
-            extended = _extended(text)
+        if member.type not in _LONG:
+            extended = _said_of_next(member, _extended(text), extended)
         elif member.type == tarfile.GNUTYPE_LONGNAME:
             long_name = text.rstrip(b"\0").decode(errors="surrogateescape")
+    _check_folder(member, block[_TYPE], alone=offset == begin + BLOCK)
     member.name = extended.get("path", long_name or member.name)
     if any("GNU.sparse" in key for key in extended):
         _check_name(extended.get("GNU.sparse.name", member.name))
@@ -174,6 +181,23 @@ def _next_header(
         # Files of more than 8 GiB have their size only here.
         member.size = _size(size)
     return member, offset
+
+
+def _said_of_next(
+    header: tarfile.TarInfo, said: dict[str, str], earlier: dict[str, str]
+) -> dict[str, str]:
+    """Return what extended headers say of the next member, with this one."""
+    for_all = header.type == tarfile.XGLTYPE
+    refused = "path" in said if for_all else bool(earlier)
+    if refused:
+        raise ArchiveError(ArchiveFault.HEADER_UNREADABLE)
+    return earlier if for_all else said
+
+
+def _check_folder(member: tarfile.TarInfo, kind: int, *, alone: bool) -> None:
+    # Behind an extended header tarfile does not take this kind for a folder, and expects data.
+    if member.isdir() and kind == tarfile.AREGTYPE[0] and not alone:
+        raise ArchiveError(ArchiveFault.HEADER_UNREADABLE)
 
 
 def _check_name(of_file_with_holes: str) -> None:
